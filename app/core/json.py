@@ -1,0 +1,78 @@
+"""JSON in and out, without a binary float in between."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from app.domain.money import text
+
+from .clock import iso
+from .errors import Malformed
+
+MAX_DEPTH = 20
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return text(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form here")
+
+
+def _walk_times(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return iso(value)
+    return _default(value)
+
+
+def dumps(value: Any) -> str:
+    """Serialize: decimals as plain strings, times as ISO 8601 UTC with ``Z``."""
+    return orjson.dumps(value, default=_walk_times, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise Malformed("the JSON names a field twice", code="duplicate_key")
+    return result
+
+
+def _refuse_constant(name: str) -> Any:
+    # NaN and Infinity are no JSON; keep them as words so that the field they stand in is named later
+    return name
+
+
+def loads(data: bytes | str) -> Any:
+    """Parse strictly: numbers with a point become Decimal, a repeated key or deep nesting is refused.
+
+    Raises ``Malformed``.
+    """
+    try:
+        raw = data.decode("utf-8") if isinstance(data, bytes) else data
+        depth = 0
+        for char in raw if raw.count("[") + raw.count("{") > MAX_DEPTH else "":
+            depth += (char in "[{") - (char in "]}")
+            if depth > MAX_DEPTH * 4:  # brackets inside strings count too, hence the generous factor
+                raise Malformed("the JSON is nested too deeply", code="too_deep")
+        value = json.loads(
+            raw, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique
+        )
+    except Malformed:
+        raise
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        raise Malformed("the body is not valid JSON", code="malformed_json") from error
+    if _depth(value) > MAX_DEPTH:
+        raise Malformed("the JSON is nested too deeply", code="too_deep")
+    return value
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max((_depth(item) for item in value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max((_depth(item) for item in value), default=0)
+    return 0

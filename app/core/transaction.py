@@ -1,0 +1,164 @@
+"""The database and its unit of work.
+
+A request, an engine step or a command runs one function in one transaction, committed here and nowhere
+else. SQLite gets what PostgreSQL has by nature: exact decimals, one writer at a time, enforced keys.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from .errors import Unavailable
+
+T = TypeVar("T")
+MAX_ATTEMPTS = 5
+_RETRYABLE = {"40001", "40P01"}  # serialization_failure, deadlock_detected
+
+
+def normalize_url(url: str) -> str:
+    """Heroku-style and driverless PostgreSQL URLs mean psycopg 2 here."""
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg2://" + url[len(prefix) :]
+    return url
+
+
+class _DecimalSum:
+    """Exact SUM for SQLite; NULL for no rows, as SQL has it."""
+
+    def __init__(self) -> None:
+        self.total: Decimal | None = None
+
+    def step(self, value: str | None) -> None:
+        if value is not None:
+            self.total = (self.total or Decimal(0)) + Decimal(value)
+
+    def finalize(self) -> str | None:
+        return None if self.total is None else format(self.total, ".18f")
+
+
+def _collate(left: str, right: str) -> int:
+    a, b = Decimal(left), Decimal(right)
+    return (a > b) - (a < b)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.create_collation("DECIMAL", _collate)
+    connection.create_aggregate("decimal_sum", 1, _DecimalSum)  # type: ignore[arg-type]
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+class Database:
+    """Engine, sessions and ``run``, the one way to a transaction.
+
+    After a commit every function given to ``on_commit`` is called; that is how the engine and the relay
+    learn that there is work.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 20) -> None:
+        self.url = normalize_url(url)
+        self.is_sqlite = self.url.startswith("sqlite")
+        options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite, "pool_size": pool_size}
+        if self.is_sqlite:
+            path = sa.make_url(self.url).database
+            if path and path != ":memory:":
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+        else:
+            options["connect_args"] = {
+                "options": "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
+            }
+        self.engine = sa.create_engine(self.url, max_overflow=20, **options)
+        if self.is_sqlite:
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        self._write_engine = self.engine.execution_options(write=True)
+        # One writer in the process: a SQLite busy wait would block every green thread, a lock only waits.
+        self._write_lock = threading.RLock() if self.is_sqlite else None
+
+    @contextmanager
+    def _session(self, write: bool) -> Iterator[Session]:
+        lock = self._write_lock if write else None
+        if lock is not None:
+            lock.acquire()
+        try:
+            with Session(self._write_engine if write else self.engine, expire_on_commit=False) as session:
+                yield session
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def run(self, work: Callable[[Session], T], *, write: bool = True) -> T:
+        """Run ``work`` in one transaction and commit it.
+
+        A serialization failure or a deadlock runs the whole of it again, at most five times, so ``work``
+        must not act on the outside world. Raises ``Unavailable`` when the database cannot be reached.
+        """
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                with self._session(write) as session:
+                    result = work(session)
+                    session.commit()
+                    hooks = session.info.get("after_commit", ())
+            except DBAPIError as error:
+                if not _is_retryable(error) or attempt == MAX_ATTEMPTS:
+                    if _is_unavailable(error):
+                        raise Unavailable("the database is not available", retry_after=2) from error
+                    raise
+                time.sleep(random.uniform(0.005, 0.02) * 2**attempt)
+                continue
+            except sa.exc.TimeoutError as error:
+                raise Unavailable("all database connections are busy", retry_after=1) from error
+            for hook in hooks:
+                hook()
+            return result
+        raise AssertionError("unreachable")
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        """The same for work that only reads."""
+        return self.run(work, write=False)
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def after_commit(session: Session, hook: Callable[[], None]) -> None:
+    """Call ``hook`` once this transaction is committed; dropped when it rolls back."""
+    session.info.setdefault("after_commit", {})[hook] = None
+
+
+def _is_retryable(error: DBAPIError) -> bool:
+    if getattr(error.orig, "pgcode", None) in _RETRYABLE:
+        return True
+    return isinstance(error.orig, sqlite3.OperationalError) and "locked" in str(error.orig)
+
+
+def _is_unavailable(error: DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return True
+    code = getattr(error.orig, "pgcode", None) or ""
+    if code[:2] in {"53", "57", "58"} or code in {"55P03", "25006"}:  # resources, shutdown, lock timeout
+        return True
+    sqlite_full = isinstance(error.orig, sqlite3.OperationalError) and any(
+        word in str(error.orig) for word in ("disk", "full", "locked", "unable to open", "readonly")
+    )
+    return sqlite_full or (isinstance(error, OperationalError) and not code and not isinstance(error.orig, sqlite3.Error))
+

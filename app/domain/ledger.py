@@ -1,0 +1,122 @@
+"""Double entry: account kinds, balanced entries, and what each trading event posts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from .money import decimals, scale_of
+
+
+class AccountKind(StrEnum):
+    AVAILABLE = "available"
+    HELD = "held"
+    FEES = "fees"
+    CLEARING = "clearing"
+    EXTERNAL = "external"
+
+
+class EntryKind(StrEnum):
+    DEPOSIT = "deposit"
+    HOLD = "hold"
+    RELEASE = "release"
+    TRADE = "trade"
+    REVERSAL = "reversal"
+
+
+class Unbalanced(Exception):
+    """An entry whose postings do not sum to zero in every currency, or has fewer than two of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRef:
+    """Names an account before its row is known. ``owner`` is a wallet id, or a house account's name."""
+
+    owner: str
+    currency: str
+    kind: AccountKind
+
+
+@dataclass(frozen=True, slots=True)
+class PostingLine:
+    """One line of an entry; positive amounts increase the account's balance."""
+
+    account: AccountRef
+    amount: Decimal
+
+
+HOUSE = "house"
+
+
+def check_balanced(lines: Iterable[PostingLine]) -> None:
+    """Raise ``Unbalanced`` unless there are two lines or more, each of a legal scale, summing to zero."""
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    count = 0
+    for line in lines:
+        currency = line.account.currency
+        if decimals(line.amount) > scale_of(currency):
+            raise Unbalanced(f"{line.amount} has more decimals than {currency} allows")
+        sums[currency] += line.amount
+        count += 1
+    if count < 2:
+        raise Unbalanced("an entry needs at least two postings")
+    for currency, total in sums.items():
+        if total:
+            raise Unbalanced(f"postings in {currency} sum to {total}, not to zero")
+
+
+def _wallet(wallet_id: str, currency: str, kind: AccountKind) -> AccountRef:
+    return AccountRef(wallet_id, currency, kind)
+
+
+def deposit_lines(wallet_id: str, currency: str, amount: Decimal, origin: str) -> list[PostingLine]:
+    """Money from outside, named by ``origin``, into a wallet's available balance."""
+    return [
+        PostingLine(AccountRef(origin, currency, AccountKind.EXTERNAL), -amount),
+        PostingLine(_wallet(wallet_id, currency, AccountKind.AVAILABLE), amount),
+    ]
+
+
+def hold_lines(wallet_id: str, currency: str, amount: Decimal) -> list[PostingLine]:
+    """Available to held; a negative amount releases."""
+    return [
+        PostingLine(_wallet(wallet_id, currency, AccountKind.AVAILABLE), -amount),
+        PostingLine(_wallet(wallet_id, currency, AccountKind.HELD), amount),
+    ]
+
+
+def trade_lines(
+    wallet_id: str,
+    base: str,
+    quote: str,
+    *,
+    buy: bool,
+    qty: Decimal,
+    value: Decimal,
+    fee: Decimal,
+    from_hold: Decimal,
+    freed: Decimal,
+) -> list[PostingLine]:
+    """One fill of a cash wallet.
+
+    ``value`` and ``fee`` are in the quote currency. ``from_hold`` of the spent asset (quote for a buy,
+    base for a sell) was held and pays first, the rest comes from available; ``freed`` goes back from
+    held to available in the same entry because this fill needed less than was set aside.
+    """
+    spent_currency, spent = (quote, value + fee) if buy else (base, qty)
+    available, held = AccountKind.AVAILABLE, AccountKind.HELD
+    lines = [
+        PostingLine(_wallet(wallet_id, spent_currency, held), -(from_hold + freed)),
+        PostingLine(_wallet(wallet_id, spent_currency, available), -(spent - from_hold) + freed),
+        PostingLine(AccountRef(HOUSE, base, AccountKind.CLEARING), -qty if buy else qty),
+        PostingLine(AccountRef(HOUSE, quote, AccountKind.CLEARING), value if buy else -value),
+        PostingLine(AccountRef(HOUSE, quote, AccountKind.FEES), fee),
+    ]
+    if buy:
+        lines.append(PostingLine(_wallet(wallet_id, base, available), qty))
+    else:
+        lines.append(PostingLine(_wallet(wallet_id, quote, available), value - fee))
+    return [line for line in lines if line.amount]

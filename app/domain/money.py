@@ -1,0 +1,115 @@
+"""Exact amounts: parsing, scales and the one place where money is rounded."""
+
+from __future__ import annotations
+
+import decimal
+from decimal import Decimal
+from typing import Final
+
+# 38 digits are stored; products of two such numbers must stay exact until they are rounded here.
+# Every thread and green thread starts from DefaultContext, so the setting reaches all of them.
+decimal.DefaultContext.prec = 80
+decimal.DefaultContext.rounding = decimal.ROUND_HALF_EVEN
+decimal.setcontext(decimal.DefaultContext.copy())
+
+ZERO: Final = Decimal(0)
+ONE: Final = Decimal(1)
+MAX_SCALE: Final = 18
+MAX_AMOUNT: Final = Decimal(10) ** 20  # NUMERIC(38,18) has 20 digits before the point
+
+# ISO 4217 minor units; crypto assets by the catalog, metals and shares by market custom.
+CURRENCY_SCALES: Final[dict[str, int]] = {
+    "USD": 2, "PEN": 2, "EUR": 2, "GBP": 2, "JPY": 0,
+    "BTC": 8, "ETH": 8, "SOL": 8, "USDT": 8, "USDC": 8,
+    "XAU": 4, "AAPL": 4, "TSLA": 4,
+}  # fmt: skip
+USD_STABLECOINS: Final = frozenset({"USDT", "USDC"})
+
+
+class InvalidAmount(ValueError):
+    """Not a finite decimal number in ASCII digits. ``code`` is stable for the API."""
+
+    code = "invalid_amount"
+
+
+def register_currency(currency: str, scale: int) -> None:
+    """Tell the scale of a catalog asset (0 to 18 decimals)."""
+    if not 0 <= scale <= MAX_SCALE:
+        raise ValueError(f"scale of {currency} must be between 0 and {MAX_SCALE}")
+    CURRENCY_SCALES[currency] = scale
+
+
+def scale_of(currency: str) -> int:
+    """Decimals of ``currency``; an asset nobody registered keeps eight, as most crypto does."""
+    return CURRENCY_SCALES.get(currency, 8)
+
+
+def parse_decimal(value: object) -> Decimal:
+    """A finite Decimal from a string, an int or a Decimal. Raises ``InvalidAmount`` for anything else.
+
+    Floats and booleans are refused: neither can say exactly what was meant.
+    """
+    if isinstance(value, Decimal):
+        number = value
+    elif isinstance(value, bool):
+        raise InvalidAmount("must be a decimal number, not true or false")
+    elif isinstance(value, int):
+        number = Decimal(value) if abs(value) < 10**40 else Decimal("NaN")
+    elif isinstance(value, str):
+        text = value.strip()
+        if not text or len(text) > 64 or not text.isascii() or not set(text) <= set("0123456789.+-eE"):
+            raise InvalidAmount("must be a decimal number such as 12.50")
+        try:
+            number = Decimal(text)
+        except decimal.InvalidOperation as error:
+            raise InvalidAmount("must be a decimal number such as 12.50") from error
+    else:
+        raise InvalidAmount("must be a decimal number such as 12.50")
+    if not number.is_finite():
+        raise InvalidAmount("must be a finite decimal number")
+    if number and not -40 <= number.adjusted() <= 40:
+        raise InvalidAmount("is too large or too small to be an amount")
+    return number
+
+
+def plain(value: Decimal) -> Decimal:
+    """The same number without trailing zeros and without an exponent."""
+    number = value.normalize()
+    exponent = number.as_tuple().exponent
+    return number.quantize(ONE) if isinstance(exponent, int) and exponent > 0 else number
+
+
+def text(value: Decimal) -> str:
+    """How amounts are written in JSON, FIX and exports: plain digits, no exponent, no trailing zeros."""
+    return format(plain(value), "f")
+
+
+def decimals(value: Decimal) -> int:
+    """How many digits stand after the point once trailing zeros are gone."""
+    exponent = value.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def unit(scale: int) -> Decimal:
+    """The smallest amount of a scale: ``unit(2) == Decimal("0.01")``."""
+    return Decimal(1).scaleb(-scale)
+
+
+def round_amount(value: Decimal, currency: str) -> Decimal:
+    """Round half-even to the currency's scale: the one place where an amount of money is rounded."""
+    return value.quantize(unit(scale_of(currency)), rounding=decimal.ROUND_HALF_EVEN)
+
+
+def round_up(value: Decimal, currency: str) -> Decimal:
+    """Round away from zero to the currency's scale; for holds, which must never be a cent short."""
+    return value.quantize(unit(scale_of(currency)), rounding=decimal.ROUND_UP)
+
+
+def is_multiple(value: Decimal, step: Decimal) -> bool:
+    """Whether ``value`` is an exact multiple of ``step``."""
+    return not value % step
+
+
+def floor_to(value: Decimal, step: Decimal) -> Decimal:
+    """The largest multiple of ``step`` that is not above ``value``."""
+    return (value / step).to_integral_value(rounding=decimal.ROUND_FLOOR) * step

@@ -1,0 +1,102 @@
+"""Orders: FIX names, the table of legal status transitions, time in force."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+
+
+class TimeInForce(StrEnum):
+    GTC = "GTC"
+    DAY = "DAY"
+    IOC = "IOC"
+    FOK = "FOK"
+
+
+class OrderSource(StrEnum):
+    WEB = "web"
+    API = "api"
+    ENGINE = "engine"
+
+
+class OrderStatus(StrEnum):
+    NEW = "NEW"
+    PENDING_SEND = "PENDING_SEND"
+    SENT = "SENT"
+    OPEN = "OPEN"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    PENDING_REPLACE = "PENDING_REPLACE"
+    PENDING_CANCEL = "PENDING_CANCEL"
+    UNKNOWN = "UNKNOWN"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    FAILED = "FAILED"
+
+
+S = OrderStatus
+
+TERMINAL: Final = frozenset({S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED})
+LIVE: Final = frozenset(S) - TERMINAL
+AMENDABLE: Final = frozenset({S.NEW, S.OPEN, S.PARTIALLY_FILLED})
+
+TRANSITIONS: Final[dict[OrderStatus, frozenset[OrderStatus]]] = {
+    S.NEW: frozenset({S.PENDING_SEND, S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED}),
+    S.PENDING_SEND: frozenset({S.SENT, S.PENDING_CANCEL, S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN}),
+    S.SENT: frozenset({
+        S.OPEN, S.PARTIALLY_FILLED, S.FILLED,  # a venue may fill before, or instead of, acknowledging
+        S.PENDING_CANCEL, S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
+    }),
+    S.OPEN: frozenset({
+        S.PARTIALLY_FILLED, S.FILLED, S.PENDING_REPLACE, S.PENDING_CANCEL,
+        S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
+    }),
+    S.PARTIALLY_FILLED: frozenset({
+        S.PARTIALLY_FILLED, S.FILLED, S.PENDING_REPLACE, S.PENDING_CANCEL,
+        S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
+    }),
+    S.PENDING_REPLACE: frozenset({
+        S.OPEN, S.PARTIALLY_FILLED, S.FILLED,  # FILLED: the fill overtook the replace
+        S.PENDING_CANCEL, S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
+    }),
+    S.PENDING_CANCEL: frozenset({
+        S.CANCELED, S.FILLED,  # FILLED: the fill overtook the cancel
+        S.OPEN, S.PARTIALLY_FILLED,  # the venue refused the cancel and the order goes on
+        S.PENDING_CANCEL,  # a partial fill while the cancel travels
+        S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
+    }),
+    S.UNKNOWN: frozenset({
+        S.SENT, S.OPEN, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED,
+        S.PENDING_CANCEL,
+    }),
+    S.CANCELED: frozenset({S.FILLED, S.CANCELED}),  # real world: a fill crosses the cancel; booked, alerted
+    S.EXPIRED: frozenset({S.FILLED, S.EXPIRED}),  # the same at the end of the session
+    S.FILLED: frozenset(),
+    S.REJECTED: frozenset(),
+    S.FAILED: frozenset(),
+}  # fmt: skip
+
+
+class IllegalTransition(Exception):
+    """An order may not go from one status to another."""
+
+    def __init__(self, order_id: str, current: OrderStatus, wanted: OrderStatus) -> None:
+        super().__init__(f"order {order_id} cannot go from {current} to {wanted}")
+        self.order_id, self.current, self.wanted = order_id, current, wanted
+
+
+def check_transition(order_id: str, current: OrderStatus, wanted: OrderStatus) -> None:
+    """Raise ``IllegalTransition`` unless the table allows the step."""
+    if wanted not in TRANSITIONS[current]:
+        raise IllegalTransition(order_id, current, wanted)

@@ -1,0 +1,61 @@
+"""A quote: best bid and ask of one instrument at one moment, with where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+
+class BadQuote(ValueError):
+    """A quote no price may be taken from. ``code`` names the reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Prices in the instrument's quote currency; times in UTC.
+
+    ``at`` is the source's time, ``received_at`` ours: age and staleness go by ours.
+    """
+
+    symbol: str
+    bid: Decimal
+    ask: Decimal
+    last: Decimal | None
+    at: datetime
+    received_at: datetime
+    source: str
+
+    @property
+    def mid(self) -> Decimal:
+        return (self.bid + self.ask) / 2
+
+    @property
+    def spread(self) -> Decimal:
+        return self.ask - self.bid
+
+    def age(self, now: datetime) -> timedelta:
+        return now - self.received_at
+
+    def is_stale(self, now: datetime, limit: timedelta) -> bool:
+        """The one place that decides whether a quote is too old to trade on."""
+        return self.age(now) > limit
+
+
+def check_quote(quote: Quote, previous: Quote | None, band: Decimal | None) -> None:
+    """Raise ``BadQuote`` for a quote that must not trigger anything: it is quarantined and counted.
+
+    ``band`` is the largest believable move of the mid against the previous quote, as a fraction.
+    """
+    if not (quote.bid.is_finite() and quote.ask.is_finite()) or quote.bid <= 0 or quote.ask <= 0:
+        raise BadQuote("non_positive_price", f"{quote.symbol}: bid {quote.bid} ask {quote.ask}")
+    if quote.last is not None and (not quote.last.is_finite() or quote.last <= 0):
+        raise BadQuote("non_positive_price", f"{quote.symbol}: last {quote.last}")
+    if quote.bid > quote.ask:
+        raise BadQuote("crossed", f"{quote.symbol}: bid {quote.bid} above ask {quote.ask}")
+    if previous is not None and band is not None and abs(quote.mid - previous.mid) > previous.mid * band:
+        raise BadQuote("jump", f"{quote.symbol}: mid {quote.mid} after {previous.mid} leaves the band {band}")

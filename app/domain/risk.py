@@ -1,0 +1,253 @@
+"""Pre-trade risk: every check, its code, and the values that decided it. All failures are returned, in order.
+
+Quantities in base, prices in quote currency, exposure in USD.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from .calendars import TradingHours, is_open
+from .instruments import Instrument, InstrumentStatus
+from .money import USD_STABLECOINS, ZERO, round_up, text
+from .orders import OrderType, Side
+from .quotes import Quote
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One reason why an order is refused; ``values`` are strings, ready for JSON."""
+
+    code: str
+    message: str
+    values: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "values": self.values}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """Limits of one client for one instrument, or for all of them."""
+
+    blocked: bool = False
+    max_order_qty: Decimal | None = None
+    max_notional_usd: Decimal | None = None
+    hours: TradingHours | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WalletLimits:
+    """Limits of one wallet; None means none. Percents: 5 is 5 %."""
+
+    max_position_usd: Decimal | None = None
+    max_exposure_usd: Decimal | None = None
+    max_open_positions: int | None = None
+    daily_loss_usd: Decimal | None = None
+    daily_loss_percent: Decimal | None = None
+    max_drawdown_percent: Decimal | None = None
+    allowed_symbols: frozenset[str] | None = None
+    blocked_symbols: frozenset[str] = frozenset()
+    respect_market_hours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is known about the wallet at the moment of the check; amounts in USD, None when it cannot be priced."""
+
+    client_active: bool
+    wallet_status: str
+    available: Decimal  # of the asset the order spends
+    open_positions: int
+    has_position: bool
+    position_usd: Decimal | None
+    exposure_usd: Decimal | None
+    equity_usd: Decimal | None
+    day_start_equity_usd: Decimal | None
+    peak_equity_usd: Decimal | None
+    orders_in_last_second: int = 0
+    max_orders_per_second: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The order to be judged. ``reserve`` is what it would hold, in ``spend_currency``."""
+
+    side: Side
+    type: OrderType
+    qty: Decimal
+    price: Decimal | None
+    reduce_only: bool
+    spend_currency: str
+    reserve: Decimal
+    notional_usd: Decimal | None
+
+
+def reference_price(side: Side, price: Decimal | None, quote: Quote | None) -> Decimal | None:
+    """The price an order is valued at: its own limit, else the side of the quote it would take."""
+    if price is not None:
+        return price
+    if quote is None:
+        return None
+    return quote.ask if side is Side.BUY else quote.bid
+
+
+def reserve_for(
+    side: Side, qty: Decimal, worst_price: Decimal, taker_rate: Decimal, currency: str
+) -> Decimal:
+    """What an order sets aside: for a buy its worst value plus the fee on it, for a sell the quantity.
+
+    Rounded up, so that no possible fill costs more than was held.
+    """
+    if side is Side.SELL:
+        return qty
+    return round_up(qty * worst_price * (1 + taker_rate), currency)
+
+
+def usd_rate(currency: str, quotes: dict[str, Quote]) -> Decimal | None:
+    """USD per unit of a currency through at most one intermediate; None when it cannot be priced.
+
+    Stablecoins count as 1 USD.
+    """
+    direct = _usd_rate_directly(currency, quotes)
+    if direct is not None:
+        return direct
+    for symbol, quote in quotes.items():
+        base, _, through = symbol.partition("/")
+        if base == currency and (rate := _usd_rate_directly(through, quotes)) is not None:
+            return quote.mid * rate
+    return None
+
+
+def _usd_rate_directly(currency: str, quotes: dict[str, Quote]) -> Decimal | None:
+    if currency == "USD" or currency in USD_STABLECOINS:
+        return Decimal(1)
+    for symbol in (f"{currency}/USD", f"{currency}/USDT", currency):
+        if symbol in quotes:
+            return quotes[symbol].mid
+    inverse = quotes.get(f"USD/{currency}")
+    return 1 / inverse.mid if inverse is not None else None
+
+
+def _show(value: Decimal | None) -> str:
+    return text(value) if value is not None else "unknown"
+
+
+def check_order(
+    order: Candidate,
+    instrument: Instrument,
+    quote: Quote | None,
+    account: Account,
+    client_limits: ClientLimits,
+    limits: WalletLimits,
+    now: datetime,
+) -> list[Failure]:
+    """Every reason to refuse the order, in the order of the product book; empty when it may pass."""
+    failures: list[Failure] = []
+
+    def fail(code: str, message: str, **values: str) -> None:
+        failures.append(Failure(code, message, values))
+
+    if not account.client_active:
+        fail("CLIENT_INACTIVE", "the client is not active")
+    if account.wallet_status != "active":
+        code = "WALLET_SUSPENDED" if account.wallet_status == "suspended" else "WALLET_PAUSED"
+        fail(code, f"the wallet is {account.wallet_status}", status=account.wallet_status)
+    if instrument.status is not InstrumentStatus.TRADING:
+        fail("HALTED", f"{instrument.symbol} is {instrument.status}", status=instrument.status.value)
+    symbol = instrument.symbol
+    if client_limits.blocked:
+        fail("SYMBOL_BLOCKED", f"{symbol} is blocked for this client", symbol=symbol)
+    if symbol in limits.blocked_symbols or (
+        limits.allowed_symbols is not None and symbol not in limits.allowed_symbols
+    ):
+        fail("SYMBOL_NOT_ALLOWED", f"{symbol} is not allowed in this wallet", symbol=symbol)
+    if client_limits.hours is not None and not client_limits.hours.contains(now):
+        fail("OUTSIDE_TRADING_HOURS", f"trading is allowed {client_limits.hours}",
+             now=now.isoformat(), hours=str(client_limits.hours))  # fmt: skip
+    if limits.respect_market_hours and not is_open(instrument.calendar, now):
+        fail("MARKET_CLOSED", f"the market of {symbol} is closed", now=now.isoformat(),
+             calendar=instrument.calendar.value)  # fmt: skip
+    _check_price(order, instrument, quote, now, fail)
+    rate, limit = account.orders_in_last_second, account.max_orders_per_second
+    if limit is not None and rate >= limit:
+        fail("RATE_LIMITED", f"more than {limit} orders in a second", orders=str(rate), limit=str(limit))
+    if client_limits.max_order_qty is not None and order.qty > client_limits.max_order_qty:
+        fail("ORDER_SIZE_LIMIT_EXCEEDED", "the quantity is above the client's limit", qty=text(order.qty),
+             limit=text(client_limits.max_order_qty))  # fmt: skip
+    _check_usd(order, account, client_limits, limits, fail)
+    if order.reserve > account.available:
+        fail("INSUFFICIENT_BALANCE", f"not enough {order.spend_currency} available", currency=order.spend_currency,
+             required=text(order.reserve), available=text(account.available))  # fmt: skip
+    return failures
+
+
+def _check_price(order: Candidate, instrument: Instrument, quote: Quote | None, now: datetime, fail: Any) -> None:
+    if quote is None:
+        fail("MISSING_REFERENCE_PRICE", f"there is no quote for {instrument.symbol}", symbol=instrument.symbol)
+        return
+    if order.type is OrderType.MARKET and quote.is_stale(now, instrument.stale_after):
+        fail("STALE_QUOTE", f"the last quote of {instrument.symbol} is too old",
+             age_seconds=f"{quote.age(now).total_seconds():.1f}",
+             limit_seconds=f"{instrument.stale_after.total_seconds():.0f}")  # fmt: skip
+    if order.price is not None:
+        touch = quote.ask if order.side is Side.BUY else quote.bid
+        low, high = touch * (1 - instrument.price_band), touch * (1 + instrument.price_band)
+        # a price that only favours the market (a far-away resting order) is harmless below; a fat finger is not
+        if (order.side is Side.BUY and order.price > high) or (order.side is Side.SELL and order.price < low):
+            fail("PRICE_OUT_OF_BAND", f"the price leaves the band of {text(instrument.price_band * 100)} %",
+                 price=text(order.price), low=text(low), high=text(high))  # fmt: skip
+
+
+def _check_usd(
+    order: Candidate, account: Account, client_limits: ClientLimits, limits: WalletLimits, fail: Any
+) -> None:
+    """Limits that are stated in USD. What cannot be priced fails them: it is said, not guessed."""
+    opens = order.side is Side.BUY and not order.reduce_only
+
+    def exceeds(limit: Decimal | None, *parts: Decimal | None) -> bool:
+        if limit is None:
+            return False
+        return any(part is None for part in parts) or sum((p for p in parts if p is not None), ZERO) > limit
+
+    notional = order.notional_usd
+    if exceeds(client_limits.max_notional_usd, notional):
+        fail("NOTIONAL_LIMIT_EXCEEDED", "the order's value is above the client's limit",
+             notional_usd=_show(notional), limit_usd=_show(client_limits.max_notional_usd))  # fmt: skip
+    if not opens:
+        return
+    if exceeds(limits.max_position_usd, account.position_usd, notional):
+        fail("POSITION_LIMIT_EXCEEDED", "the position would be above the wallet's limit",
+             position_usd=_show(account.position_usd), notional_usd=_show(notional),
+             limit_usd=_show(limits.max_position_usd))  # fmt: skip
+    if exceeds(limits.max_exposure_usd, account.exposure_usd, notional):
+        fail("EXPOSURE_LIMIT_EXCEEDED", "the total exposure would be above the wallet's limit",
+             exposure_usd=_show(account.exposure_usd), notional_usd=_show(notional),
+             limit_usd=_show(limits.max_exposure_usd))  # fmt: skip
+    if limits.max_open_positions is not None and not account.has_position and (
+        account.open_positions >= limits.max_open_positions
+    ):  # fmt: skip
+        fail("MAX_OPEN_POSITIONS", "the wallet has as many open positions as it may", open=str(account.open_positions),
+             limit=str(limits.max_open_positions))  # fmt: skip
+    _check_losses(account, limits, fail)
+
+
+def _check_losses(account: Account, limits: WalletLimits, fail: Any) -> None:
+    start, equity, peak = account.day_start_equity_usd, account.equity_usd, account.peak_equity_usd
+    allowed = [limits.daily_loss_usd] if limits.daily_loss_usd is not None else []
+    if limits.daily_loss_percent is not None and start is not None:
+        allowed.append(start * limits.daily_loss_percent / 100)
+    if allowed and start is not None and (equity is None or start - equity >= min(allowed)):
+        fail("DAILY_LOSS_LIMIT", "the wallet has lost as much today as it may",
+             loss_usd=_show(None if equity is None else start - equity), limit_usd=text(min(allowed)))  # fmt: skip
+    if limits.max_drawdown_percent is not None and peak:
+        drawdown = None if equity is None else (peak - equity) * 100 / peak
+        if drawdown is None or drawdown >= limits.max_drawdown_percent:
+            fail("MAX_DRAWDOWN", "the wallet is as far below its peak as it may be",
+                 drawdown_percent=_show(drawdown), limit_percent=text(limits.max_drawdown_percent))  # fmt: skip
+
+
+RATE_WINDOW = timedelta(seconds=1)

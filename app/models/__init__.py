@@ -1,0 +1,21 @@
+"""Tables, one file per area. Importing the package registers all of them."""
+
+from .audit import AuditRecord
+from .base import Base, exact_sum
+from .clients import Client, ClientLimit
+from .engine import EngineFault, EngineLease
+from .events import Event, EventStream
+from .idempotency import IdempotencyRecord
+from .ledger import JournalEntry, LedgerAccount, Posting
+from .market import Bar, InstrumentRow
+from .orders import Execution, FixMessage, Order
+from .positions import Position, PositionUpdate, Signal
+from .users import ApiKey, SignInAttempt, User, UserSession
+from .wallets import Wallet
+
+__all__ = [
+    "ApiKey", "AuditRecord", "Bar", "Base", "Client", "ClientLimit", "EngineFault", "EngineLease", "Event",
+    "EventStream", "Execution", "FixMessage", "IdempotencyRecord", "InstrumentRow", "JournalEntry",
+    "LedgerAccount", "Order", "Position", "PositionUpdate", "Posting", "Signal", "SignInAttempt", "User",
+    "UserSession", "Wallet", "exact_sum",
+]  # fmt: skip

@@ -1,0 +1,71 @@
+"""The journal: accounts, entries, postings. Append-only; the triggers that keep it so are in the migration."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.domain.ledger import AccountKind, EntryKind
+
+from .base import Base, Uuid, one_of, serial_pk, uuid_pk
+
+
+class LedgerAccount(Base):
+    """``balance`` is cached for wallets' accounts and NULL for the house's, which are summed."""
+
+    __tablename__ = "ledger_accounts"
+    __table_args__ = (
+        sa.UniqueConstraint("owner", "currency", "kind"),
+        one_of("kind", AccountKind, "kind"),
+        sa.CheckConstraint("(wallet_id IS NULL) = (balance IS NULL)", name="cached_for_wallets"),
+    )
+
+    id: Mapped[serial_pk]
+    owner: Mapped[str] = mapped_column(sa.String(60))  # wallet id, or the name of a house account
+    wallet_id: Mapped[str | None] = mapped_column(Uuid, sa.ForeignKey("wallets.id"), index=True)
+    currency: Mapped[str] = mapped_column(sa.String(12))
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    code: Mapped[str] = mapped_column(sa.String(20))  # in the firm's chart of accounts
+    balance: Mapped[Decimal | None]
+    version: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+
+
+class JournalEntry(Base):
+    """Inserted after its postings: from that moment they are complete and the database checks them."""
+
+    __tablename__ = "journal_entries"
+    __table_args__ = (
+        sa.UniqueConstraint("source", "external_ref"),
+        one_of("kind", EntryKind, "kind"),
+        sa.Index(None, "about_type", "about_id"),
+    )
+
+    id: Mapped[uuid_pk]
+    number: Mapped[int] = mapped_column(sa.BigInteger, unique=True)
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    about_type: Mapped[str] = mapped_column(sa.String(20))
+    about_id: Mapped[str] = mapped_column(Uuid)
+    source: Mapped[str] = mapped_column(sa.String(40))
+    external_ref: Mapped[str] = mapped_column(sa.String(80))
+    effective_at: Mapped[datetime] = mapped_column(index=True)
+    created_by: Mapped[str] = mapped_column(sa.String(60))
+    memo: Mapped[str | None] = mapped_column(sa.String(200))
+    reverses_id: Mapped[str | None] = mapped_column(Uuid, sa.ForeignKey("journal_entries.id"), unique=True)
+
+
+class Posting(Base):
+    __tablename__ = "postings"
+    __table_args__ = (sa.Index(None, "account_id", "posted_at"),)
+
+    id: Mapped[serial_pk]
+    entry_id: Mapped[str] = mapped_column(
+        Uuid, sa.ForeignKey("journal_entries.id", deferrable=True, initially="DEFERRED"), index=True
+    )
+    account_id: Mapped[int] = mapped_column(sa.ForeignKey("ledger_accounts.id"))
+    currency: Mapped[str] = mapped_column(sa.String(12))
+    amount: Mapped[Decimal]
+    posted_at: Mapped[datetime]

@@ -1,0 +1,86 @@
+"""People who sign in, their sessions, and the keys of programs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.permissions import Role
+
+from .base import Base, JsonText, Uuid, one_of, uuid_pk
+
+
+class User(Base):
+    __tablename__ = "users"
+    __table_args__ = (
+        one_of("role", Role, "role"),
+        sa.CheckConstraint("(role = 'client') = (client_id IS NOT NULL)", name="client_of_client"),
+    )
+
+    id: Mapped[uuid_pk]
+    email: Mapped[str] = mapped_column(sa.String(254), unique=True)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    role: Mapped[str] = mapped_column(sa.String(20))
+    client_id: Mapped[str | None] = mapped_column(Uuid, sa.ForeignKey("clients.id"))
+    password_hash: Mapped[str] = mapped_column(sa.String(200))
+    active: Mapped[bool] = mapped_column(default=True)
+    language: Mapped[str | None] = mapped_column(sa.String(5))
+    theme: Mapped[str | None] = mapped_column(sa.String(5))
+    created_at: Mapped[datetime]
+    last_sign_in_at: Mapped[datetime | None]
+
+
+class UserSession(Base):
+    """One browser signed in. The cookie carries the token, the row its SHA-256."""
+
+    __tablename__ = "user_sessions"
+
+    id: Mapped[uuid_pk]
+    user_id: Mapped[str] = mapped_column(Uuid, sa.ForeignKey("users.id"), index=True)
+    token_hash: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    ip: Mapped[str | None] = mapped_column(sa.String(45))
+    user_agent: Mapped[str | None] = mapped_column(sa.String(200))
+
+
+class SignInAttempt(Base):
+    """Failed sign-ins, counted per address and account to slow guessing down."""
+
+    __tablename__ = "sign_in_attempts"
+    __table_args__ = (sa.Index(None, "email", "ip", "at"), sa.Index(None, "ip", "at"))
+
+    id: Mapped[uuid_pk]
+    email: Mapped[str] = mapped_column(sa.String(254))
+    ip: Mapped[str] = mapped_column(sa.String(45))
+    at: Mapped[datetime]
+
+
+class ApiKey(Base):
+    """``prefix_secret`` was shown once; only the SHA-256 of the secret stays here."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        sa.CheckConstraint("system OR client_id IS NOT NULL", name="bound"),
+        sa.CheckConstraint("system OR NOT act_for_clients", name="act_for_clients_is_for_system"),
+    )
+
+    id: Mapped[uuid_pk]
+    prefix: Mapped[str] = mapped_column(sa.String(16), unique=True)
+    secret_hash: Mapped[str] = mapped_column(sa.String(64))
+    name: Mapped[str] = mapped_column(sa.String(100))
+    scopes: Mapped[list[str]] = mapped_column(JsonText)
+    client_id: Mapped[str | None] = mapped_column(Uuid, sa.ForeignKey("clients.id"), index=True)
+    system: Mapped[bool] = mapped_column(default=False)
+    act_for_clients: Mapped[bool] = mapped_column(default=False)
+    allowed_ips: Mapped[list[str] | None] = mapped_column(JsonText)
+    orders_per_second: Mapped[int | None]
+    requests_per_second: Mapped[int | None]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str | None] = mapped_column(sa.String(60))
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
