@@ -58,9 +58,7 @@ def loads(data: bytes | str) -> Any:
             depth += (char in "[{") - (char in "]}")
             if depth > MAX_DEPTH * 4:  # brackets inside strings count too, hence the generous factor
                 raise Malformed("the JSON is nested too deeply", code="too_deep")
-        value = json.loads(
-            raw, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique
-        )
+        value = json.loads(raw, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except Malformed:
         raise
     except (ValueError, RecursionError, ArithmeticError) as error:

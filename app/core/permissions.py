@@ -75,7 +75,11 @@ ACCESS: Final[dict[Resource, dict[Role, dict[str, Reach]]]] = {
     Resource.EVENTS: {**_STAFF_READ, Role.TRADER: {READ: _ASSIGNED}, Role.CLIENT: {READ: _OWN}},
     Resource.MARKET: _EVERYBODY_READS,
     Resource.MARKET_CONTROL: {Role.MASTER: {READ: _ALL, WRITE: _ALL}},
-    Resource.SYSTEM: {Role.MASTER: {READ: _ALL, WRITE: _ALL}, Role.OPERATOR: {READ: _ALL}, Role.MIDDLE_OFFICE: {READ: _ALL}},
+    Resource.SYSTEM: {
+        Role.MASTER: {READ: _ALL, WRITE: _ALL},
+        Role.OPERATOR: {READ: _ALL},
+        Role.MIDDLE_OFFICE: {READ: _ALL},
+    },
     Resource.API_KEYS: {
         Role.MASTER: {READ: _ALL, WRITE: _ALL},
         Role.TRADER: {READ: _OWN, WRITE: _OWN},

@@ -83,9 +83,7 @@ class Database:
             if path and path != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
         else:
-            options["connect_args"] = {
-                "options": "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
-            }
+            options["connect_args"] = {"options": "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"}
         self.engine = sa.create_engine(self.url, max_overflow=20, **options)
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
@@ -160,5 +158,6 @@ def _is_unavailable(error: DBAPIError) -> bool:
     sqlite_full = isinstance(error.orig, sqlite3.OperationalError) and any(
         word in str(error.orig) for word in ("disk", "full", "locked", "unable to open", "readonly")
     )
-    return sqlite_full or (isinstance(error, OperationalError) and not code and not isinstance(error.orig, sqlite3.Error))
-
+    return sqlite_full or (
+        isinstance(error, OperationalError) and not code and not isinstance(error.orig, sqlite3.Error)
+    )

@@ -36,9 +36,7 @@ def is_open(calendar: Calendar, now: datetime) -> bool:
     local = now.astimezone(NEW_YORK)
     if calendar is Calendar.FOREX:  # Sunday 17:00 to Friday 17:00 in New York
         weekday, clock = local.weekday(), local.time()
-        return not (
-            weekday == 5 or (weekday == 4 and clock >= _FOREX_CLOSE) or (weekday == 6 and clock < _FOREX_CLOSE)
-        )
+        return not (weekday == 5 or (weekday == 4 and clock >= _FOREX_CLOSE) or (weekday == 6 and clock < _FOREX_CLOSE))
     return _is_stock_day(local) and _STOCKS_OPEN <= local.time() < _STOCKS_CLOSE
 
 
@@ -54,9 +52,7 @@ def session_close(calendar: Calendar, now: datetime) -> datetime:
     close_at = _FOREX_CLOSE if calendar is Calendar.FOREX else _STOCKS_CLOSE
     local = now.astimezone(NEW_YORK)
     close = local.replace(hour=close_at.hour, minute=0, second=0, microsecond=0)
-    while close <= local or (
-        close.weekday() >= 5 if calendar is Calendar.FOREX else not _is_stock_day(close)
-    ):
+    while close <= local or (close.weekday() >= 5 if calendar is Calendar.FOREX else not _is_stock_day(close)):
         close += timedelta(days=1)  # wall-clock days: the close stays at 17:00 or 16:00 across DST
     return close.astimezone(UTC)
 

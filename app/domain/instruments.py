@@ -79,7 +79,13 @@ def symbol_forms(symbol: str, market: Market) -> dict[str, str]:
     base, _, quote = symbol.partition("/")
     joined = base + quote
     if market is Market.STOCKS:
-        return {"fix": symbol, "polygon": symbol, "polygon_ws": f"T.{symbol}", "yahoo": symbol, "alphavantage": symbol}
+        return {
+            "fix": symbol,
+            "polygon": symbol,
+            "polygon_ws": f"T.{symbol}",
+            "yahoo": symbol,
+            "alphavantage": symbol,
+        }
     if market is Market.CRYPTO:
         usd = "USD" if quote == "USDT" else quote  # these sources quote crypto in dollars only
         return {

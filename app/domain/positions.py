@@ -99,7 +99,11 @@ def apply_fill(holding: Holding, fill: Fill, currency: str | None) -> Applied:
         qty = holding.qty + signed
         avg = (abs(holding.qty) * holding.avg_px + fill.qty * fill.price) / abs(qty)
         opened = replace(
-            holding, qty=qty, avg_px=avg, cost=holding.cost + fill.value, open_fees=holding.open_fees + fill.fee
+            holding,
+            qty=qty,
+            avg_px=avg,
+            cost=holding.cost + fill.value,
+            open_fees=holding.open_fees + fill.fee,
         )
         return Applied(opened, ZERO, ZERO, None)
 

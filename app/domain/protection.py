@@ -97,7 +97,9 @@ def protection_errors(entry_side: Side, reference: Decimal, protection: Protecti
         errors.append(("take_profit", "target_wrong_side",
                        f"must be {'above' if buy else 'below'} the reference price {text(reference)}"))  # fmt: skip
     if trail is not None:
-        limit = reference if trail.type is TrailType.AMOUNT else Decimal(100 if trail.type is TrailType.PERCENT else 10_000)
+        limit = (
+            reference if trail.type is TrailType.AMOUNT else Decimal(100 if trail.type is TrailType.PERCENT else 10_000)
+        )
         if buy and trail.value >= limit:
             errors.append(("trailing_stop", "trail_too_wide", f"must be less than {text(limit)}"))
     return errors

@@ -95,9 +95,7 @@ def reference_price(side: Side, price: Decimal | None, quote: Quote | None) -> D
     return quote.ask if side is Side.BUY else quote.bid
 
 
-def reserve_for(
-    side: Side, qty: Decimal, worst_price: Decimal, taker_rate: Decimal, currency: str
-) -> Decimal:
+def reserve_for(side: Side, qty: Decimal, worst_price: Decimal, taker_rate: Decimal, currency: str) -> Decimal:
     """What an order sets aside: for a buy its worst value plus the fee on it, for a sell the quantity.
 
     Rounded up, so that no possible fill costs more than was held.

@@ -19,7 +19,9 @@ class Client(Base):
     name: Mapped[str] = mapped_column(sa.String(200))
     email: Mapped[str | None] = mapped_column(sa.String(254))
     active: Mapped[bool] = mapped_column(default=True)
-    trader_id: Mapped[str | None] = mapped_column(Uuid, sa.ForeignKey("users.id", use_alter=True, name="fk_clients_trader_id_users"), index=True)
+    trader_id: Mapped[str | None] = mapped_column(
+        Uuid, sa.ForeignKey("users.id", use_alter=True, name="fk_clients_trader_id_users"), index=True
+    )
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
