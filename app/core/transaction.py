@@ -83,6 +83,7 @@ class Database:
             if path and path != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
         else:
+            options["executemany_mode"] = "values_plus_batch"
             options["connect_args"] = {"options": "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"}
         self.engine = sa.create_engine(self.url, max_overflow=20, **options)
         if self.is_sqlite:

@@ -13,6 +13,7 @@ from app.domain.orders import TERMINAL, OrderSource, OrderStatus, OrderType, Sid
 
 from .base import Base, JsonText, Uuid, one_of, serial_pk, uuid_pk
 
+_TO_SEND = "'NEW', 'PENDING_CANCEL', 'PENDING_REPLACE'"  # what waits for the engine
 _TERMINAL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 
 
@@ -29,6 +30,8 @@ class Order(Base):
         one_of("source", OrderSource, "source"),
         sa.Index("ix_orders_live", "id", postgresql_where=sa.text(f"status NOT IN ({_TERMINAL})"),
                  sqlite_where=sa.text(f"status NOT IN ({_TERMINAL})")),
+        sa.Index("ix_orders_to_send", "id", postgresql_where=sa.text(f"status IN ({_TO_SEND})"),
+                 sqlite_where=sa.text(f"status IN ({_TO_SEND})")),
         sa.Index(None, "client_id", "id"),
         sa.Index(None, "wallet_id", "id"),
     )  # fmt: skip
