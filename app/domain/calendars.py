@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from enum import StrEnum
@@ -68,9 +69,10 @@ class TradingHours:
     @classmethod
     def parse(cls, window: str, zone: str) -> TradingHours:
         """Raise ValueError when the window or the zone makes no sense."""
-        start, _, end = window.partition("-")
         try:
-            return cls(time.fromisoformat(start), time.fromisoformat(end), ZoneInfo(zone))
+            if not re.fullmatch(r"[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}", window):
+                raise ValueError(window)  # fromisoformat takes offsets and seconds too
+            return cls(time.fromisoformat(window[:5]), time.fromisoformat(window[6:]), ZoneInfo(zone))
         except (ValueError, OSError, KeyError) as error:
             raise ValueError(f"trading hours must be HH:MM-HH:MM in a known time zone: {window} {zone}") from error
 

@@ -116,7 +116,7 @@ class SymbolTable:
 
     def resolve(self, written: str) -> Instrument:
         """The instrument for any known form, upper or lower case. Raises ``UnknownSymbol``."""
-        canonical = self._canonical.get(written.strip().upper()) if len(written) <= 32 else None
+        canonical = self._canonical.get(written.strip().upper()) if len(written) <= 32 and written.isascii() else None
         if canonical is None:
             raise UnknownSymbol(written[:32])
         return self._by_symbol[canonical]

@@ -67,13 +67,18 @@ def parse_decimal(value: object) -> Decimal:
         raise InvalidAmount("must be a decimal number such as 12.50")
     if not number.is_finite():
         raise InvalidAmount("must be a finite decimal number")
-    if number and not -40 <= number.adjusted() <= 40:
-        raise InvalidAmount("is too large or too small to be an amount")
+    if not number:
+        return ZERO  # whatever its sign and exponent
+    if not -40 <= number.adjusted() <= 40 or len(number.as_tuple().digits) > 64:
+        # beyond 80 digits arithmetic would round without a word
+        raise InvalidAmount("is too large, too small or too long to be an amount")
     return number
 
 
 def plain(value: Decimal) -> Decimal:
-    """The same number without trailing zeros and without an exponent."""
+    """The same number without trailing zeros and without an exponent; zero has no sign."""
+    if not value:
+        return ZERO
     number = value.normalize()
     exponent = number.as_tuple().exponent
     return number.quantize(ONE) if isinstance(exponent, int) and exponent > 0 else number

@@ -131,7 +131,7 @@ def _usd_rate_directly(currency: str, quotes: dict[str, Quote]) -> Decimal | Non
 
 
 def _show(value: Decimal | None) -> str:
-    return text(value) if value is not None else "unknown"
+    return text(round(value, 8)) if value is not None else "unknown"  # quotients have up to 80 digits
 
 
 def check_order(

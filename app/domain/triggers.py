@@ -214,6 +214,11 @@ class TriggerBook:
         tightest = bucket.tightest()
         if tightest is not None:
             heapq.heappush(self._trails, (-tightest[0], next(self._seq), bucket))
+        # every new high leaves an outdated entry below the top, where no later one would drop it
+        if len(self._trails) > 64 + 4 * len(self._buckets):
+            self._trails = []
+            for live in self._buckets:
+                self._offer(live)
 
     def _raise_extremes(self, price: int) -> bool:
         """Merge every bucket the price has passed into one at the price: amortized, small into large."""

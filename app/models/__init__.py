@@ -1,7 +1,7 @@
 """Tables, one file per area. Importing the package registers all of them."""
 
 from .audit import AuditRecord
-from .base import Base, exact_sum
+from .base import Base, exact_sum, table_of
 from .clients import Client, ClientLimit
 from .engine import EngineFault, EngineLease
 from .events import Event, EventStream
@@ -17,5 +17,5 @@ __all__ = [
     "ApiKey", "AuditRecord", "Bar", "Base", "Client", "ClientLimit", "EngineFault", "EngineLease", "Event",
     "EventStream", "Execution", "FixMessage", "IdempotencyRecord", "InstrumentRow", "JournalEntry",
     "LedgerAccount", "Order", "Position", "PositionUpdate", "Posting", "Signal", "SignInAttempt", "User",
-    "UserSession", "Wallet", "exact_sum",
+    "UserSession", "Wallet", "exact_sum", "table_of",
 ]  # fmt: skip

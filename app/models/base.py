@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -117,3 +117,8 @@ def one_of(column: str, values: Any, name: str) -> sa.CheckConstraint:
     """A CHECK that keeps a text column to the values of an enum or list."""
     listed = ", ".join(f"'{value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=name)
+
+
+def table_of(model: type[Base]) -> sa.Table:
+    """The Core table of a model, for statements written in bulk."""
+    return cast(sa.Table, model.__table__)

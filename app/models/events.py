@@ -11,13 +11,17 @@ from .base import Base, Uuid, serial_pk
 
 
 class Event(Base):
-    """``stream`` is a client id or ``firm``. ``seq`` is NULL until the relay has numbered the event."""
+    """``stream`` is a client id or ``firm``.
+
+    ``seq`` (per stream, gapless) and ``ordinal`` (over all streams; the cursor) are NULL until the relay
+    has numbered the event.
+    """
 
     __tablename__ = "events"
     __table_args__ = (
         sa.UniqueConstraint("stream", "seq"),
-        sa.Index("ix_events_unnumbered", "id", postgresql_where=sa.text("seq IS NULL"),
-                 sqlite_where=sa.text("seq IS NULL")),
+        sa.Index("ix_events_unnumbered", "id", postgresql_where=sa.text("ordinal IS NULL"),
+                 sqlite_where=sa.text("ordinal IS NULL")),
         sa.Index(None, "object_id", "object_version"),
     )  # fmt: skip
 
@@ -31,6 +35,7 @@ class Event(Base):
     payload: Mapped[str] = mapped_column(sa.Text)  # JSON, as it will be pushed
     at: Mapped[datetime]
     seq: Mapped[int | None] = mapped_column(sa.BigInteger)
+    ordinal: Mapped[int | None] = mapped_column(sa.BigInteger, unique=True)
 
 
 class EventStream(Base):

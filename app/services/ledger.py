@@ -16,7 +16,7 @@ from app.core.errors import Conflict
 from app.core.ids import new_id
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, PostingLine, check_balanced
 from app.domain.money import ZERO
-from app.models import JournalEntry, LedgerAccount, Posting, exact_sum
+from app.models import JournalEntry, LedgerAccount, Posting, exact_sum, table_of
 
 # Plan Contable General Empresarial (Peru): the code an account of each kind carries
 CHART = {
@@ -28,9 +28,9 @@ CHART = {
 }
 WALLET_KINDS = frozenset({AccountKind.AVAILABLE, AccountKind.HELD})
 
-accounts = LedgerAccount.__table__
-entries = JournalEntry.__table__
-postings = Posting.__table__
+accounts = table_of(LedgerAccount)
+entries = table_of(JournalEntry)
+postings = table_of(Posting)
 
 
 class InsufficientFunds(Conflict):

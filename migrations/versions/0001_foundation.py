@@ -164,8 +164,10 @@ def upgrade() -> None:
         sa.Column("payload", sa.Text(), nullable=False),
         sa.Column("at", UtcDateTime(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=True),
+        sa.Column("ordinal", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sa.UniqueConstraint("event_id", name=op.f("uq_events_event_id")),
+        sa.UniqueConstraint("ordinal", name=op.f("uq_events_ordinal")),
         sa.UniqueConstraint("stream", "seq", name=op.f("uq_events_stream_seq")),
     )
     op.create_index(op.f("ix_events_object_id_object_version"), "events", ["object_id", "object_version"], unique=False)
@@ -174,8 +176,8 @@ def upgrade() -> None:
         "events",
         ["id"],
         unique=False,
-        postgresql_where=sa.text("seq IS NULL"),
-        sqlite_where=sa.text("seq IS NULL"),
+        postgresql_where=sa.text("ordinal IS NULL"),
+        sqlite_where=sa.text("ordinal IS NULL"),
     )
     op.create_table(
         "idempotency_keys",

@@ -1,0 +1,171 @@
+"""What all requests share: strict models, exact amounts, both spellings of names, errors by field."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
+from pydantic.json_schema import WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from app.core.errors import FieldError, Invalid, Malformed
+from app.domain.money import MAX_AMOUNT, MAX_SCALE, InvalidAmount, decimals, parse_decimal
+
+DECIMAL_PATTERN = r"^-?[0-9]{1,20}(\.[0-9]{1,18})?$"
+_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+def _amount(value: Any) -> Decimal:
+    try:
+        number = parse_decimal(value)
+    except InvalidAmount as error:
+        raise PydanticCustomError("invalid_amount", str(error)) from error
+    if abs(number) >= MAX_AMOUNT:
+        raise PydanticCustomError("amount_out_of_range", "must be smaller than 1e20")
+    if decimals(number) > MAX_SCALE:
+        raise PydanticCustomError("precision", "must have at most 18 decimals")
+    return number
+
+
+def _positive(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise PydanticCustomError("amount_out_of_range", "must be greater than zero")
+    return value
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str) and _UNSAFE.search(value):
+        raise PydanticCustomError("invalid_characters", "must not contain control or bidirectional characters")
+    return value
+
+
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_amount),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": DECIMAL_PATTERN}, {"type": "number"}]}, mode="validation"),
+    WithJsonSchema({"type": "string", "pattern": DECIMAL_PATTERN}, mode="serialization"),
+]
+
+
+def _positive_amount(value: Any) -> Decimal:
+    return _positive(_amount(value))
+
+
+PositiveAmount = Annotated[
+    Decimal,
+    BeforeValidator(_positive_amount),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": DECIMAL_PATTERN}, {"type": "number", "exclusiveMinimum": 0}]},
+        mode="validation",
+    ),
+]
+# what an answer carries: decimals as plain strings, times with Z
+AmountOut = Annotated[str, WithJsonSchema({"type": "string", "pattern": DECIMAL_PATTERN, "examples": ["0.1"]})]
+TimeOut = Annotated[
+    str, WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-01-05T14:30:00.000000Z"]})
+]
+Text = Annotated[str, BeforeValidator(_clean), StringConstraints(strip_whitespace=True)]
+
+
+def _percent(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise PydanticCustomError("invalid_number", "must be a whole number")
+    return value
+
+
+Percent = Annotated[int, BeforeValidator(_percent)]
+
+
+class Request(BaseModel):
+    """A request body or query: unknown fields are refused, nothing is guessed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Response(BaseModel):
+    """Describes an answer for the OpenAPI document; answers themselves are built as plain dictionaries."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+_CODES = {
+    "missing": "required",
+    "extra_forbidden": "unknown_field",
+    "enum": "invalid_choice",
+    "literal_error": "invalid_choice",
+}
+M = TypeVar("M", bound=Request)
+
+
+def snake_keys(value: Any) -> Any:
+    """Accept camelCase beside snake_case. Raises ``Malformed`` when both spell the same field."""
+    if isinstance(value, dict):
+        result = {_CAMEL.sub(r"_\1", key).lower(): snake_keys(item) for key, item in value.items()}
+        if len(result) != len(value):
+            raise Malformed("a field is named twice, in two spellings", code="duplicate_key")
+        return result
+    if isinstance(value, list):
+        return [snake_keys(item) for item in value]
+    return value
+
+
+def validate(model: type[M], data: Any) -> M:
+    """The model for plain data. Raises ``Invalid`` naming every field that is wrong."""
+    if not isinstance(data, dict):
+        raise Invalid("the body must be a JSON object", code="invalid_type")
+    try:
+        return model.model_validate(snake_keys(data))
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValidationError) -> Invalid:
+    errors = []
+    for item in error.errors(include_url=False, include_context=False):
+        field = ".".join(str(part) for part in item["loc"]) or "body"
+        shown = item["input"] if isinstance(item["input"], str | int | bool | None) else None
+        if isinstance(shown, str):
+            shown = shown[:100]
+        elif isinstance(shown, int) and abs(shown) > 2**53:
+            shown = str(shown)[:100]
+        errors.append(FieldError(field, _CODES.get(item["type"], item["type"]), item["msg"], shown))
+    detail = "; ".join(f"{e.field}: {e.message}" for e in errors[:5])
+    return Invalid(detail, code=errors[0].code if len({e.code for e in errors}) == 1 else None, errors=errors)
+
+
+def time_from(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise PydanticCustomError("invalid_time", "must be an ISO 8601 time") from error
+        if moment.tzinfo is None:
+            raise PydanticCustomError("invalid_time", "must carry a time zone, for example Z")
+        return moment
+    raise PydanticCustomError("invalid_time", "must be an ISO 8601 time")
+
+
+Time = Annotated[datetime, BeforeValidator(time_from)]
+
+
+def _query_int(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
+
+
+QueryInt = Annotated[int, BeforeValidator(_query_int)]
+
+
+def _query_bool(value: Any) -> Any:
+    return {"true": True, "1": True, "false": False, "0": False}.get(value, value) if isinstance(value, str) else value
+
+
+QueryBool = Annotated[bool, BeforeValidator(_query_bool)]
+
+__all__ = [
+    "Amount", "AmountOut", "Percent", "PositiveAmount", "QueryBool", "QueryInt",
+    "Request", "Response", "Text", "Time", "TimeOut", "snake_keys", "validate",
+]  # fmt: skip

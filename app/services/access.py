@@ -1,0 +1,122 @@
+"""Reaching another's object: one tested function per kind of object.
+
+What a caller may not see does not exist for them: ``NotFound``, with the same words as for a random id.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.core.errors import Forbidden, Invalid, NotFound
+from app.core.permissions import Principal, Reach, Resource
+from app.models import Client, Order, Position, Wallet, table_of
+
+
+def is_uuid(value: str) -> bool:
+    try:
+        return str(UUID(value)) == value.lower()
+    except ValueError:
+        return False
+
+
+def visible_clients(principal: Principal, resource: Resource, right: str) -> sa.Select[Any] | None:
+    """A select of the client ids the caller reaches with this right; None when it is all of them.
+
+    Raises ``Forbidden`` when the right is missing altogether.
+    """
+    reach = principal.require(resource, right)
+    if reach is Reach.ALL:
+        return None
+    if reach is Reach.OWN:
+        return sa.select(Client.id).where(Client.id == principal.client_id)
+    return sa.select(Client.id).where(Client.trader_id == principal.id)
+
+
+def _restrict(query: Any, column: Any, principal: Principal, resource: Resource, right: str) -> Any:
+    clients = visible_clients(principal, resource, right)
+    return query if clients is None else query.where(column.in_(clients))
+
+
+def client(
+    session: Session, principal: Principal, ref: str, right: str, resource: Resource = Resource.CLIENTS
+) -> Client:
+    """A client by id or code."""
+    condition = Client.id == ref.lower() if is_uuid(ref) else Client.code == ref
+    query = _restrict(sa.select(Client).where(condition), Client.id, principal, resource, right)
+    found: Client | None = session.scalars(query).one_or_none()
+    if found is None:
+        raise NotFound("there is no such client")
+    return found
+
+
+def acting_client(session: Session, principal: Principal, ref: str | None) -> Client:
+    """The client an order is for.
+
+    A client's own caller needs no ``ref`` and may only name itself; staff and system keys with the right
+    to act for clients must name one. Without that right a ``ref`` is refused, not ignored.
+    """
+    if principal.client_id is not None:
+        own = session.get(Client, principal.client_id)
+        assert own is not None
+        if ref is not None and ref not in (own.id, own.code):
+            raise NotFound("there is no such client")
+        return own
+    if principal.kind == "key" and not principal.act_for_clients:
+        raise Forbidden("this key may not act for clients", code="may_not_act_for_clients")
+    if ref is None:
+        raise Invalid.field("client_id", "required", "must name the client the request is for")
+    return client(session, principal, ref, "write", Resource.ORDERS)
+
+
+def wallet(
+    session: Session, principal: Principal, wallet_id: str, right: str, resource: Resource = Resource.WALLETS
+) -> Wallet:
+    query = sa.select(Wallet).where(Wallet.id == wallet_id.lower())
+    query = _restrict(query, Wallet.client_id, principal, resource, right)
+    found: Wallet | None = session.scalars(query).one_or_none() if is_uuid(wallet_id) else None
+    if found is None:
+        raise NotFound("there is no such wallet")
+    return found
+
+
+def wallet_for(session: Session, client: Client, wallet_id: str | None) -> Wallet:
+    """The named wallet of a client, or its default one."""
+    query = sa.select(Wallet).where(Wallet.client_id == client.id)
+    if wallet_id is None:
+        query = query.order_by(Wallet.is_default.desc(), Wallet.id).limit(1)
+    elif is_uuid(wallet_id):
+        query = query.where(Wallet.id == wallet_id.lower())
+    else:
+        raise NotFound("there is no such wallet")
+    found = session.scalars(query).one_or_none()
+    if found is None:
+        raise NotFound("there is no such wallet")
+    return found
+
+
+def _row(
+    session: Session, table: sa.Table, object_id: str, principal: Principal, right: str, lock: bool, what: str
+) -> dict[str, Any]:
+    query = sa.select(table).where(table.c.id == object_id.lower())
+    query = _restrict(query, table.c.client_id, principal, Resource.ORDERS, right)
+    if lock:
+        query = query.with_for_update()
+    row = session.execute(query).mappings().one_or_none() if is_uuid(object_id) else None
+    if row is None:
+        raise NotFound(f"there is no such {what}")
+    return dict(row)
+
+
+def order(session: Session, principal: Principal, order_id: str, right: str, *, lock: bool = False) -> dict[str, Any]:
+    """An order's row as a dictionary; ``lock`` takes its row lock."""
+    return _row(session, table_of(Order), order_id, principal, right, lock, "order")
+
+
+def position(
+    session: Session, principal: Principal, position_id: str, right: str, *, lock: bool = False
+) -> dict[str, Any]:
+    return _row(session, table_of(Position), position_id, principal, right, lock, "position")

@@ -1,0 +1,92 @@
+"""Events are written here, in the transaction of what they tell, and numbered later by the relay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.core import json
+from app.core.clock import iso
+from app.core.ids import new_id
+from app.models import Event, table_of
+
+FIRM = "firm"
+
+table = table_of(Event)
+
+
+@dataclass(slots=True)
+class Events:
+    """Collects events of one transaction and writes them in one statement, in the order they happened."""
+
+    now: datetime
+    _rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(
+        self,
+        stream: str,
+        type_: str,
+        object_type: str,
+        object_id: str,
+        data: dict[str, Any],
+        *,
+        version: int | None = None,
+        **changed: Any,
+    ) -> None:
+        """``stream`` is a client id or ``FIRM``; ``data`` the object as the API shows it; ``changed`` what changed."""
+        self._rows.append({
+            "event_id": new_id(),
+            "stream": stream,
+            "type": type_,
+            "object_type": object_type,
+            "object_id": object_id,
+            "object_version": version,
+            "payload": json.dumps({"data": data, **changed}),
+            "at": self.now,
+        })  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def flush(self, session: Session) -> None:
+        if self._rows:
+            session.execute(sa.insert(table), self._rows)
+            self._rows = []
+
+
+def since(
+    session: Session, streams: list[str] | None, after: int, limit: int, types: list[str] | None = None
+) -> list[dict[str, Any]]:
+    """Numbered events after a cursor, oldest first; ``streams`` None means every stream."""
+    query = sa.select(table).where(table.c.ordinal > after).order_by(table.c.ordinal).limit(limit)
+    if streams is not None:
+        query = query.where(table.c.stream.in_(streams))
+    if types:
+        query = query.where(sa.or_(*(table.c.type.like(pattern.replace("*", "%")) for pattern in types)))
+    return [event_json(row) for row in session.execute(query).mappings()]
+
+
+def last_ordinal(session: Session) -> int:
+    """The newest cursor; what a snapshot taken now is complete up to."""
+    return session.scalar(sa.select(sa.func.max(table.c.ordinal))) or 0
+
+
+def event_json(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """An event as every channel carries it. ``cursor`` is what a reader names to get what follows."""
+    return {
+        "id": row["event_id"],
+        "cursor": row["ordinal"],
+        "seq": row["seq"],
+        "stream": row["stream"],
+        "type": row["type"],
+        "object_type": row["object_type"],
+        "object_id": row["object_id"],
+        "version": row["object_version"],
+        "at": iso(row["at"]),
+        **json.loads(row["payload"]),
+    }

@@ -1,0 +1,89 @@
+"""The instrument catalog: what can be traded, from the database to the rules of the domain."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.domain.calendars import Calendar
+from app.domain.instruments import Instrument, InstrumentStatus, Market, SymbolTable
+from app.domain.money import register_currency
+from app.models.market import InstrumentRow
+
+_CLASSES: Final[dict[Market, tuple[str, Calendar]]] = {  # price band, calendar
+    Market.CRYPTO: ("0.10", Calendar.ALWAYS),
+    Market.FOREX: ("0.05", Calendar.FOREX),
+    Market.COMMODITIES: ("0.05", Calendar.FOREX),
+    Market.STOCKS: ("0.10", Calendar.US_STOCKS),
+}
+_SCALES: Final = {"BTC": 8, "ETH": 8, "SOL": 8, "USDT": 8, "JPY": 0, "XAU": 4, "AAPL": 4, "TSLA": 4}
+
+# symbol, name, market, base, quote, tick, lot (also the least quantity), most, least notional
+_CATALOG: Final = (
+    ("BTC/USDT", "Bitcoin / Tether", Market.CRYPTO, "BTC", "USDT", "0.01", "0.00001", "1000", "5"),
+    ("ETH/USDT", "Ethereum / Tether", Market.CRYPTO, "ETH", "USDT", "0.01", "0.0001", "10000", "5"),
+    ("SOL/USDT", "Solana / Tether", Market.CRYPTO, "SOL", "USDT", "0.01", "0.01", "100000", "5"),
+    ("EUR/USD", "Euro / US dollar", Market.FOREX, "EUR", "USD", "0.00001", "1", "10000000", "1"),
+    ("GBP/USD", "Pound sterling / US dollar", Market.FOREX, "GBP", "USD", "0.00001", "1", "10000000", "1"),
+    ("USD/JPY", "US dollar / Japanese yen", Market.FOREX, "USD", "JPY", "0.001", "1", "10000000", "100"),
+    ("USD/PEN", "US dollar / Peruvian sol", Market.FOREX, "USD", "PEN", "0.0001", "1", "10000000", "1"),
+    ("XAU/USD", "Gold, troy ounce / US dollar", Market.COMMODITIES, "XAU", "USD", "0.01", "0.01", "10000", "1"),
+    ("AAPL", "Apple Inc.", Market.STOCKS, "AAPL", "USD", "0.01", "1", "1000000", "1"),
+    ("TSLA", "Tesla, Inc.", Market.STOCKS, "TSLA", "USD", "0.01", "1", "1000000", "1"),
+)
+STALE_AFTER_SECONDS: Final = 15
+
+
+def seed_instruments(session: Session) -> int:
+    """Insert the instruments of the first catalog that are missing and return how many those were.
+
+    What is there already stays as the firm has set it.
+    """
+    known = set(session.scalars(sa.select(InstrumentRow.symbol)))
+    missing = [entry for entry in _CATALOG if entry[0] not in known]
+    session.add_all(InstrumentRow(**_columns(*entry)) for entry in missing)
+    session.flush()
+    return len(missing)
+
+
+def _columns(
+    symbol: str, name: str, market: Market, base: str, quote: str, tick: str, lot: str, most: str, notional: str
+) -> dict[str, Any]:
+    band, calendar = _CLASSES[market]
+    return {
+        "symbol": symbol, "name": name, "market": market.value, "base": base, "quote": quote,
+        "base_scale": _SCALES.get(base, 2), "quote_scale": _SCALES.get(quote, 2),
+        "tick_size": Decimal(tick), "lot_size": Decimal(lot), "min_qty": Decimal(lot), "max_qty": Decimal(most),
+        "min_notional": Decimal(notional), "price_band": Decimal(band), "calendar": calendar.value,
+        "status": InstrumentStatus.TRADING.value, "stale_after_seconds": STALE_AFTER_SECONDS,
+    }  # fmt: skip
+
+
+def load_instruments(session: Session) -> SymbolTable:
+    """The whole catalog as the domain sees it; also tells ``domain.money`` the scale of every asset.
+
+    Raises ValueError when two instruments disagree on the scale of an asset: amounts of it could then
+    be rounded in two ways.
+    """
+    rows = session.scalars(sa.select(InstrumentRow).order_by(InstrumentRow.id)).all()
+    scales: dict[str, int] = {}
+    for row in rows:
+        for currency, scale in ((row.base, row.base_scale), (row.quote, row.quote_scale)):
+            if scales.setdefault(currency, scale) != scale:
+                raise ValueError(f"{row.symbol} gives {currency} {scale} decimals, others {scales[currency]}")
+    for currency, scale in scales.items():
+        register_currency(currency, scale)
+    return SymbolTable(_instrument(row) for row in rows)
+
+
+def _instrument(row: InstrumentRow) -> Instrument:
+    return Instrument(
+        id=row.id, symbol=row.symbol, name=row.name, market=Market(row.market), base=row.base, quote=row.quote,
+        tick_size=row.tick_size, lot_size=row.lot_size, min_qty=row.min_qty, max_qty=row.max_qty,
+        min_notional=row.min_notional, price_band=row.price_band, calendar=Calendar(row.calendar),
+        status=InstrumentStatus(row.status), stale_after=timedelta(seconds=row.stale_after_seconds),
+    )  # fmt: skip

@@ -1,0 +1,541 @@
+"""Order entry: check, hold, store; amend, cancel. What happens afterwards is the engine's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import ROUND_FLOOR, Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.core import json
+from app.core.errors import Conflict, FieldError, Invalid
+from app.core.ids import new_id
+from app.domain.calendars import session_close
+from app.domain.fees import fee_for
+from app.domain.instruments import Instrument, SymbolTable, UnknownSymbol
+from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
+from app.domain.money import ONE, ZERO, floor_to, round_amount, text
+from app.domain.orders import (
+    AMENDABLE,
+    LIVE,
+    TERMINAL,
+    OrderSource,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+    check_transition,
+)
+from app.domain.positions import ExitReason
+from app.domain.protection import protection_errors
+from app.domain.quotes import Quote
+from app.domain.risk import RATE_WINDOW, Candidate, Failure, check_order, reference_price, reserve_for, usd_rate
+from app.models import Client, Order, Position, Wallet, table_of
+from app.schemas.orders import OrderIn, order_json
+
+from . import wallets
+from .events import Events
+from .ledger import Journal
+from .quotes import QuoteBook
+
+table = table_of(Order)
+positions = table_of(Position)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRules:
+    """Settings of order entry. ``protection_bps``: how far a market order may execute from the quote."""
+
+    venue: str = "SIM"
+    protection_bps: Decimal = Decimal(100)
+    max_orders_per_second: int | None = None  # per wallet
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request with everything about it worked out, before any row is locked."""
+
+    instrument: Instrument
+    qty: Decimal
+    price: Decimal | None
+    protection_px: Decimal | None
+    reference: Decimal | None
+    reserve: Decimal
+    spend_currency: str
+    quote: Quote | None
+
+
+class Orders:
+    """Order entry for one process; all state is in the database but the count of the last second's orders."""
+
+    def __init__(self, instruments: SymbolTable, quotes: QuoteBook, rules: OrderRules) -> None:
+        self.instruments, self.quotes, self.rules = instruments, quotes, rules
+        self._recent: dict[str, deque[datetime]] = {}
+
+    # -- entry -------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        session: Session,
+        client: Client,
+        wallet: Wallet,
+        request: OrderIn,
+        *,
+        actor: str,
+        source: OrderSource,
+        now: datetime,
+        position: dict[str, Any] | None = None,
+        exit_reason: ExitReason | None = None,
+    ) -> tuple[dict[str, Any], bool]:
+        """Store an order and its hold; returns it as the API shows it, and whether it is new.
+
+        Refused by risk it is stored as REJECTED with every reason. Raises ``Invalid`` for a request that
+        makes no sense, ``Conflict`` for a used ``client_order_id`` with another body; then nothing is stored.
+        """
+        draft = self.draft(request, wallet)
+        body_hash = _body_hash(request) if request.client_order_id else None
+        lock_wallet(session, wallet.id)
+        if request.client_order_id is not None:
+            known = _by_client_order_id(session, wallet.id, request.client_order_id)
+            if known is not None:
+                if known["body_hash"] != body_hash:
+                    raise Conflict(
+                        f"client_order_id {request.client_order_id} was used for another order", code="DUPLICATE_ORDER"
+                    )
+                return self.show(known), False
+        journal = Journal(session, now, actor)
+        spend = AccountRef(wallet.id, draft.spend_currency, AccountKind.AVAILABLE)
+        journal.lock({spend, replace(spend, kind=AccountKind.HELD)})
+        available = journal.locked[spend].balance
+        failures = self.check(session, client, wallet, request, draft, available, now, position)
+        row = self._new_row(client, wallet, request, draft, actor, source, now)
+        row["body_hash"] = body_hash
+        if position is not None:
+            row["position_id"] = position["id"]
+            row["exit_reason"] = (exit_reason or ExitReason.MANUAL).value
+        events = Events(now)
+        if failures:
+            row.update(
+                status=OrderStatus.REJECTED.value, held=ZERO, leaves_qty=ZERO, closed_at=now,
+                reject_code=failures[0].code, reject_reason="; ".join(f.message for f in failures)[:300],
+                reject_values=[failure.to_json() for failure in failures],
+            )  # fmt: skip
+            session.execute(sa.insert(table), row)
+        else:
+            session.execute(sa.insert(table), row)
+            journal.add(
+                EntryKind.HOLD, ("order", row["id"]), f"hold:{row['id']}:1",
+                hold_lines(wallet.id, draft.spend_currency, draft.reserve),
+            )  # fmt: skip
+            locked = journal.flush()
+            wallets.balance_event(events, wallet.client_id, wallet.id, locked.values())
+        self._event(events, row, None, row["reject_reason"])
+        events.flush(session)
+        return self.show(row), True
+
+    def draft(self, request: OrderIn, wallet: Wallet) -> Draft:
+        """Work out quantity, worst price and reserve. Raises ``Invalid`` with every wrong field."""
+        instrument = self.resolve(request.symbol)
+        quote = self.quotes.get(instrument.symbol)
+        errors = _shape_errors(request, instrument)
+        if errors:
+            raise _invalid(errors)
+        reference = reference_price(request.side, request.price, quote)
+        protection_px = self._protection_price(request, instrument, quote)
+        qty = request.qty if request.qty is not None else _qty_for(request, instrument, wallet, protection_px)
+        errors = [FieldError("qty", code, message, text(qty)) for code, message in instrument.qty_errors(qty)]
+        if not errors and reference is not None and not request.reduce_only and (
+            qty * reference < instrument.min_notional
+        ):  # fmt: skip
+            errors.append(FieldError("qty", "min_notional",
+                                     f"the order's value must be at least {text(instrument.min_notional)} "
+                                     f"{instrument.quote}", text(qty)))  # fmt: skip
+        if reference is not None:
+            errors += [
+                FieldError(field, code, message)
+                for field, code, message in protection_errors(request.side, reference, request.to_domain())
+            ]
+        if errors:
+            raise _invalid(errors)
+        worst = request.price if request.type is OrderType.LIMIT else protection_px
+        spend = instrument.quote if request.side is Side.BUY else instrument.base
+        reserve = reserve_for(request.side, qty, worst or reference or ZERO, wallet.taker_rate, instrument.quote)
+        return Draft(instrument, qty, request.price, protection_px, reference, reserve, spend, quote)
+
+    def resolve(self, symbol: str) -> Instrument:
+        """The instrument for any known form of its symbol. Raises ``Invalid``."""
+        try:
+            return self.instruments.resolve(symbol)
+        except UnknownSymbol as error:
+            raise Invalid.field("symbol", "unknown_instrument", "names no known instrument", symbol[:32]) from error
+
+    def _protection_price(self, request: OrderIn, instrument: Instrument, quote: Quote | None) -> Decimal | None:
+        """The worst price a market buy may execute at, so that its hold always suffices."""
+        if request.type is not OrderType.MARKET or request.side is Side.SELL or quote is None:
+            return None
+        worst = quote.ask * (ONE + self.rules.protection_bps / 10_000)
+        return max(floor_to(worst, instrument.tick_size), instrument.tick_size)
+
+    def check(
+        self,
+        session: Session,
+        client: Client,
+        wallet: Wallet,
+        request: OrderIn,
+        draft: Draft,
+        available: Decimal,
+        now: datetime,
+        position: dict[str, Any] | None = None,
+    ) -> list[Failure]:
+        """Every failing pre-trade check; the wallet must be locked for the answer to hold."""
+        quotes = self.quotes.snapshot()
+        rate = usd_rate(draft.instrument.quote, quotes)
+        notional = None if rate is None or draft.reference is None else draft.qty * draft.reference * rate
+        candidate = Candidate(
+            request.side, request.type, draft.qty, draft.price, request.reduce_only, draft.spend_currency,
+            draft.reserve, notional,
+        )  # fmt: skip
+        account = wallets.risk_account(
+            session, client, wallet, draft.instrument, available, quotes, self.instruments, now
+        )
+        recent = self._orders_in_last_second(wallet.id, now)
+        account = replace(account, orders_in_last_second=recent, max_orders_per_second=self.rules.max_orders_per_second)
+        failures = check_order(
+            candidate,
+            draft.instrument,
+            draft.quote,
+            account,
+            wallets.client_limits(session, client.id, draft.instrument.id),
+            wallets.limits_of(wallet),
+            now,
+        )
+        if request.reduce_only and position is None:
+            held = wallets.position_qty(session, wallet.id, draft.instrument.id)
+            if request.side is Side.BUY or draft.qty > held:
+                failures.append(Failure("REDUCE_ONLY", "the order would do more than reduce the position",
+                                        {"qty": text(draft.qty), "position_qty": text(held)}))  # fmt: skip
+        return failures
+
+    def _orders_in_last_second(self, wallet_id: str, now: datetime) -> int:
+        """How many orders came before this one within a second; this one is counted for the next."""
+        recent = self._recent.setdefault(wallet_id, deque(maxlen=1000))
+        while recent and recent[0] <= now - RATE_WINDOW:
+            recent.popleft()
+        recent.append(now)
+        return len(recent) - 1
+
+    def _new_row(
+        self,
+        client: Client,
+        wallet: Wallet,
+        request: OrderIn,
+        draft: Draft,
+        actor: str,
+        source: OrderSource,
+        now: datetime,
+    ) -> dict[str, Any]:
+        protection = request.to_domain()
+        day = request.time_in_force is TimeInForce.DAY
+        row: dict[str, Any] = dict.fromkeys(table.columns.keys())
+        row.update(
+            id=new_id(), client_order_id=request.client_order_id, client_id=client.id, wallet_id=wallet.id,
+            instrument_id=draft.instrument.id, side=request.side.value, type=request.type.value,
+            time_in_force=request.time_in_force.value, qty=draft.qty, quote_qty=request.quote_qty,
+            price=draft.price, protection_px=draft.protection_px,
+            expires_at=session_close(draft.instrument.calendar, now) if day else None,
+            reduce_only=request.reduce_only, post_only=request.post_only,
+            protection=protection.to_json() if protection else None,
+            status=OrderStatus.NEW.value, version=1, cum_qty=ZERO, leaves_qty=draft.qty, cum_value=ZERO, fees=ZERO,
+            hold_currency=draft.spend_currency, held=draft.reserve, venue=self.rules.venue, source=source.value,
+            created_by=actor, created_at=now,
+            strategy=request.strategy.model_dump(exclude_none=True) if request.strategy else None,
+        )  # fmt: skip
+        return row
+
+    def dry_run(
+        self, session: Session, client: Client, wallet: Wallet, request: OrderIn, now: datetime
+    ) -> dict[str, Any]:
+        """What would happen, with every failing check; stores nothing."""
+        draft = self.draft(request, wallet)
+        available = wallets.available(session, wallet.id, draft.spend_currency)
+        failures = self.check(session, client, wallet, request, draft, available, now)
+        quote, reference = draft.instrument.quote, draft.reference
+        value = None if reference is None else round_amount(draft.qty * reference, quote)
+        rate = usd_rate(quote, self.quotes.snapshot())
+        return {
+            "accepted": not failures,
+            "failures": [failure.to_json() for failure in failures],
+            "symbol": draft.instrument.symbol,
+            "side": request.side.value,
+            "type": request.type.value,
+            "qty": text(draft.qty),
+            "reference_price": None if reference is None else text(reference),
+            "value": None if value is None else text(value),
+            "fee": None if value is None else text(fee_for(value, wallet.taker_rate, quote)),
+            "reserve": text(draft.reserve),
+            "reserve_currency": draft.spend_currency,
+            "available": text(available),
+            "notional_usd": None if value is None or rate is None else text(round(value * rate, 2)),
+        }
+
+    # -- amend and cancel --------------------------------------------------------------------------------
+
+    def amend(
+        self,
+        session: Session,
+        client: Client,
+        wallet: Wallet,
+        order_id: str,
+        qty: Decimal | None,
+        price: Decimal | None,
+        *,
+        actor: str,
+        now: datetime,
+    ) -> dict[str, Any]:
+        """Change quantity or price of a live order; risk and hold are checked again with the new values.
+
+        Raises ``Conflict`` when it is too late, ``Invalid`` for impossible values or failing checks.
+        """
+        lock_wallet(session, wallet.id)
+        row = _locked(session, order_id)
+        status = OrderStatus(row["status"])
+        if status not in AMENDABLE:
+            raise Conflict(f"the order is {status}", code="too_late", extra={"order": self.show(row)})
+        instrument = self.instruments.by_id(row["instrument_id"])
+        new_qty = row["qty"] if qty is None else qty
+        new_price = row["price"] if price is None else price
+        _check_amend(row, instrument, new_qty, price, new_price)
+        journal = Journal(session, now, actor)
+        spend = AccountRef(wallet.id, row["hold_currency"], AccountKind.AVAILABLE)
+        journal.lock({spend, replace(spend, kind=AccountKind.HELD)})
+        side, worst = Side(row["side"]), new_price or row["protection_px"] or ZERO
+        left = new_qty - row["cum_qty"]
+        wanted = reserve_for(side, left, worst, wallet.taker_rate, instrument.quote)
+        if wanted > row["held"] or new_qty > row["qty"] or new_price != row["price"]:
+            self._recheck(session, client, wallet, row, new_qty, new_price, wanted, journal.locked[spend].balance, now)
+        events = Events(now)
+        sent = status is not OrderStatus.NEW
+        # until the venue has agreed the old order may still fill: the larger of both reserves stays held
+        hold = max(wanted, row["held"]) if sent else wanted
+        if hold != row["held"]:
+            journal.add(
+                EntryKind.HOLD if hold > row["held"] else EntryKind.RELEASE, ("order", row["id"]),
+                f"hold:{row['id']}:{row['version'] + 1}",
+                hold_lines(wallet.id, row["hold_currency"], hold - row["held"]),
+            )  # fmt: skip
+            locked = journal.flush()
+            wallets.balance_event(events, wallet.client_id, wallet.id, locked.values())
+        row.update(held=hold, version=row["version"] + 1)
+        if sent:
+            check_transition(row["id"], status, OrderStatus.PENDING_REPLACE)
+            row.update(status=OrderStatus.PENDING_REPLACE.value, pending_qty=new_qty, pending_price=new_price)
+        else:
+            row.update(qty=new_qty, leaves_qty=new_qty, price=new_price)
+        _store(session, row, "held", "version", "status", "pending_qty", "pending_price", "qty", "leaves_qty", "price")
+        self._event(events, row, status, "amended", type_=None if sent else "order.amended")
+        events.flush(session)
+        return self.show(row)
+
+    def _recheck(
+        self, session: Session, client: Client, wallet: Wallet, row: dict[str, Any], qty: Decimal,
+        price: Decimal | None, wanted: Decimal, available: Decimal, now: datetime,
+    ) -> None:  # fmt: skip
+        request = OrderIn(
+            symbol=self.instruments.by_id(row["instrument_id"]).symbol, side=Side(row["side"]),
+            type=OrderType(row["type"]), qty=qty, price=price, reduce_only=row["reduce_only"],
+        )  # fmt: skip
+        instrument = self.instruments.by_id(row["instrument_id"])
+        quote = self.quotes.get(instrument.symbol)
+        extra = max(wanted - row["held"], ZERO)
+        draft = Draft(instrument, qty - row["cum_qty"], price, row["protection_px"],
+                      reference_price(request.side, price, quote), extra, row["hold_currency"], quote)  # fmt: skip
+        failures = self.check(session, client, wallet, request, draft, available, now, position={})
+        if failures:
+            raise Invalid(
+                "; ".join(failure.message for failure in failures),
+                code=failures[0].code,
+                extra={"failures": [failure.to_json() for failure in failures]},
+            )
+
+    def cancel(self, session: Session, order_id: str, *, actor: str, now: datetime) -> dict[str, Any]:
+        """Cancel, or ask the venue to. Raises ``Conflict`` with the final state when it is too late."""
+        row = _locked(session, order_id)
+        status = OrderStatus(row["status"])
+        if status in TERMINAL:
+            raise Conflict(f"the order is {status}", code="too_late", extra={"order": self.show(row)})
+        if status is OrderStatus.PENDING_CANCEL:
+            return self.show(row)
+        events = Events(now)
+        wanted = OrderStatus.CANCELED if status is OrderStatus.NEW else OrderStatus.PENDING_CANCEL
+        check_transition(row["id"], status, wanted)
+        row.update(status=wanted.value, version=row["version"] + 1)
+        if wanted is OrderStatus.CANCELED:  # the venue never heard of it
+            journal = Journal(session, now, actor)
+            journal.add(
+                EntryKind.RELEASE, ("order", row["id"]), f"hold:{row['id']}:{row['version']}",
+                hold_lines(row["wallet_id"], row["hold_currency"], -row["held"]),
+            )  # fmt: skip
+            locked = journal.flush()
+            wallets.balance_event(events, row["client_id"], row["wallet_id"], locked.values())
+            row.update(held=ZERO, leaves_qty=ZERO, closed_at=now)
+            release_exit(session, row)
+        _store(session, row, "status", "version", "held", "leaves_qty", "closed_at")
+        self._event(events, row, status, "canceled by request")
+        events.flush(session)
+        return self.show(row)
+
+    def cancel_all(
+        self, session: Session, clients: sa.Select[Any] | None, *, client_id: str | None, wallet_id: str | None,
+        symbol: str | None, side: Side | None, actor: str, now: datetime,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Cancel every live order that matches; returns them in their new state."""
+        query = sa.select(table.c.id).where(table.c.status.in_([s.value for s in LIVE])).order_by(table.c.id)
+        if clients is not None:
+            query = query.where(table.c.client_id.in_(clients))
+        if client_id is not None:
+            query = query.where(table.c.client_id == client_id)
+        if wallet_id is not None:
+            query = query.where(table.c.wallet_id == wallet_id)
+        if symbol is not None:
+            query = query.where(table.c.instrument_id == self.resolve(symbol).id)
+        if side is not None:
+            query = query.where(table.c.side == side.value)
+        canceled = []
+        for order_id in list(session.scalars(query)):
+            try:
+                canceled.append(self.cancel(session, order_id, actor=actor, now=now))
+            except Conflict:
+                continue  # it became terminal while we waited for its lock
+        return canceled
+
+    # -- showing -----------------------------------------------------------------------------------------
+
+    def show(self, row: Any) -> dict[str, Any]:
+        return order_json(row, self.instruments.by_id(row["instrument_id"]).symbol)
+
+    def _event(
+        self,
+        events: Events,
+        row: dict[str, Any],
+        previous: OrderStatus | None,
+        reason: str | None,
+        type_: str | None = None,
+    ) -> None:
+        order_event(events, row, self.show(row), previous, reason, type_)
+
+
+def order_event(
+    events: Events,
+    row: dict[str, Any],
+    shown: dict[str, Any],
+    previous: OrderStatus | None,
+    reason: str | None,
+    type_: str | None = None,
+) -> None:
+    """One change of an order: ``order.<status>`` unless another type is named."""
+    events.add(
+        row["client_id"], type_ or f"order.{row['status'].lower()}", "order", row["id"], shown,
+        version=row["version"], previous_status=previous.value if previous else None, reason=reason,
+    )  # fmt: skip
+
+
+def lock_wallet(session: Session, wallet_id: str) -> None:
+    """Serialize order entry per wallet: limits and client order ids are decided under this lock.
+
+    NO KEY UPDATE, so that the engine's inserts, which reference the wallet, do not wait for it.
+    """
+    session.execute(sa.select(Wallet.id).where(Wallet.id == wallet_id).with_for_update(key_share=True))
+
+
+def release_exit(session: Session, row: dict[str, Any]) -> None:
+    """A closing order ended without its position being closed: the position may be exited again."""
+    if row["position_id"] is not None:
+        session.execute(
+            sa.update(positions)
+            .where(positions.c.id == row["position_id"], positions.c.exit_order_id == row["id"])
+            .values(exit_order_id=None, status="OPEN", protection_version=positions.c.protection_version + 1)
+        )
+
+
+def _body_hash(request: OrderIn) -> str:
+    return hashlib.sha256(json.dumps(request.model_dump(mode="python", exclude={"dry_run"})).encode()).hexdigest()
+
+
+def _by_client_order_id(session: Session, wallet_id: str, client_order_id: str) -> Any:
+    query = sa.select(table).where(table.c.wallet_id == wallet_id, table.c.client_order_id == client_order_id)
+    return session.execute(query).mappings().one_or_none()
+
+
+def _locked(session: Session, order_id: str) -> dict[str, Any]:
+    return dict(session.execute(sa.select(table).where(table.c.id == order_id).with_for_update()).mappings().one())
+
+
+def _store(session: Session, row: dict[str, Any], *columns: str) -> None:
+    session.execute(sa.update(table).where(table.c.id == row["id"]).values({name: row[name] for name in columns}))
+
+
+def _invalid(errors: list[FieldError]) -> Invalid:
+    detail = "; ".join(f"{error.field} {error.message}" for error in errors)
+    return Invalid(detail, code=errors[0].code if len(errors) == 1 else None, errors=errors)
+
+
+def _shape_errors(request: OrderIn, instrument: Instrument) -> list[FieldError]:
+    """Fields that contradict each other or the instrument."""
+    errors = []
+    market = request.type is OrderType.MARKET
+    if market and request.price is not None:
+        errors.append(FieldError("price", "PRICE_NOT_ALLOWED", "is not allowed on a market order", text(request.price)))
+    if not market and request.price is None:
+        errors.append(FieldError("price", "PRICE_REQUIRED", "is required on a limit order"))
+    if not market and request.price is not None:
+        errors += [FieldError("price", c, m, text(request.price)) for c, m in instrument.price_errors(request.price)]
+    if market and request.post_only:
+        errors.append(FieldError("post_only", "post_only_market", "is not possible on a market order", True))
+    if request.post_only and request.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+        errors.append(FieldError("post_only", "post_only_immediate", "contradicts an immediate order", True))
+    if request.quote_qty is not None and not (market and request.side is Side.BUY):
+        errors.append(FieldError("quote_qty", "market_buy_only", "is for market buys", text(request.quote_qty)))
+    if request.quote_qty is not None and request.quote_qty <= 0:
+        errors.append(
+            FieldError("quote_qty", "amount_out_of_range", "must be greater than zero", text(request.quote_qty))
+        )
+    if request.qty is not None:
+        errors += [FieldError("qty", c, m, text(request.qty)) for c, m in instrument.qty_errors(request.qty)]
+    if request.to_domain() and request.side is Side.SELL:
+        errors.append(FieldError("stop_loss", "protection_on_sell", "exits attach to the order that opens a position"))
+    for name in ("stop_loss", "take_profit"):
+        price = getattr(request, name)
+        if price is not None:
+            errors += [FieldError(name, c, m, text(price)) for c, m in instrument.price_errors(price)]
+    return errors
+
+
+def _qty_for(request: OrderIn, instrument: Instrument, wallet: Wallet, worst: Decimal | None) -> Decimal:
+    """The largest quantity an amount of quote currency pays for, fee and worst price included."""
+    if worst is None:
+        raise Invalid.field("quote_qty", "MISSING_REFERENCE_PRICE", f"there is no quote for {instrument.symbol}")
+    assert request.quote_qty is not None
+    lots = (request.quote_qty / (worst * (ONE + wallet.taker_rate)) / instrument.lot_size).to_integral_value(
+        ROUND_FLOOR
+    )
+    return lots * instrument.lot_size
+
+
+def _check_amend(
+    row: dict[str, Any], instrument: Instrument, new_qty: Decimal, price: Decimal | None, new_price: Decimal | None
+) -> None:
+    errors = [FieldError("qty", code, message, text(new_qty)) for code, message in instrument.qty_errors(new_qty)]
+    if new_qty < row["cum_qty"]:
+        errors.append(FieldError("qty", "below_cum_qty", f"is below the {text(row['cum_qty'])} already filled",
+                                 text(new_qty)))  # fmt: skip
+    if price is not None and row["type"] == OrderType.MARKET:
+        errors.append(FieldError("price", "PRICE_NOT_ALLOWED", "is not allowed on a market order", text(price)))
+    elif new_price is not None:
+        errors += [FieldError("price", c, m, text(new_price)) for c, m in instrument.price_errors(new_price)]
+    if errors:
+        raise _invalid(errors)

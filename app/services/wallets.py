@@ -1,0 +1,302 @@
+"""Paper wallets: creating and funding them, their balances, and what risk wants to know about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.core.clock import iso
+from app.core.errors import Conflict, Invalid
+from app.core.ids import new_id
+from app.core.permissions import Principal
+from app.domain.calendars import TradingHours
+from app.domain.instruments import Instrument, SymbolTable
+from app.domain.ledger import AccountKind, AccountRef, EntryKind, deposit_lines
+from app.domain.money import CURRENCY_SCALES, ZERO, decimals, scale_of, text
+from app.domain.quotes import Quote
+from app.domain.risk import Account, ClientLimits, WalletLimits, usd_rate
+from app.models import Client, ClientLimit, JournalEntry, LedgerAccount, Position, Posting, Wallet, table_of
+
+from . import audit, ledger
+from .events import Events
+from .ledger import Journal, LockedAccount
+
+accounts = table_of(LedgerAccount)
+positions = table_of(Position)
+PAPER_FEE = Decimal("0.001")
+PLAY_MONEY = "external:paper"
+
+
+def create(
+    session: Session, client: Client, name: str, starting: Mapping[str, Decimal], principal: Principal, now: datetime
+) -> Wallet:
+    """Open a paper wallet with starting balances of play money, posted as deposits.
+
+    Raises ``Invalid`` for an unknown asset or an amount with too many decimals.
+    """
+    for asset, amount in starting.items():
+        if asset not in CURRENCY_SCALES:
+            raise Invalid.field("balance", "unknown_asset", f"names the unknown asset {asset[:12]}", asset[:12])
+        if amount <= 0:
+            raise Invalid.field("balance", "amount_out_of_range", f"of {asset} must be greater than zero", text(amount))
+        if decimals(amount) > scale_of(asset):
+            raise Invalid.field("balance", "precision", f"of {asset} has more than {scale_of(asset)} decimals")
+    first = session.scalar(sa.select(sa.func.count()).where(Wallet.client_id == client.id)) == 0
+    wallet = Wallet(
+        id=new_id(), client_id=client.id, platform="paper", name=name, status="active", is_default=first,
+        maker_rate=PAPER_FEE, taker_rate=PAPER_FEE, created_at=now, updated_at=now,
+    )  # fmt: skip
+    session.add(wallet)
+    session.flush()
+    journal = Journal(session, now, principal.actor)
+    for asset, amount in starting.items():
+        journal.add(
+            EntryKind.DEPOSIT, ("wallet", wallet.id), f"starting-balance:{wallet.id}:{asset}",
+            deposit_lines(wallet.id, asset, amount, PLAY_MONEY), memo="starting balance",
+        )  # fmt: skip
+    locked = journal.flush()
+    events = Events(now)
+    events.add(client.id, "wallet.created", "wallet", wallet.id, show(wallet), version=1)
+    balance_event(events, client.id, wallet.id, locked.values())
+    events.flush(session)
+    audit.record(session, principal, "wallet.create", "wallet", wallet.id, now, client_id=client.id, name=name,
+                 starting={asset: text(amount) for asset, amount in starting.items()})  # fmt: skip
+    return wallet
+
+
+def set_status(
+    session: Session, wallet: Wallet, status: str, principal: Principal, now: datetime, reason: str | None = None
+) -> None:
+    """Pause or resume; pausing stops new orders and keeps exits armed."""
+    if wallet.status == status:
+        raise Conflict(f"the wallet is already {status}", code="unchanged")
+    if wallet.status == "suspended" and principal.client_id is not None:
+        raise Conflict("a suspended wallet is resumed by the firm", code="WALLET_SUSPENDED")
+    previous, wallet.status = wallet.status, status
+    wallet.version += 1
+    wallet.updated_at = now
+    events = Events(now)
+    events.add(wallet.client_id, f"wallet.{status}", "wallet", wallet.id, show(wallet), version=wallet.version,
+               previous_status=previous, reason=reason)  # fmt: skip
+    events.flush(session)
+    audit.record(session, principal, f"wallet.{status}", "wallet", wallet.id, now, previous=previous, reason=reason)
+
+
+def balance_event(events: Events, client_id: str, wallet_id: str, locked: Iterable[LockedAccount]) -> None:
+    """``wallet.balance`` with every account of the wallet that an entry touched."""
+    changed: dict[str, dict[str, str]] = {}
+    for account in locked:
+        if account.ref.owner == wallet_id:
+            changed.setdefault(account.ref.currency, {})[account.ref.kind.value] = text(account.balance)
+    if changed:
+        events.add(client_id, "wallet.balance", "wallet", wallet_id, {"wallet_id": wallet_id, "balances": changed})
+
+
+def available(session: Session, wallet_id: str, currency: str) -> Decimal:
+    """What may be spent of an asset now; zero when the wallet never had any."""
+    query = sa.select(accounts.c.balance).where(
+        accounts.c.owner == wallet_id, accounts.c.currency == currency, accounts.c.kind == AccountKind.AVAILABLE.value
+    )
+    balance: Decimal | None = session.scalar(query)
+    return ZERO if balance is None else balance
+
+
+def position_qty(session: Session, wallet_id: str, instrument_id: int) -> Decimal:
+    """The quantity of the open position in an instrument; zero without one."""
+    query = sa.select(positions.c.qty).where(
+        positions.c.wallet_id == wallet_id, positions.c.instrument_id == instrument_id, positions.c.status != "CLOSED"
+    )
+    qty: Decimal | None = session.scalar(query)
+    return ZERO if qty is None else qty
+
+
+def limits_of(wallet: Wallet) -> WalletLimits:
+    return WalletLimits(
+        max_position_usd=wallet.max_position_usd,
+        max_exposure_usd=wallet.max_exposure_usd,
+        max_open_positions=wallet.max_open_positions,
+        daily_loss_usd=wallet.daily_loss_usd,
+        daily_loss_percent=wallet.daily_loss_percent,
+        max_drawdown_percent=wallet.max_drawdown_percent,
+        allowed_symbols=None if wallet.allowed_symbols is None else frozenset(wallet.allowed_symbols),
+        blocked_symbols=frozenset(wallet.blocked_symbols or ()),
+        respect_market_hours=wallet.respect_market_hours,
+    )
+
+
+def client_limits(session: Session, client_id: str, instrument_id: int) -> ClientLimits:
+    """The client's limits for an instrument: the specific row, else the general one, else none."""
+    query = (
+        sa.select(ClientLimit)
+        .where(
+            ClientLimit.client_id == client_id,
+            sa.or_(ClientLimit.instrument_id == instrument_id, ClientLimit.instrument_id.is_(None)),
+        )
+        .order_by(ClientLimit.instrument_id.is_(None))
+    )
+    row = session.scalars(query).first()
+    if row is None:
+        return ClientLimits()
+    hours = TradingHours.parse(row.hours, row.time_zone or "UTC") if row.hours else None
+    return ClientLimits(row.blocked, row.max_order_qty, row.max_notional_usd, hours)
+
+
+def risk_account(
+    session: Session,
+    client: Client,
+    wallet: Wallet,
+    instrument: Instrument,
+    available_now: Decimal,
+    quotes: dict[str, Quote],
+    instruments: SymbolTable,
+    now: datetime,
+) -> Account:
+    """What pre-trade risk is told; positions and equity are read only when a limit asks for them."""
+    wants_positions = (
+        wallet.max_position_usd is not None
+        or wallet.max_exposure_usd is not None
+        or wallet.max_open_positions is not None
+    )
+    wants_equity = (
+        wallet.daily_loss_usd is not None
+        or wallet.daily_loss_percent is not None
+        or wallet.max_drawdown_percent is not None
+    )
+    position_usd: Decimal | None = ZERO
+    exposure_usd: Decimal | None = ZERO
+    count, has_position = 0, False
+    for row in _open_positions(session, wallet.id) if wants_positions else ():
+        held = instruments.by_id(row.instrument_id)
+        quote, rate = quotes.get(held.symbol), usd_rate(held.quote, quotes)
+        value = None if quote is None or rate is None else abs(row.qty) * quote.mid * rate
+        exposure_usd = None if exposure_usd is None or value is None else exposure_usd + value
+        count += 1
+        if row.instrument_id == instrument.id:
+            has_position, position_usd = True, value
+    equity = None
+    if wants_equity:
+        equity = mark_equity(session, wallet, quotes, now)
+    return Account(
+        client_active=client.active, wallet_status=wallet.status, available=available_now, open_positions=count,
+        has_position=has_position, position_usd=position_usd, exposure_usd=exposure_usd, equity_usd=equity,
+        day_start_equity_usd=wallet.day_start_equity_usd, peak_equity_usd=wallet.peak_equity_usd,
+    )  # fmt: skip
+
+
+def _open_positions(session: Session, wallet_id: str) -> Any:
+    query = sa.select(positions.c.instrument_id, positions.c.qty).where(
+        positions.c.wallet_id == wallet_id, positions.c.status != "CLOSED"
+    )
+    return session.execute(query)
+
+
+def equity_usd(session: Session, wallet_id: str, quotes: dict[str, Quote]) -> tuple[Decimal, list[str]]:
+    """Total value of a wallet in USD at current mids, and the assets that cannot be priced."""
+    total, unpriced = ZERO, []
+    for asset, balance in ledger.balances(session, wallet_id).items():
+        rate = usd_rate(asset, quotes)
+        if rate is not None:
+            total += balance["total"] * rate
+        elif balance["total"]:
+            unpriced.append(asset)
+    return total, unpriced
+
+
+def mark_equity(session: Session, wallet: Wallet, quotes: dict[str, Quote], now: datetime) -> Decimal | None:
+    """Current equity, remembered as the day's start and the peak where it is; None when not all is priced."""
+    equity, unpriced = equity_usd(session, wallet.id, quotes)
+    if unpriced:
+        return None
+    today = now.date().isoformat()
+    if wallet.day_start_on != today:
+        wallet.day_start_on, wallet.day_start_equity_usd = today, round(equity, 8)
+    if wallet.peak_equity_usd is None or equity > wallet.peak_equity_usd:
+        wallet.peak_equity_usd = round(equity, 8)
+    return equity
+
+
+def show(wallet: Wallet) -> dict[str, Any]:
+    def number(value: Decimal | None) -> str | None:
+        return None if value is None else text(value)
+
+    return {
+        "id": wallet.id,
+        "client_id": wallet.client_id,
+        "platform": wallet.platform,
+        "name": wallet.name,
+        "status": wallet.status,
+        "is_default": wallet.is_default,
+        "maker_rate": text(wallet.maker_rate),
+        "taker_rate": text(wallet.taker_rate),
+        "default_stop_loss_percent": number(wallet.default_stop_loss_percent),
+        "default_take_profit_percent": number(wallet.default_take_profit_percent),
+        "limits": {
+            "max_position_usd": number(wallet.max_position_usd),
+            "max_exposure_usd": number(wallet.max_exposure_usd),
+            "max_open_positions": wallet.max_open_positions,
+            "daily_loss_usd": number(wallet.daily_loss_usd),
+            "daily_loss_percent": number(wallet.daily_loss_percent),
+            "max_drawdown_percent": number(wallet.max_drawdown_percent),
+            "allowed_symbols": wallet.allowed_symbols,
+            "blocked_symbols": wallet.blocked_symbols,
+            "respect_market_hours": wallet.respect_market_hours,
+        },
+        "version": wallet.version,
+        "created_at": iso(wallet.created_at),
+    }
+
+
+def show_balances(session: Session, wallet_id: str, quotes: dict[str, Quote]) -> dict[str, Any]:
+    """Balances per asset with their value in USD; assets nobody can price are listed, not guessed."""
+    items, total, unpriced = [], ZERO, []
+    for asset, balance in ledger.balances(session, wallet_id).items():
+        rate = usd_rate(asset, quotes)
+        value = None if rate is None else round(balance["total"] * rate, 2)
+        if value is None:
+            unpriced.append(asset)
+        else:
+            total += value
+        items.append({
+            "asset": asset, "available": text(balance["available"]), "held": text(balance["held"]),
+            "total": text(balance["total"]), "value_usd": None if value is None else text(value),
+        })  # fmt: skip
+    return {"wallet_id": wallet_id, "balances": items, "total_usd": text(total), "unpriced": unpriced}
+
+
+def movements(session: Session, wallet_id: str, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """Postings on a wallet's accounts, newest first, with their entry."""
+    entries, postings = table_of(JournalEntry), table_of(Posting)
+    base = (
+        sa.select(
+            postings.c.id, postings.c.amount, postings.c.currency, postings.c.posted_at, accounts.c.kind.label("account"),
+            entries.c.id.label("entry_id"), entries.c.number, entries.c.kind, entries.c.about_type, entries.c.about_id,
+            entries.c.memo,
+        )
+        .join(accounts, accounts.c.id == postings.c.account_id)
+        .join(entries, entries.c.id == postings.c.entry_id)
+        .where(accounts.c.wallet_id == wallet_id)
+    )  # fmt: skip
+    total = session.scalar(sa.select(sa.func.count()).select_from(base.subquery())) or 0
+    rows = session.execute(base.order_by(postings.c.id.desc()).limit(limit).offset(offset)).mappings()
+    return [
+        {
+            "id": row["id"], "at": iso(row["posted_at"]), "asset": row["currency"], "account": row["account"],
+            "amount": text(row["amount"]), "entry_id": row["entry_id"], "entry_number": row["number"],
+            "kind": row["kind"], "about_type": row["about_type"], "about_id": row["about_id"], "memo": row["memo"],
+        }
+        for row in rows
+    ], total  # fmt: skip
+
+
+def account_refs(wallet_id: str, *currencies: str) -> set[AccountRef]:
+    """available and held of a wallet in the given currencies."""
+    return {
+        AccountRef(wallet_id, currency, kind)
+        for currency in currencies
+        for kind in (AccountKind.AVAILABLE, AccountKind.HELD)
+    }

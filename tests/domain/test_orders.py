@@ -1,0 +1,79 @@
+"""The whole transition matrix, written here from the lifecycle's description and not from the table."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from app.domain.orders import AMENDABLE, LIVE, TERMINAL, TRANSITIONS, IllegalTransition, check_transition
+from app.domain.orders import OrderStatus as S
+
+COLUMNS = [
+    "NEW", "PENDING_SEND", "SENT", "OPEN", "PARTIALLY_FILLED", "PENDING_REPLACE", "PENDING_CANCEL", "UNKNOWN",
+    "FILLED", "CANCELED", "REJECTED", "EXPIRED", "FAILED",
+]  # fmt: skip
+
+# x: legal. Columns in the order above: N pS S O PF pR pC U | F C R E X
+MATRIX = """
+NEW               . x . . . . . . | . x x x x
+PENDING_SEND      . . x . . . x x | . . x x x
+SENT              . . . x x . x x | x x x x x
+OPEN              . . . . x x x x | x x x x x
+PARTIALLY_FILLED  . . . . x x x x | x x x x x
+PENDING_REPLACE   . . . x x . x x | x x x x x
+PENDING_CANCEL    . . . x x . x x | x x x x x
+UNKNOWN           . . x x x . x . | x x x x x
+FILLED            . . . . . . . . | . . . . .
+CANCELED          . . . . . . . . | x x . . .
+REJECTED          . . . . . . . . | . . . . .
+EXPIRED           . . . . . . . . | x . . x .
+FAILED            . . . . . . . . | . . . . .
+"""
+LEGAL = {
+    (row.split()[0], column)
+    for row in MATRIX.strip().splitlines()
+    for column, cell in zip(COLUMNS, row.replace("|", "").split()[1:], strict=True)
+    if cell == "x"
+}
+
+
+def test_the_matrix_names_every_status() -> None:
+    assert {status.value for status in S} == set(COLUMNS) == {row.split()[0] for row in MATRIX.strip().splitlines()}
+    assert set(TRANSITIONS) == set(S)
+
+
+@pytest.mark.parametrize(("current", "wanted"), list(product(S, S)), ids=str)
+def test_every_cell_of_the_matrix(current: S, wanted: S) -> None:
+    if (current.value, wanted.value) in LEGAL:
+        check_transition("o-1", current, wanted)
+        return
+    with pytest.raises(IllegalTransition, match=f"order o-1 cannot go from {current} to {wanted}") as caught:
+        check_transition("o-1", current, wanted)
+    assert (caught.value.order_id, caught.value.current, caught.value.wanted) == ("o-1", current, wanted)
+
+
+def test_terminal_and_live_are_all_there_is() -> None:
+    assert {"FILLED", "CANCELED", "REJECTED", "EXPIRED", "FAILED"} == TERMINAL
+    assert LIVE | TERMINAL == set(S)
+    assert not LIVE & TERMINAL
+
+
+def test_every_live_order_can_end_in_each_way_ours_or_the_venues() -> None:
+    for status in LIVE:
+        assert TRANSITIONS[status] >= {S.REJECTED, S.EXPIRED, S.FAILED}, status
+
+
+def test_every_live_order_can_be_canceled_at_once_or_through_the_venue() -> None:
+    for status in LIVE - {S.PENDING_CANCEL}:
+        assert TRANSITIONS[status] & {S.CANCELED, S.PENDING_CANCEL}, status
+
+
+def test_nothing_terminal_becomes_live_again() -> None:
+    for status in TERMINAL:
+        assert not TRANSITIONS[status] & LIVE, status
+
+
+def test_only_what_a_venue_acknowledged_or_never_saw_can_be_amended() -> None:
+    assert {"NEW", "OPEN", "PARTIALLY_FILLED"} == AMENDABLE
+    assert {status for status in S if S.PENDING_REPLACE in TRANSITIONS[status]} == AMENDABLE - {S.NEW}
