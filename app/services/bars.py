@@ -86,19 +86,21 @@ class BarService:
             rows.append(self._columns(base.then(ours) if base else ours))
         for first in range(0, len(rows), _CHUNK):
             _upsert(session, rows[first : first + _CHUNK])
-        after_commit(session, lambda: self._committed(due))
+        written = self._written  # what ``forget`` has thrown away stays thrown away
+        after_commit(session, lambda: self._committed(written, due))
         return len(rows)
 
-    def _committed(self, stored: dict[Key, Bar]) -> None:
+    def _committed(self, written: dict[Key, Bar], stored: dict[Key, Bar]) -> None:
         """Remember what is stored and forget the bars that are complete."""
         with self._lock:
-            self._written.update(stored)
+            written.update(stored)
             for key, bar in list(self._ours.items()):
                 symbol, interval, start = key
                 forming = self._seconds.forming(symbol)
                 over = forming is None or interval_start(forming.start, interval) != start
                 if over and self._written.get(key) == bar:
-                    del self._ours[key], self._base[key], self._written[key]
+                    for memory in (self._ours, self._base, self._written):
+                        memory.pop(key, None)
 
     def forget(self) -> None:
         """Drop what is not stored yet; for an engine that leads again after another has led.
@@ -107,8 +109,7 @@ class BarService:
         """
         with self._lock:
             self._seconds = BarBuilder("1s")
-            for memory in (self._ours, self._base, self._written):
-                memory.clear()
+            self._ours, self._base, self._written = {}, {}, {}
 
     def _load_bases(self, session: Session, keys: list[Key]) -> None:
         for first in range(0, len(keys), _CHUNK):

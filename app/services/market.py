@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.domain.calendars import Calendar
@@ -45,8 +46,11 @@ def seed_instruments(session: Session) -> int:
     """
     known = set(session.scalars(sa.select(InstrumentRow.symbol)))
     missing = [entry for entry in _CATALOG if entry[0] not in known]
-    session.add_all(InstrumentRow(**_columns(*entry)) for entry in missing)
-    session.flush()
+    if missing:
+        insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        rows = [_columns(*entry) for entry in missing]
+        # two processes may start on the same empty database
+        session.execute(insert(InstrumentRow).values(rows).on_conflict_do_nothing(index_elements=["symbol"]))
     return len(missing)
 
 

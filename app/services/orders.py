@@ -6,7 +6,7 @@ import hashlib
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -345,11 +345,11 @@ class Orders:
         self, session: Session, client: Client, wallet: Wallet, row: dict[str, Any], qty: Decimal,
         price: Decimal | None, wanted: Decimal, available: Decimal, now: datetime,
     ) -> None:  # fmt: skip
-        request = OrderIn(
-            symbol=self.instruments.by_id(row["instrument_id"]).symbol, side=Side(row["side"]),
-            type=OrderType(row["type"]), qty=qty, price=price, reduce_only=row["reduce_only"],
-        )  # fmt: skip
         instrument = self.instruments.by_id(row["instrument_id"])
+        request = OrderIn.model_validate({
+            "symbol": instrument.symbol, "side": row["side"], "type": row["type"], "qty": qty, "price": price,
+            "reduce_only": row["reduce_only"],
+        })  # fmt: skip
         quote = self.quotes.get(instrument.symbol)
         extra = max(wanted - row["held"], ZERO)
         draft = Draft(instrument, qty - row["cum_qty"], price, row["protection_px"],
@@ -520,10 +520,7 @@ def _qty_for(request: OrderIn, instrument: Instrument, wallet: Wallet, worst: De
     if worst is None:
         raise Invalid.field("quote_qty", "MISSING_REFERENCE_PRICE", f"there is no quote for {instrument.symbol}")
     assert request.quote_qty is not None
-    lots = (request.quote_qty / (worst * (ONE + wallet.taker_rate)) / instrument.lot_size).to_integral_value(
-        ROUND_FLOOR
-    )
-    return lots * instrument.lot_size
+    return floor_to(request.quote_qty / (worst * (ONE + wallet.taker_rate)), instrument.lot_size)
 
 
 def _check_amend(

@@ -273,9 +273,9 @@ def movements(session: Session, wallet_id: str, limit: int, offset: int) -> tupl
     entries, postings = table_of(JournalEntry), table_of(Posting)
     base = (
         sa.select(
-            postings.c.id, postings.c.amount, postings.c.currency, postings.c.posted_at, accounts.c.kind.label("account"),
-            entries.c.id.label("entry_id"), entries.c.number, entries.c.kind, entries.c.about_type, entries.c.about_id,
-            entries.c.memo,
+            postings.c.id, postings.c.amount, postings.c.currency, postings.c.posted_at,
+            accounts.c.kind.label("account"), entries.c.id.label("entry_id"), entries.c.number, entries.c.kind,
+            entries.c.about_type, entries.c.about_id, entries.c.memo,
         )
         .join(accounts, accounts.c.id == postings.c.account_id)
         .join(entries, entries.c.id == postings.c.entry_id)

@@ -423,6 +423,7 @@ def upgrade() -> None:
         sa.Column("break_even_percent", ExactDecimal(), nullable=True),
         sa.Column("break_even_px", ExactDecimal(), nullable=True),
         sa.Column("protection_version", sa.Integer(), nullable=False),
+        sa.Column("armed_version", sa.Integer(), nullable=False),
         sa.Column("stop_adjustments", sa.Integer(), nullable=False),
         sa.Column("high_px", ExactDecimal(), nullable=True),
         sa.Column("low_px", ExactDecimal(), nullable=True),
@@ -440,6 +441,10 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_positions_client_id_id"), "positions", ["client_id", "id"], unique=False)
     op.create_index(op.f("ix_positions_instrument_id"), "positions", ["instrument_id"], unique=False)
+    to_attend = sa.text(
+        "status <> 'CLOSED' AND (armed_version <> protection_version OR (status = 'CLOSING' AND exit_order_id IS NULL))"
+    )
+    op.create_index("ix_positions_to_attend", "positions", ["id"], postgresql_where=to_attend, sqlite_where=to_attend)
     op.create_index(
         "uq_positions_open",
         "positions",

@@ -15,7 +15,9 @@ from app.domain.fees import FeeRates, fee_for
         ("49", "0.01", "JPY", "0"), ("50", "0.01", "JPY", "0"), ("51", "0.01", "JPY", "1"), ("100", "0", "USD", "0"),
     ],
 )  # fmt: skip
-def test_a_fee_is_a_fraction_of_the_value_at_the_currencys_scale(value: str, rate: str, currency: str, fee: str) -> None:
+def test_a_fee_is_a_fraction_of_the_value_in_its_currencys_scale(
+    value: str, rate: str, currency: str, fee: str
+) -> None:
     assert fee_for(D(value), D(rate), currency) == D(fee)
 
 

@@ -134,13 +134,12 @@ def test_every_trade_balances_and_takes_from_the_wallet_what_it_spends(
 ) -> None:
     spent = value + fee if buy else qty
     from_hold = (spent * held_share).quantize(D("0.01"))
-    lines = trade_lines(
-        W, "EUR", "USD", buy=buy, qty=qty, value=value, fee=fee, from_hold=from_hold, freed=freed
-    )  # fmt: skip
+    lines = trade_lines(W, "EUR", "USD", buy=buy, qty=qty, value=value, fee=fee, from_hold=from_hold, freed=freed)
     check_balanced(lines)
     moved: dict[str, D] = defaultdict(D)
     for (owner, currency, _), amount in sums(lines).items():
         if owner == W:
             moved[currency] += amount
-    assert moved == ({"EUR": qty, "USD": -value - fee} if buy else {"EUR": -qty, "USD": value - fee})
+    assert moved["EUR"] == (qty if buy else -qty)
+    assert moved["USD"] == (-value - fee if buy else value - fee)
     assert sums(lines).get((W, "USD" if buy else "EUR", "held"), D(0)) == -(from_hold + freed)

@@ -20,6 +20,7 @@ ORD_STATUS: Final = {
     "8": OrderStatus.REJECTED, "C": OrderStatus.EXPIRED,
 }  # fmt: skip
 UNKNOWN_ORDER: Final = "5"  # OrdRejReason(103)
+UNKNOWN_TO_CANCEL: Final = "1"  # CxlRejReason(102)
 
 
 class FixClient:
@@ -81,7 +82,8 @@ class FixClient:
             kind = "cancel_rejected" if fields.get(434) == "1" else "replace_rejected"
             status = ORD_STATUS.get(fields.get(39, ""))
             return Report(kind, order_id, raw, at, venue_order_id=fields.get(37), status=status,
-                          reason_code="TOO_LATE", reason=fields.get(58), msg_type=msg_type)  # fmt: skip
+                          reason_code="TOO_LATE", reason=fields.get(58), msg_type=msg_type,
+                          known=fields.get(102) != UNKNOWN_TO_CANCEL)  # fmt: skip
         if msg_type == "j":
             return Report("rejected", order_id, raw, at, reason_code="BUSINESS_REJECT", reason=fields.get(58),
                           msg_type=msg_type)  # fmt: skip

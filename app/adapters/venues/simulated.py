@@ -243,7 +243,8 @@ class SimulatedVenue:
             return
         match = self._match(book, at)
         if match is None:
-            if book.order.type is OrderType.MARKET or book.order.time_in_force is TimeInForce.IOC:
+            immediate = book.order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+            if book.order.type is OrderType.MARKET or immediate:
                 self._finish(book, OrderStatus.CANCELED, "4", "NO_LIQUIDITY: the rest cannot be executed", at)
             return
         qty = min(book.slices.pop(0), book.leaves) if book.slices else book.leaves

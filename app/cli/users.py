@@ -1,0 +1,68 @@
+"""``flask users``: people who sign in."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy.orm import Session
+
+from app.core.permissions import SYSTEM, Role
+from app.services import access, users
+
+from .answers import prints_json, run
+
+group = AppGroup("users", help="People who sign in.")
+
+
+def _password(from_stdin: bool, generate: bool) -> str:
+    if generate:
+        return secrets.token_urlsafe(18)
+    if from_stdin:
+        return click.get_text_stream("stdin").readline().rstrip("\r\n")
+    answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return answer
+
+
+@group.command("create")
+@click.option("--email", required=True)
+@click.option("--name", required=True)
+@click.option("--role", required=True, type=click.Choice([role.value for role in Role]))
+@click.option("--client", "client_ref", help="Code of the client; for the client role.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--generate-password", is_flag=True, help="Make a password and print it.")
+@prints_json
+def create(
+    email: str, name: str, role: str, client_ref: str | None, password_stdin: bool, generate_password: bool
+) -> dict[str, Any]:
+    """A new user."""
+    password = _password(password_stdin, generate_password)
+    password_hash = users.hash_password(email, password)  # slow: before the transaction
+
+    def work(session: Session, now: datetime) -> dict[str, Any]:
+        client = access.client(session, SYSTEM, client_ref, "read") if client_ref else None
+        user = users.create(
+            session, email=email, name=name, role=Role(role), password_hash=password_hash, principal=SYSTEM, now=now,
+            client=client,
+        )  # fmt: skip
+        return users.show(user)
+
+    shown = run(work)
+    return {**shown, "password": password} if generate_password else shown
+
+
+@group.command("disable")
+@click.argument("email")
+@prints_json
+def disable(email: str) -> dict[str, Any]:
+    """Keep a user out from now on and end the sessions."""
+
+    def work(session: Session, now: datetime) -> dict[str, Any]:
+        user = users.by_email(session, email)
+        ended = users.disable(session, user, SYSTEM, now)
+        return {**users.show(user), "sessions_ended": ended}
+
+    return run(work)

@@ -1,0 +1,68 @@
+"""Structured logs: JSON lines in production, readable ones elsewhere; secrets never reach them."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from contextvars import ContextVar
+from typing import Any
+
+import structlog
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+_SECRET_NAMES = re.compile(r"password|secret|token|authorization|api_?key|cookie", re.IGNORECASE)
+_SECRET_TEXT = re.compile(
+    r"(?i)((?:x-api-key|authorization|cookie|password|secret|token)\"?\s*[=:]\s*\"?(?:bearer\s+)?)[^\s\",;&}]+"
+    r"|(\w+://[^:/\s]+:)[^@/\s]+(?=@)"
+)
+HIDDEN = "[hidden]"
+
+
+def redact(text: str) -> str:
+    """Without the values of what looks like a secret, and without passwords in URLs."""
+    return _SECRET_TEXT.sub(lambda found: (found.group(1) or found.group(2)) + HIDDEN, text)
+
+
+def _redact_event(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if _SECRET_NAMES.search(name):
+            event[name] = HIDDEN
+        elif isinstance(value, str):
+            event[name] = redact(value)
+    return event
+
+
+def _add_request_id(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    current = request_id.get()
+    if current is not None:
+        event.setdefault("request_id", current)
+    return event
+
+
+def configure(level: str, *, production: bool) -> None:
+    """Send everything logged through the standard library to standard error, one line each."""
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_request_id,
+        structlog.processors.format_exc_info,
+        _redact_event,
+    ]
+    renderer: Any = structlog.processors.JSONRenderer() if production else structlog.dev.ConsoleRenderer(colors=False)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    handler.set_name("cambista")
+    root = logging.getLogger()
+    root.handlers = [kept for kept in root.handlers if kept.get_name() != "cambista"] + [handler]
+    root.setLevel(level)
+    for noisy in ("werkzeug", "engineio", "socketio"):
+        logging.getLogger(noisy).setLevel("WARNING")

@@ -1,0 +1,44 @@
+"""What a fill costs and what its hold gives back, in a cash wallet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from .fees import fee_for
+from .money import ZERO, round_amount
+from .orders import Side
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Amounts in the quote currency, but ``from_hold``, ``freed`` and ``held`` in what the order spends."""
+
+    value: Decimal
+    fee: Decimal
+    from_hold: Decimal  # paid out of what was held
+    freed: Decimal  # held before, not needed any more
+    held: Decimal  # still held for what is left of the order
+
+
+def settle(
+    side: Side, qty: Decimal, price: Decimal, rate: Decimal, currency: str, held: Decimal, still_needed: Decimal
+) -> Settlement:
+    """Settle one fill against the order's hold.
+
+    Value and fee are rounded half-even, each once. ``still_needed`` is the reserve of what is left of the
+    order. Where the roundings of many partial fills add up to more than was held, the house gives way: the
+    fee shrinks by that fraction of a cent, so that a hold always suffices for a fill within its price.
+    """
+    value = round_amount(qty * price, currency)
+    fee = fee_for(value, rate, currency)
+    if side is Side.SELL:
+        from_hold = min(held, qty)
+        left = min(held - from_hold, still_needed)
+        return Settlement(value, fee, from_hold, held - from_hold - left, left)
+    excess = value + fee - held
+    if ZERO < excess <= fee and not still_needed:
+        fee -= excess
+    from_hold = min(held, value + fee)
+    left = min(held - from_hold, still_needed)
+    return Settlement(value, fee, from_hold, held - from_hold - left, left)

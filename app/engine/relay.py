@@ -1,0 +1,74 @@
+"""The relay: gives committed events their numbers, chains audit records, and remembers what was pushed.
+
+It runs inside the engine's transactions, so that what a step caused is numbered by the commit that
+stores it; what requests have committed meanwhile comes along, in order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import Event, EventStream, table_of
+from app.services import audit
+from app.services.events import event_json
+
+events, streams = table_of(Event), table_of(EventStream)
+ALL = "*all"  # pseudo streams, beside client ids and "firm"
+PUSHED = "*pushed"
+BATCH = 1_000
+_NUMBER = (
+    sa.update(events)
+    .where(events.c.id == sa.bindparam("row_id"))
+    .values(seq=sa.bindparam("new_seq"), ordinal=sa.bindparam("new_ordinal"))
+)
+
+
+def number(session: Session) -> list[dict[str, Any]]:
+    """Number what has none yet, oldest first; returns it ready to be pushed after the commit."""
+    query = sa.select(events).where(events.c.ordinal.is_(None)).order_by(events.c.id).limit(BATCH)
+    rows = [dict(row) for row in session.execute(query).mappings()]
+    audit.chain(session)
+    if not rows:
+        return []
+    names = {row["stream"] for row in rows} | {ALL}
+    known = {
+        row.stream: row.last_seq
+        for row in session.execute(sa.select(streams.c.stream, streams.c.last_seq).where(streams.c.stream.in_(names)))
+    }
+    last = {name: known.get(name, 0) for name in names}
+    for row in rows:
+        last[row["stream"]] += 1
+        last[ALL] += 1
+        row["seq"], row["ordinal"] = last[row["stream"]], last[ALL]
+    connection = session.connection()
+    connection.execute(_NUMBER, [{"row_id": r["id"], "new_seq": r["seq"], "new_ordinal": r["ordinal"]} for r in rows])
+    _store(session, last, known)
+    return [event_json(row) for row in rows]
+
+
+def _store(session: Session, values: dict[str, int], known: dict[str, int]) -> None:
+    fresh = [{"stream": name, "last_seq": value} for name, value in values.items() if name not in known]
+    if fresh:
+        session.execute(sa.insert(streams), fresh)
+    moved = [{"row": name, "value": value} for name, value in values.items() if name in known]
+    if moved:
+        session.connection().execute(
+            sa.update(streams).where(streams.c.stream == sa.bindparam("row")).values(last_seq=sa.bindparam("value")),
+            moved,
+        )
+
+
+def mark_pushed(session: Session, ordinal: int) -> None:
+    """Remember how far the pushes have come; a restart goes on from there."""
+    known = session.scalar(sa.select(streams.c.last_seq).where(streams.c.stream == PUSHED))
+    _store(session, {PUSHED: ordinal}, {} if known is None else {PUSHED: known})
+
+
+def unpushed(session: Session) -> list[dict[str, Any]]:
+    """Numbered events that a process which died may not have pushed."""
+    pushed = session.scalar(sa.select(streams.c.last_seq).where(streams.c.stream == PUSHED)) or 0
+    query = sa.select(events).where(events.c.ordinal > pushed).order_by(events.c.ordinal).limit(BATCH)
+    return [event_json(row) for row in session.execute(query).mappings()]

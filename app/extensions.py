@@ -1,0 +1,38 @@
+"""Flask's extensions. What holds state per application is built by a function, the rest is bound by create_app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_socketio import SocketIO
+from flask_wtf.csrf import CSRFProtect
+
+from app.config import Settings
+from app.core import json as core_json
+
+csrf = CSRFProtect()  # never checks by itself: the edge does, for what a cookie vouches for
+
+
+class EventJson:
+    """JSON for SocketIO: decimals as strings here and in an outside message queue alike."""
+
+    @staticmethod
+    def dumps(value: Any, **_options: Any) -> str:
+        return core_json.dumps(value)
+
+    @staticmethod
+    def loads(data: str | bytes, **_options: Any) -> Any:
+        return core_json.loads(data)
+
+
+def build_socketio(settings: Settings) -> SocketIO:
+    return SocketIO(
+        async_mode=settings.async_mode,
+        json=EventJson,
+        message_queue=settings.redis_url,
+        manage_session=False,
+        cors_allowed_origins=None,  # the same origin alone
+        max_http_buffer_size=64 * 1024,
+        ping_interval=20,
+        ping_timeout=20,
+    )

@@ -1,0 +1,102 @@
+"""Prometheus: what is counted at the edge, and the gauges read when somebody scrapes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask, Response, current_app, g, request
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from sqlalchemy.exc import DBAPIError
+
+from app.core.errors import Unavailable
+from app.core.logs import request_id
+from app.services import blotter
+from app.services.container import Services
+
+log = logging.getLogger("app.requests")
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """One registry per application, so that two in a process do not collide."""
+
+    def __init__(self, services: Services) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "http_requests_total", "Requests answered", ["method", "route", "status"], registry=self.registry
+        )
+        self.latency = Histogram(
+            "http_request_seconds", "Time to answer", ["route"], buckets=_BUCKETS, registry=self.registry
+        )
+        self._services = services
+        self.registry.register(self)  # type: ignore[arg-type]
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return ()
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        yield from self._live_orders()
+        yield from self._quotes()
+        yield from self._engine()
+
+    def _live_orders(self) -> Iterable[GaugeMetricFamily]:
+        try:
+            counts = self._services.database.read(blotter.live_orders_by_status)
+        except (DBAPIError, Unavailable, sa.exc.TimeoutError):
+            return  # the scrape itself must not fail with the database
+        gauge = GaugeMetricFamily("orders_live", "Live orders by status", labels=["status"])
+        for status, count in counts.items():
+            gauge.add_metric([status], count)
+        yield gauge
+
+    def _quotes(self) -> Iterable[GaugeMetricFamily]:
+        now = self._services.clock.now()
+        gauge = GaugeMetricFamily("quote_age_seconds", "Age of the newest quote", labels=["symbol"])
+        for symbol, quote in self._services.quotes.snapshot().items():
+            gauge.add_metric([symbol], quote.age(now).total_seconds())
+        yield gauge
+        refused = GaugeMetricFamily("quotes_quarantined", "Quotes not believed", labels=["symbol", "code"])
+        for (symbol, code), count in list(self._services.quotes.quarantined.items()):
+            refused.add_metric([symbol, code], count)
+        yield refused
+
+    def _engine(self) -> Iterable[GaugeMetricFamily]:
+        engine = self._services.engine
+        status: dict[str, Any] = engine.status() if engine is not None else {}
+        for name, value in status.items():
+            if isinstance(value, int | float):
+                yield GaugeMetricFamily(f"engine_{name}", f"Engine: {name}", value=float(value))
+
+
+def _begin() -> None:
+    g.began = _clock().monotonic()
+    g.request_id_token = request_id.set(None)
+
+
+def _clock() -> Any:
+    return current_app.extensions["services"].clock
+
+
+def _end(response: Response) -> Response:
+    route = str(request.url_rule) if request.url_rule is not None else "(none)"
+    seconds = _clock().monotonic() - g.get("began", _clock().monotonic())
+    metrics: Metrics = current_app.extensions["metrics"]
+    metrics.requests.labels(request.method, route, str(response.status_code)).inc()
+    metrics.latency.labels(route).observe(seconds)
+    caller = g.get("principal")
+    log.info(
+        "%s %s %s", request.method, request.path, response.status_code,
+        extra={"request_id": g.get("request_id"), "actor": caller.actor if caller is not None else None,
+               "milliseconds": round(seconds * 1000, 1)},
+    )  # fmt: skip
+    return response
+
+
+def install(app: Flask) -> None:
+    app.extensions["metrics"] = Metrics(app.extensions["services"])
+    app.before_request(_begin)
+    app.after_request(_end)

@@ -1,0 +1,147 @@
+"""Health, events, keys and what supervisors read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from .base import QueryInt, Request, Response, TimeOut
+from .orders import PageQuery
+
+
+class Empty(Request):
+    """No field at all."""
+
+
+class EventQuery(Request):
+    after: Annotated[QueryInt, Field(ge=0, description="The cursor of the last event seen")] = 0
+    types: Annotated[
+        str,
+        Field(max_length=500, pattern=r"^[a-z_.*]+(,[a-z_.*]+)*$", description="Comma separated; order.* for all"),
+    ] | None = None  # fmt: skip
+    limit: Annotated[QueryInt, Field(ge=1, le=500)] = 100
+
+
+class AuditQuery(PageQuery):
+    action: Annotated[str, Field(max_length=60)] | None = None
+    object_id: Annotated[str, Field(max_length=60)] | None = None
+    actor: Annotated[str, Field(max_length=60)] | None = None
+
+
+class EventOut(Response):
+    """An event; beside these members stands what changed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    cursor: int | None
+    seq: int | None
+    stream: str
+    type: str
+    object_type: str
+    object_id: str
+    version: int | None
+    at: TimeOut
+    data: dict[str, Any]
+
+
+class EventPage(Response):
+    items: list[EventOut]
+    cursor: int = Field(description="What to send as after next time")
+    limit: int
+    has_more: bool
+
+
+class KeyOut(Response):
+    id: str
+    prefix: str
+    name: str
+    scopes: list[str]
+    client_id: str | None
+    system: bool
+    act_for_clients: bool
+    allowed_ips: list[str] | None
+    orders_per_second: int | None
+    requests_per_second: int | None
+    created_at: TimeOut
+    created_by: str | None
+    expires_at: TimeOut | None
+    revoked_at: TimeOut | None
+    last_used_at: TimeOut | None
+
+
+class ServiceState(Response):
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    status: Literal["healthy", "degraded", "down"]
+
+
+class ServicesOut(Response):
+    status: Literal["healthy", "degraded", "down"]
+    at: TimeOut
+    services: list[ServiceState]
+
+
+class ReconcileOut(Response):
+    model_config = ConfigDict(extra="allow")
+
+    ok: bool
+    checked: dict[str, Any]
+    breaks: list[dict[str, Any]]
+
+
+class FaultOut(Response):
+    id: str
+    at: TimeOut
+    order_id: str | None
+    stage: str
+    error: str
+    resolved_at: TimeOut | None
+
+
+class EngineOut(Response):
+    running: bool = Field(description="Whether this process leads")
+    status: dict[str, Any]
+    lease: dict[str, Any] | None
+    faults: dict[str, Any]
+
+
+class AuditOut(Response):
+    id: str
+    seq: int | None
+    at: TimeOut
+    actor: str
+    actor_label: str | None
+    ip: str | None
+    action: str
+    object_type: str
+    object_id: str
+    details: Any
+    hash: str | None
+
+
+class SignalResult(Response):
+    signal: dict[str, Any]
+    order: dict[str, Any] | None
+
+
+class PositionUpdateOut(Response):
+    at: TimeOut
+    price: str
+    unrealized_pnl: str
+    action: str | None
+
+
+class BatchItem(Response):
+    """``order`` when it was stored, ``error`` (a problem) when it was not."""
+
+    index: int
+    status: int
+    order: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+class BatchOut(Response):
+    items: list[BatchItem]

@@ -1,0 +1,137 @@
+"""Clients of the firm: the basic record."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.core.clock import iso
+from app.core.errors import Conflict, Forbidden, Invalid
+from app.core.ids import new_id
+from app.core.permissions import READ, WRITE, Principal, Reach, Resource, Role
+from app.models import Client, User
+
+from . import audit
+from .access import is_uuid, visible_clients
+
+_CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_EMAIL: Final = re.compile(r"[^@\s\x00-\x1f<>\"(),:;\\]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFilter:
+    text: str | None = None
+    active: bool | None = None
+    trader_id: str | None = None
+
+
+def create(
+    session: Session,
+    code: str,
+    name: str,
+    principal: Principal,
+    now: datetime,
+    *,
+    email: str | None = None,
+    trader_id: str | None = None,
+) -> Client:
+    """Register a client. A trader's new client is the trader's own.
+
+    Raises ``Invalid`` for a bad code, mail or trader, ``Conflict`` for a code that is taken.
+    """
+    reach = principal.require(Resource.CLIENTS, WRITE)
+    if reach is Reach.OWN:
+        raise Forbidden("a client's own key cannot register clients")
+    if reach is Reach.ASSIGNED:
+        if trader_id not in (None, principal.id):
+            raise Forbidden("a trader registers clients of their own")
+        trader_id = principal.id
+    if not _CODE.fullmatch(code) or is_uuid(code):
+        raise Invalid.field("code", "invalid_code", "must be 1 to 32 letters, digits, points or dashes", code[:40])
+    _check_email(email)
+    _check_trader(session, trader_id)
+    if session.scalar(sa.select(Client.id).where(Client.code == code)) is not None:
+        raise Conflict(f"the code {code} is taken", code="code_taken")
+    client = Client(
+        id=new_id(), code=code, name=name, email=email, active=True, trader_id=trader_id, version=1,
+        created_at=now, updated_at=now,
+    )  # fmt: skip
+    session.add(client)
+    try:
+        session.flush()
+    except sa.exc.IntegrityError as error:  # somebody took it between the look and the insert
+        raise Conflict(f"the code {code} is taken", code="code_taken") from error
+    audit.record(session, principal, "client.create", "client", client.id, now, code=code, name=name,
+                 trader_id=trader_id)  # fmt: skip
+    return client
+
+
+def update(session: Session, client: Client, changes: dict[str, Any], principal: Principal, now: datetime) -> None:
+    """Change name, email, active or trader; ``client`` must be locked. Raises ``Invalid``, ``Forbidden``."""
+    if "trader_id" in changes:
+        if principal.reach(Resource.CLIENTS, WRITE) is not Reach.ALL:
+            raise Forbidden("only the firm's management assigns clients")
+        _check_trader(session, changes["trader_id"])
+    if "email" in changes:
+        _check_email(changes["email"])
+    changed = {name: value for name, value in changes.items() if getattr(client, name) != value}
+    if not changed:
+        return
+    previous = {name: getattr(client, name) for name in changed}
+    for name, value in changed.items():
+        setattr(client, name, value)
+    client.version += 1
+    client.updated_at = now
+    audit.record(session, principal, "client.update", "client", client.id, now, changed=changed, previous=previous)
+
+
+def search(
+    session: Session, principal: Principal, wanted: ClientFilter, limit: int, offset: int
+) -> tuple[list[Client], int]:
+    """The clients the caller may see, by code, and how many there are."""
+    query = sa.select(Client)
+    visible = visible_clients(principal, Resource.CLIENTS, READ)
+    if visible is not None:
+        query = query.where(Client.id.in_(visible))
+    if wanted.text:
+        pattern = f"%{re.sub(r'([%_/])', r'/\1', wanted.text.lower())}%"
+        columns = (Client.code, Client.name, Client.email)
+        query = query.where(sa.or_(*(sa.func.lower(column).like(pattern, escape="/") for column in columns)))
+    if wanted.active is not None:
+        query = query.where(Client.active == wanted.active)
+    if wanted.trader_id is not None:
+        query = query.where(Client.trader_id == wanted.trader_id)
+    total = session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
+    return list(session.scalars(query.order_by(Client.code).limit(limit).offset(offset))), total
+
+
+def show(client: Client) -> dict[str, Any]:
+    return {
+        "id": client.id,
+        "code": client.code,
+        "name": client.name,
+        "email": client.email,
+        "active": client.active,
+        "trader_id": client.trader_id,
+        "version": client.version,
+        "created_at": iso(client.created_at),
+        "updated_at": iso(client.updated_at),
+    }
+
+
+def _check_email(email: str | None) -> None:
+    if email is not None and (len(email) > 254 or not _EMAIL.fullmatch(email)):
+        raise Invalid.field("email", "invalid_email", "is no mail address", email[:100])
+
+
+def _check_trader(session: Session, trader_id: str | None) -> None:
+    if trader_id is None:
+        return
+    role = session.scalar(sa.select(User.role).where(User.id == trader_id)) if is_uuid(trader_id) else None
+    if role != Role.TRADER:
+        raise Invalid.field("trader_id", "unknown_trader", "names no trader", trader_id[:40])

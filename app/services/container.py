@@ -1,0 +1,30 @@
+"""What create_app has put together, for those who are called by a framework and cannot be handed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.clock import Clock
+from app.core.transaction import Database
+from app.domain.instruments import SymbolTable
+
+from .orders import Orders
+from .positions import Positions
+from .quotes import QuoteBook
+
+
+@dataclass(slots=True)
+class Services:
+    """One per process. ``engine`` and ``feeds`` are None in a process that runs none."""
+
+    settings: Any
+    clock: Clock
+    database: Database
+    instruments: SymbolTable
+    quotes: QuoteBook
+    orders: Orders
+    positions: Positions
+    bars: Any
+    feeds: Any = None
+    engine: Any = None

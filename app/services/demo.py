@@ -1,0 +1,134 @@
+"""The demo firm: people of all five roles, two clients with paper wallets, two keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.core.errors import Unauthenticated
+from app.core.permissions import SYSTEM, Role
+from app.models import ApiKey, Client, User
+
+from . import api_keys, clients, market, users, wallets
+
+PASSWORD: Final = "Cambista-demo-2026"  # documented: a demo is open to whoever can reach it
+BALANCES: Final = {
+    "C-1001": {"USDT": "100000", "USD": "50000", "EUR": "10000", "PEN": "20000", "BTC": "0.5"},
+    "C-1002": {"USDT": "100000", "USD": "50000", "EUR": "5000", "PEN": "10000", "BTC": "0.25"},
+}
+CLIENT_KEY, SYSTEM_KEY = "client", "system"
+CLIENT_KEY_NAME, SYSTEM_KEY_NAME = "Demo bot of C-1001", "Demo system"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    email: str
+    name: str
+    role: Role
+    client: str | None = None
+
+
+PEOPLE: Final = (
+    Person("master@demo.cambista", "Marta Quispe", Role.MASTER),
+    Person("trader@demo.cambista", "Tomás Huamán", Role.TRADER),
+    Person("operator@demo.cambista", "Olga Paredes", Role.OPERATOR),
+    Person("compliance@demo.cambista", "César Rojas", Role.MIDDLE_OFFICE),
+    Person("ana@demo.cambista", "Ana Flores", Role.CLIENT, "C-1001"),
+    Person("luis@demo.cambista", "Luis Mendoza", Role.CLIENT, "C-1002"),
+)
+_FIRM_CLIENTS: Final = (("C-1001", "Ana Flores", "trader@demo.cambista"), ("C-1002", "Luis Mendoza", None))
+
+
+def hash_passwords() -> dict[str, str]:
+    """A hash for each person of the demo. Slow: before the transaction."""
+    return {person.email: users.hash_password(person.email, PASSWORD) for person in PEOPLE}
+
+
+def is_empty(session: Session) -> bool:
+    """Whether the firm has nobody yet: neither users nor clients."""
+    return session.scalar(sa.select(User.id).limit(1)) is None and session.scalar(sa.select(Client.id).limit(1)) is None
+
+
+def is_loaded(session: Session) -> bool:
+    """Whether the firm is the demo one, so that its keys may be shown and made again."""
+    return session.scalar(sa.select(User.id).where(User.email == PEOPLE[0].email)) is not None
+
+
+def load(session: Session, password_hashes: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """Add what is missing of the demo firm and return what was added; what is there stays as it is."""
+    instruments = market.seed_instruments(session)
+    market.load_instruments(session)
+    added: dict[str, Any] = {"instruments": instruments, "users": [], "clients": [], "wallets": []}
+    _add_people(session, [person for person in PEOPLE if person.client is None], password_hashes, now, added)
+    for code, name, trader in _FIRM_CLIENTS:
+        if session.scalar(sa.select(Client.id).where(Client.code == code)) is not None:
+            continue
+        trader_id = users.by_email(session, trader).id if trader else None
+        client = clients.create(session, code, name, None, trader_id, SYSTEM, now)
+        starting = {asset: Decimal(amount) for asset, amount in BALANCES[code].items()}
+        wallet = wallets.create(session, client, "Paper", starting, SYSTEM, now)
+        added["clients"].append(code)
+        added["wallets"].append(wallet.id)
+    _add_people(session, [person for person in PEOPLE if person.client is not None], password_hashes, now, added)
+    return added
+
+
+def _add_people(
+    session: Session, people: list[Person], password_hashes: Mapping[str, str], now: datetime, added: dict[str, Any]
+) -> None:
+    for person in people:
+        if session.scalar(sa.select(User.id).where(User.email == person.email)) is not None:
+            continue
+        client = None
+        if person.client is not None:
+            client = session.scalars(sa.select(Client).where(Client.code == person.client)).one()
+        users.create(
+            session, email=person.email, name=person.name, role=person.role, client=client,
+            password_hash=password_hashes[person.email], principal=SYSTEM, now=now,
+        )  # fmt: skip
+        added["users"].append(person.email)
+
+
+def ensure_keys(session: Session, known: Mapping[str, str], now: datetime) -> dict[str, str]:
+    """The full text of the demo's two keys: the known one where it still works, else a new one.
+
+    A key whose text was lost is revoked as its successor is made.
+    """
+    client = session.scalars(sa.select(Client).where(Client.code == "C-1001")).one()
+    requests = {
+        CLIENT_KEY: api_keys.KeyRequest(name=CLIENT_KEY_NAME, scopes=("read", "trade"), client=client),
+        SYSTEM_KEY: api_keys.KeyRequest(
+            name=SYSTEM_KEY_NAME, scopes=("read", "trade", "clients", "admin"), system=True, act_for_clients=True
+        ),
+    }
+    return {
+        which: known[which]
+        if which in known and _works(session, known[which], request, now)
+        else _remake(session, request, now)
+        for which, request in requests.items()
+    }
+
+
+def _works(session: Session, text: str, request: api_keys.KeyRequest, now: datetime) -> bool:
+    try:
+        principal = api_keys.authenticate(session, text, "127.0.0.1", now)
+    except Unauthenticated:
+        return False
+    return principal.client_id == (request.client.id if request.client else None)
+
+
+def _remake(session: Session, request: api_keys.KeyRequest, now: datetime) -> str:
+    client_id = request.client.id if request.client else None
+    lost = sa.select(ApiKey).where(
+        ApiKey.name == request.name, ApiKey.client_id.is_not_distinct_from(client_id), ApiKey.created_by == "system",
+        ApiKey.revoked_at.is_(None),
+    )  # fmt: skip
+    for key in session.scalars(lost):
+        api_keys.revoke(session, key, SYSTEM, now)
+    return api_keys.create(session, request, SYSTEM, now)[1]

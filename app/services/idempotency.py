@@ -1,0 +1,87 @@
+"""Idempotency keys: a repeated POST gets the stored answer, and the work is done once."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.core.errors import Conflict, Invalid
+from app.core.ids import new_id
+from app.models import IdempotencyRecord, table_of
+
+KEPT: Final = timedelta(hours=24)
+table = table_of(IdempotencyRecord)
+_running: set[tuple[str, str, str]] = set()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One POST with a key. ``route`` is the rule, the path itself is part of what is hashed."""
+
+    caller: str
+    route: str
+    key: str
+    body_hash: str
+
+    @classmethod
+    def of(cls, caller: str, route: str, key: str, said: bytes) -> Ticket:
+        return cls(caller, route[:120], key, hashlib.sha256(said).hexdigest())
+
+
+@contextmanager
+def in_flight(ticket: Ticket) -> Iterator[None]:
+    """Hold the key while its request runs in this process. Raises ``Conflict`` when it already does."""
+    held = (ticket.caller, ticket.route, ticket.key)
+    with _lock:
+        if held in _running:
+            raise Conflict("the first request with this key is still running", code="in_progress", retry_after=1)
+        _running.add(held)
+    try:
+        yield
+    finally:
+        with _lock:
+            _running.discard(held)
+
+
+def find(session: Session, ticket: Ticket) -> tuple[int, str] | None:
+    """The stored status and body. Raises ``Invalid`` when the key was used with another body."""
+    query = sa.select(table.c.body_hash, table.c.status, table.c.body).where(
+        table.c.caller == ticket.caller, table.c.route == ticket.route, table.c.key == ticket.key
+    )
+    row = session.execute(query).one_or_none()
+    if row is None:
+        return None
+    if row.body_hash != ticket.body_hash:
+        raise Invalid("this Idempotency-Key was used with another request", code="idempotency_key_reused")
+    return row.status, row.body
+
+
+def store(session: Session, ticket: Ticket, status: int, body: str, now: datetime) -> None:
+    """Keep the answer in the transaction of the work it tells about."""
+    session.execute(
+        sa.insert(table),
+        {
+            "id": new_id(), "caller": ticket.caller, "route": ticket.route, "key": ticket.key,
+            "body_hash": ticket.body_hash, "status": status, "body": body, "created_at": now,
+        },
+    )  # fmt: skip
+
+
+def is_duplicate(error: IntegrityError) -> bool:
+    return table.name in str(error.orig)
+
+
+def sweep(session: Session, now: datetime) -> int:
+    """Delete what is older than a day; returns how many."""
+    result = session.execute(sa.delete(table).where(table.c.created_at < now - KEPT))
+    return int(getattr(result, "rowcount", 0))

@@ -1,0 +1,420 @@
+"""People: their passwords, their sign-ins and the browsers they are signed in with."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy.orm import Session
+
+from app.core.blocking import run_blocking
+from app.core.clock import iso
+from app.core.errors import Conflict, Invalid, NotFound, RateLimited, Unauthenticated
+from app.core.ids import new_id
+from app.core.permissions import SYSTEM, Principal, Role
+from app.core.transaction import Database
+from app.models import Client, SignInAttempt, User, UserSession
+
+from . import audit
+
+# OWASP Password Storage Cheat Sheet: argon2id, 19 MiB, two passes, one lane
+HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+PASSWORD_MIN, PASSWORD_MAX = 12, 128
+SEEN_INTERVAL: Final = timedelta(minutes=1)
+FREE_ATTEMPTS, FREE_ATTEMPTS_OF_ADDRESS = 5, 30
+LONGEST_WAIT: Final = timedelta(minutes=15)
+ATTEMPTS_COUNT_FOR: Final = timedelta(hours=1)
+LANGUAGES, THEMES = ("en", "es"), ("light", "dark")
+WRONG: Final = "the e-mail or the password is wrong"
+
+_LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_EMAIL = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})+")
+_COMMON = Path(__file__).with_name("common_passwords.txt")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How long a session lasts unused, and at most."""
+
+    idle: timedelta = timedelta(minutes=30)
+    absolute: timedelta = timedelta(hours=12)
+
+
+DEFAULT_LIMITS: Final = SessionLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A caller with a browser session. ``token`` is set only by ``sign_in``: it exists nowhere else."""
+
+    principal: Principal
+    user: User
+    session_id: str
+    seen_at: datetime
+    token: str = ""
+
+    def is_touch_due(self, now: datetime) -> bool:
+        return now - self.seen_at >= SEEN_INTERVAL
+
+
+def normalize_email(email: str) -> str:
+    return unicodedata.normalize("NFKC", email).strip().lower()
+
+
+def principal_of(user: User) -> Principal:
+    return Principal(kind="user", id=user.id, label=user.email, role=Role(user.role), client_id=user.client_id)
+
+
+# passwords
+
+
+def _prepared(password: str) -> str:
+    # what is typed with one keyboard must match what was typed with another; a longer one never matches
+    return unicodedata.normalize("NFKC", password).encode("utf-8", "replace").decode()[: PASSWORD_MAX + 1]
+
+
+@cache
+def _common_passwords() -> frozenset[str]:
+    return frozenset(_COMMON.read_text(encoding="utf-8").split())
+
+
+@cache
+def _dummy_hash() -> str:
+    return HASHER.hash(secrets.token_urlsafe(16))
+
+
+def check_password_rules(email: str, password: str) -> None:
+    """Raises ``Invalid`` for a password that is too short, too long, common, or holds the e-mail's name."""
+    plain = _prepared(password)
+    if not PASSWORD_MIN <= len(plain) <= PASSWORD_MAX:
+        raise Invalid.field("password", "password_length", f"must have {PASSWORD_MIN} to {PASSWORD_MAX} characters")
+    folded = plain.casefold()
+    if folded in _common_passwords() or len(set(folded)) < 4:
+        raise Invalid.field("password", "password_common", "is one of those tried first; choose another")
+    local = normalize_email(email).partition("@")[0]
+    if len(local) >= 3 and local in folded:
+        raise Invalid.field("password", "password_contains_email", "must not contain the name of the e-mail address")
+
+
+def hash_password(email: str, password: str) -> str:
+    """The argon2id hash of an acceptable password. Slow: call it before the transaction, never in it."""
+    check_password_rules(email, password)
+    return run_blocking(HASHER.hash, _prepared(password))
+
+
+def _matches(password_hash: str, password: str) -> bool:
+    try:
+        return HASHER.verify(password_hash, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def verify_password(password_hash: str | None, password: str) -> bool:
+    """Whether the password is the one; takes as long when there is no hash to compare with. Slow."""
+    dummy = run_blocking(_dummy_hash)
+    matches = run_blocking(_matches, password_hash or dummy, _prepared(password))
+    return matches and password_hash is not None
+
+
+# people
+
+
+def create(
+    session: Session,
+    *,
+    email: str,
+    name: str,
+    role: Role,
+    password_hash: str,
+    principal: Principal,
+    now: datetime,
+    client: Client | None = None,
+) -> User:
+    """A new user; ``client`` exactly for the client role. Raises ``Invalid``, ``Conflict``."""
+    email, name = normalize_email(email), name.strip()
+    if len(email) > 254 or not _EMAIL.fullmatch(email):
+        raise Invalid.field("email", "invalid_email", "must be an e-mail address", email[:100])
+    if not 1 <= len(name) <= 200 or not name.isprintable():
+        raise Invalid.field("name", "invalid_name", "must have 1 to 200 printable characters", name[:100])
+    if (role is Role.CLIENT) != (client is not None):
+        raise Invalid.field("client", "client_of_client", "is named for users of the client role, and only for them")
+    if session.scalar(sa.select(User.id).where(User.email == email)):
+        raise Conflict("there is a user with this e-mail address", code="email_taken")
+    user = User(
+        id=new_id(), email=email, name=name, role=role.value, client_id=client.id if client else None,
+        password_hash=password_hash, active=True, created_at=now,
+    )  # fmt: skip
+    session.add(user)
+    session.flush()
+    audit.record(session, principal, "user.create", "user", user.id, now, email=email, role=role.value,
+                 client_id=user.client_id)  # fmt: skip
+    return user
+
+
+def by_email(session: Session, email: str) -> User:
+    """Raises ``NotFound``."""
+    user = session.scalars(sa.select(User).where(User.email == normalize_email(email))).one_or_none()
+    if user is None:
+        raise NotFound("there is no such user")
+    return user
+
+
+def disable(session: Session, user: User, principal: Principal, now: datetime) -> int:
+    """Keep a user out from now on; returns how many sessions that ended."""
+    user.active = False
+    ended = _end(session, now, UserSession.user_id == user.id)
+    audit.record(session, principal, "user.disable", "user", user.id, now, email=user.email, sessions_ended=ended)
+    return ended
+
+
+def set_preference(session: Session, user_id: str, *, language: str | None = None, theme: str | None = None) -> None:
+    """Remember a language or a theme. Raises ``Invalid`` for one we do not have."""
+    check_preference(language=language, theme=theme)
+    values = {key: value for key, value in (("language", language), ("theme", theme)) if value is not None}
+    session.execute(sa.update(User).where(User.id == user_id).values(values))
+
+
+def check_preference(*, language: str | None = None, theme: str | None = None) -> None:
+    if language is not None and language not in LANGUAGES:
+        raise Invalid.field("language", "invalid_choice", f"must be one of {', '.join(LANGUAGES)}", language[:10])
+    if theme is not None and theme not in THEMES:
+        raise Invalid.field("theme", "invalid_choice", f"must be one of {', '.join(THEMES)}", theme[:10])
+
+
+def show(user: User) -> dict[str, Any]:
+    return {
+        "id": user.id, "email": user.email, "name": user.name, "role": user.role, "client_id": user.client_id,
+        "active": user.active, "created_at": iso(user.created_at),
+        "last_sign_in_at": None if user.last_sign_in_at is None else iso(user.last_sign_in_at),
+    }  # fmt: skip
+
+
+# signing in
+
+
+def sign_in(database: Database, email: str, password: str, ip: str, user_agent: str | None, now: datetime) -> SignedIn:
+    """Check a password and open a session with a new token.
+
+    Two transactions with the hashing between them. The attempt is counted before the password is looked
+    at, so that many at once do not slip past the throttle. Raises ``Unauthenticated`` in one wording for
+    unknown, disabled and wrong; ``RateLimited`` with the seconds to wait.
+    """
+    email, ip = _attempted(email), _network(ip)
+    user = database.run(lambda session: _begin_attempt(session, email, ip, now))
+    correct = verify_password(user.password_hash if user else None, password)
+    if user is None or not correct or not user.active:
+        if user is not None:
+            known = user
+            database.run(
+                lambda session: audit.record(session, SYSTEM, "user.sign_in_failed", "user", known.id, now, ip=ip)
+            )
+        raise Unauthenticated(WRONG)
+    checked, stale = user, HASHER.check_needs_rehash(user.password_hash)
+    renewed = run_blocking(HASHER.hash, _prepared(password)) if stale else None
+    token = secrets.token_urlsafe(32)
+
+    def open_session(session: Session) -> SignedIn:
+        current = session.get(User, checked.id, with_for_update=True)
+        if current is None or not current.active or current.password_hash != checked.password_hash:
+            raise Unauthenticated(WRONG)  # disabled or changed while we were hashing
+        if renewed is not None:
+            current.password_hash = renewed
+        current.last_sign_in_at = now
+        session.execute(sa.delete(SignInAttempt).where(SignInAttempt.email == email, SignInAttempt.ip == ip))
+        row = UserSession(
+            id=new_id(), user_id=current.id, token_hash=_token_hash(token), created_at=now, seen_at=now,
+            ip=ip[:45], user_agent=_header_text(user_agent),
+        )  # fmt: skip
+        session.add(row)
+        principal = principal_of(current)
+        audit.record(session, principal, "user.sign_in", "user_session", row.id, now, ip=ip)
+        return SignedIn(principal, current, row.id, now, token)
+
+    return database.run(open_session)
+
+
+def confirm_password(database: Database, user_id: str, password: str, ip: str, now: datetime) -> None:
+    """A signed-in user proves to be the one, before something delicate.
+
+    Throttled like a sign-in. Raises ``Invalid`` for a wrong password, ``RateLimited``.
+    """
+    ip = _network(ip)
+    email = database.read(lambda session: session.scalar(sa.select(User.email).where(User.id == user_id))) or ""
+    user = database.run(lambda session: _begin_attempt(session, email, ip, now))
+    if user is None or not verify_password(user.password_hash, password):
+        raise Invalid.field("current_password", "wrong_password", "is wrong")
+    database.run(
+        lambda session: session.execute(
+            sa.delete(SignInAttempt).where(SignInAttempt.email == email, SignInAttempt.ip == ip)
+        )
+    )
+
+
+def change_password(database: Database, signed_in: SignedIn, current: str, new: str, ip: str, now: datetime) -> int:
+    """Set a new password and end all other sessions; returns how many. Raises ``Invalid``, ``RateLimited``."""
+    confirm_password(database, signed_in.user.id, current, ip, now)
+    password_hash = hash_password(signed_in.user.email, new)
+
+    def store(session: Session) -> int:
+        session.execute(sa.update(User).where(User.id == signed_in.user.id).values(password_hash=password_hash))
+        ended = _end(session, now, UserSession.user_id == signed_in.user.id, UserSession.id != signed_in.session_id)
+        audit.record(session, signed_in.principal, "user.password_change", "user", signed_in.user.id, now, ip=ip,
+                     sessions_ended=ended)  # fmt: skip
+        return ended
+
+    return database.run(store)
+
+
+def _attempted(email: str) -> str:
+    return "".join(char for char in normalize_email(email[:1_000]) if char.isprintable() and char < "\ud800")[:254]
+
+
+def _network(ip: str) -> str:
+    """What one stranger owns: an IPv4 address, a /64 of IPv6."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return ip[:45]
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(IPv6Address(int(address) >> 64 << 64))
+    return str(address)
+
+
+def _begin_attempt(session: Session, email: str, ip: str, now: datetime) -> User | None:
+    """Refuse while a wait is running, else count this attempt; the account, if there is one.
+
+    What is counted belongs to this address alone: a stranger elsewhere cannot make the owner wait.
+    """
+    recent = (SignInAttempt.ip == ip, SignInAttempt.at > now - ATTEMPTS_COUNT_FOR)
+    for conditions, free in (
+        ((*recent, SignInAttempt.email == email), FREE_ATTEMPTS),
+        (recent, FREE_ATTEMPTS_OF_ADDRESS),
+    ):
+        count, last = session.execute(
+            sa.select(sa.func.count(), sa.func.max(SignInAttempt.at)).where(*conditions)
+        ).one()
+        wait = wait_after(count, free)
+        if wait and last + wait > now:
+            seconds = int((last + wait - now).total_seconds()) + 1
+            raise RateLimited("too many attempts; try again later", retry_after=seconds)
+    session.execute(
+        sa.delete(SignInAttempt).where(SignInAttempt.ip == ip, SignInAttempt.at <= now - ATTEMPTS_COUNT_FOR)
+    )
+    session.add(SignInAttempt(id=new_id(), email=email, ip=ip, at=now))
+    return session.scalars(sa.select(User).where(User.email == email)).one_or_none()
+
+
+def wait_after(failures: int, free: int) -> timedelta:
+    """How long to wait after so many failures: nothing at first, then 1, 2, 4 … seconds up to 15 minutes."""
+    if failures < free:
+        return timedelta(0)
+    return min(LONGEST_WAIT, timedelta(seconds=2 ** min(failures - free, 20)))
+
+
+# sessions
+
+
+def _token_hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def _header_text(value: str | None) -> str | None:
+    return None if value is None else "".join(char for char in value if char.isprintable())[:200]
+
+
+def _is_live(row: UserSession, now: datetime, limits: SessionLimits) -> bool:
+    return row.ended_at is None and now < row.seen_at + limits.idle and now < row.created_at + limits.absolute
+
+
+def find_session(
+    session: Session, token: str, now: datetime, limits: SessionLimits = DEFAULT_LIMITS
+) -> SignedIn | None:
+    """The signed-in caller of a token; None when it is unknown, ended, too old, or the user is disabled."""
+    query = (
+        sa.select(UserSession, User)
+        .join(User, User.id == UserSession.user_id)
+        .where(UserSession.token_hash == _token_hash(token))
+    )
+    found = session.execute(query).one_or_none()
+    if found is None:
+        return None
+    row, user = found
+    if not user.active or not _is_live(row, now, limits):
+        return None
+    return SignedIn(principal_of(user), user, row.id, row.seen_at)
+
+
+def principal_of_session(
+    session: Session, token: str, now: datetime, limits: SessionLimits = DEFAULT_LIMITS
+) -> Principal | None:
+    found = find_session(session, token, now, limits)
+    return None if found is None else found.principal
+
+
+def touch(session: Session, session_id: str, now: datetime) -> None:
+    """Note that a session is in use; call it when ``is_touch_due`` says so, in a transaction of its own."""
+    session.execute(
+        sa.update(UserSession).where(UserSession.id == session_id, UserSession.seen_at < now).values(seen_at=now)
+    )
+
+
+def live_sessions(
+    session: Session, user_id: str, now: datetime, limits: SessionLimits = DEFAULT_LIMITS
+) -> list[UserSession]:
+    """Where a user is signed in, last used first."""
+    query = sa.select(UserSession).where(UserSession.user_id == user_id, UserSession.ended_at.is_(None))
+    rows = session.scalars(query.order_by(UserSession.seen_at.desc(), UserSession.id))
+    return [row for row in rows if _is_live(row, now, limits)]
+
+
+def live_session_ids(
+    session: Session, session_ids: set[str], now: datetime, limits: SessionLimits = DEFAULT_LIMITS
+) -> set[str]:
+    """Those of the given sessions that are still good."""
+    query = (
+        sa.select(UserSession)
+        .join(User, User.id == UserSession.user_id)
+        .where(UserSession.id.in_(session_ids), UserSession.ended_at.is_(None), User.active)
+    )
+    return {row.id for row in session.scalars(query) if _is_live(row, now, limits)}
+
+
+def _end(session: Session, now: datetime, *conditions: Any) -> int:
+    result: Any = session.execute(
+        sa.update(UserSession).where(UserSession.ended_at.is_(None), *conditions).values(ended_at=now)
+    )
+    return int(result.rowcount)
+
+
+def sign_out(session: Session, signed_in: SignedIn, now: datetime, ip: str | None = None) -> None:
+    _end(session, now, UserSession.id == signed_in.session_id)
+    audit.record(session, signed_in.principal, "user.sign_out", "user_session", signed_in.session_id, now, ip=ip)
+
+
+def end_session(session: Session, principal: Principal, session_id: str, now: datetime) -> None:
+    """End one of the caller's own sessions. Raises ``NotFound`` for any other."""
+    if not _end(session, now, UserSession.id == session_id, UserSession.user_id == principal.id):
+        raise NotFound("there is no such session")
+    audit.record(session, principal, "user.session_end", "user_session", session_id, now)
+
+
+def end_all_sessions(
+    session: Session, user_id: str, principal: Principal, now: datetime, *, keep: str | None = None
+) -> int:
+    """End every session of a user but ``keep``; returns how many."""
+    ended = _end(session, now, UserSession.user_id == user_id, UserSession.id != (keep or ""))
+    audit.record(session, principal, "user.sessions_end", "user", user_id, now, count=ended)
+    return ended

@@ -1,0 +1,48 @@
+// The JSON API, as the signed-in person.
+
+import { t } from "./i18n.js";
+
+export class Problem extends Error {
+  /** A refusal: ``status``, ``code``, ``errors`` by field, and whatever else the answer carried. */
+  constructor(status, body) {
+    super(body.detail || body.title || t("The server could not be reached."));
+    Object.assign(this, { status, code: body.code ?? "unknown", errors: body.errors ?? [], body });
+  }
+}
+
+const token = () => document.querySelector('meta[name="csrf-token"]').content;
+
+async function send(method, path, body, headers = {}) {
+  const options = { method, headers: { Accept: "application/json", ...headers }, credentials: "same-origin" };
+  if (method !== "GET") options.headers["X-CSRFToken"] = token();
+  if (body !== undefined) {
+    options.headers["Content-Type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Problem(0, { code: "unreachable" });
+  }
+  const text = await response.text();
+  let parsed = {};
+  try { parsed = text ? JSON.parse(text) : {}; } catch { /* not JSON: a proxy's page */ }
+  if (response.status === 401) location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+  if (!response.ok) throw new Problem(response.status, parsed);
+  return parsed;
+}
+
+export function query(path, parameters = {}) {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== null && value !== undefined && value !== "") search.set(name, value);
+  }
+  return search.size ? `${path}?${search}` : path;
+}
+
+export const get = (path, parameters) => send("GET", query(path, parameters));
+export const post = (path, body = {}, headers) => send("POST", path, body, headers);
+export const put = (path, body) => send("PUT", path, body);
+export const patch = (path, body, version) =>
+  send("PATCH", path, body, version === undefined ? {} : { "If-Match": `"v${version}"` });

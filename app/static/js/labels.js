@@ -1,0 +1,50 @@
+// The words for codes, and the small marks that carry them.
+
+import { h } from "./dom.js";
+import { t } from "./i18n.js";
+
+const names = {
+  NEW: t("New"), PENDING_SEND: t("Sending"), SENT: t("Sent"), OPEN: t("Open"),
+  PARTIALLY_FILLED: t("Partially filled"), FILLED: t("Filled"), PENDING_CANCEL: t("Canceling"),
+  CANCELED: t("Canceled"), PENDING_REPLACE: t("Amending"), REJECTED: t("Rejected"), EXPIRED: t("Expired"),
+  FAILED: t("Failed"), UNKNOWN: t("Unknown"), OPENING: t("Opening"), CLOSING: t("Closing"), CLOSED: t("Closed"),
+  BUY: t("Buy"), SELL: t("Sell"), LONG: t("Long"), SHORT: t("Short"), MARKET: t("Market"), LIMIT: t("Limit"),
+  GTC: t("Until canceled"), DAY: t("Day"), IOC: t("Immediate or cancel"), FOK: t("Fill or kill"),
+  active: t("Active"), paused: t("Paused"), suspended: t("Suspended"),
+  take_profit: t("Take profit"), stop_loss: t("Stop loss"), trailing_stop: t("Trailing stop"),
+  break_even: t("Break-even"), manual: t("Manual"), ai_signal: t("Signal"),
+  maker: t("Maker"), taker: t("Taker"), web: t("Web"), api: t("API"), engine: t("Engine"),
+  deposit: t("Deposit"), hold: t("Hold"), release: t("Release"), trade: t("Trade"), reversal: t("Reversal"),
+  available: t("Available"), held: t("Held"), fees: t("Fees"), clearing: t("Clearing"), external: t("External"),
+  healthy: t("Healthy"), degraded: t("Degraded"), down: t("Down"), running: t("Running"), stopped: t("Stopped"),
+  failed: t("Failed"), starting: t("Starting"), finished: t("Finished"), live: t("Live"), stale: t("Stale"),
+  "order.amended": t("Amended"), "position.opened": t("Opened"), "position.updated": t("Updated"),
+  "position.closed": t("Closed"), "position.protection": t("Protection changed"), "wallet.created": t("Wallet opened"),
+  "wallet.balance": t("Balance changed"), "wallet.active": t("Wallet resumed"), "wallet.paused": t("Wallet paused"),
+  "wallet.suspended": t("Wallet suspended"), "wallet.updated": t("Wallet changed"), "execution.created": t("Execution"),
+  "client.created": t("Client created"), "client.updated": t("Client changed"),
+};
+
+const TONES = {
+  FILLED: "good", OPEN: "info", PARTIALLY_FILLED: "info", NEW: "warn", PENDING_SEND: "warn", SENT: "warn",
+  PENDING_CANCEL: "warn", PENDING_REPLACE: "warn", REJECTED: "bad", FAILED: "bad", UNKNOWN: "bad",
+  OPENING: "warn", CLOSING: "warn", active: "good", paused: "warn", suspended: "bad",
+  healthy: "good", running: "good", live: "good", finished: "info", degraded: "warn", stale: "warn", starting: "warn", down: "bad",
+  failed: "bad",
+};
+const LIVE = new Set(["NEW", "PENDING_SEND", "SENT", "OPEN", "PARTIALLY_FILLED", "PENDING_REPLACE", "PENDING_CANCEL", "UNKNOWN"]);
+
+export const label = (code) => names[code] ?? String(code ?? "–").replaceAll("_", " ");
+export const isLive = (order) => LIVE.has(order.status);
+export const isAmendable = (order) => ["NEW", "OPEN", "PARTIALLY_FILLED"].includes(order.status);
+export const tag = (code, tone = TONES[code] ?? "") =>
+  h("span", { class: `tag${tone ? ` tag-${tone}` : ""}`, "data-status": code }, label(code));
+export const side = (code) => h("span", { class: `side ${code === "BUY" || code === "LONG" ? "up" : "down"}` }, label(code));
+export const shortId = (id) => (id ? id.slice(-8) : "–");
+
+/** The sentence for an event's type: "order.partially_filled" → Order: partially filled. */
+export function eventLabel(type) {
+  if (names[type]) return names[type];
+  const [family, what] = type.split(".");
+  return family === "order" ? t("Order: %(status)s", { status: label(what.toUpperCase()) }) : type;
+}

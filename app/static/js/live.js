@@ -1,0 +1,101 @@
+// One socket per page: events of the API's stream, in order, without gaps or doubles, and quotes.
+
+import { io } from "../vendor/socket.io-client/socket.io.esm.min.js";
+import { get } from "./api.js";
+
+const PAGE = 500;
+const REMEMBERED = 2000;
+const handlers = new Map();
+const watchers = new Set();
+const seen = new Set();
+const symbols = new Set();
+
+let cursor = Number(document.body.dataset.cursor || 0);
+let catching = false;
+let waiting = [];
+let socket = null;
+let state = "connecting";
+
+/** Call ``handler(event)`` for a type ("order.filled"), a family ("order.*"), "quote" or "position.sample". */
+export function on(type, handler) {
+  if (!handlers.has(type)) handlers.set(type, new Set());
+  handlers.get(type).add(handler);
+  return () => handlers.get(type).delete(handler);
+}
+
+/** Told the connection's state: connecting, connected, reconnecting. */
+export function onState(watcher) {
+  watchers.add(watcher);
+  watcher(state);
+}
+
+function setState(next) {
+  state = next;
+  for (const watcher of watchers) watcher(state);
+}
+
+function dispatch(type, event) {
+  const family = `${type.split(".")[0]}.*`;
+  for (const name of [type, family]) {
+    for (const handler of handlers.get(name) ?? []) {
+      try { handler(event); } catch (error) { console.error("live", type, error); }
+    }
+  }
+}
+
+function take(event) {
+  if (seen.has(event.id)) return;
+  seen.add(event.id);
+  if (seen.size > REMEMBERED) seen.delete(seen.values().next().value);
+  cursor = Math.max(cursor, Number(event.cursor));
+  dispatch(event.type, event);
+}
+
+/** What was missed while there was no connection, before what comes in now. */
+async function catchUp() {
+  catching = true;
+  try {
+    for (let more = true; more;) {
+      const page = await get("/api/v1/events", { after: cursor, limit: PAGE });
+      const items = page.items ?? [];
+      items.forEach(take);
+      more = items.length === PAGE;
+    }
+    setState("connected");
+  } catch {
+    setTimeout(() => socket.connected && catchUp(), 2000);
+    return;
+  } finally {
+    catching = false;
+    const held = waiting;
+    waiting = [];
+    held.forEach(take);
+  }
+}
+
+/** Ask for the live quotes of symbols, now and after every reconnect. */
+export function subscribe(wanted) {
+  const fresh = wanted.filter((symbol) => !symbols.has(symbol));
+  fresh.forEach((symbol) => symbols.add(symbol));
+  if (fresh.length && socket?.connected) socket.emit("subscribe", { symbols: fresh });
+}
+
+export function start() {
+  if (socket || !document.body.dataset.user) return;
+  socket = io({ transports: ["websocket", "polling"], reconnectionDelay: 500, reconnectionDelayMax: 5000 });
+  socket.on("connect", () => {
+    if (symbols.size) socket.emit("subscribe", { symbols: [...symbols] });
+    catchUp();
+  });
+  socket.on("disconnect", (reason) => {
+    setState("reconnecting");
+    if (reason === "io server disconnect") setTimeout(() => socket.connect(), 2000);
+  });
+  socket.on("connect_error", () => setState("reconnecting"));
+  socket.onAny((type, event) => {
+    if (type === "ORDER_UPDATE" || type === "ORDER_REJECT") return; // the same events under their older names
+    if (event?.cursor === undefined || event.cursor === null) dispatch(type, event);
+    else if (catching) waiting.push(event);
+    else take(event);
+  });
+}

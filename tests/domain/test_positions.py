@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.money import round_amount
+from app.domain.orders import Side
+from app.domain.positions import Applied, Fill, Holding, apply_fill
+from tests.data import oracle
+
+EXAMPLES = oracle("pnl_average_cost.json")
+
+
+def fill(side: str, qty: str, price: str, fee: str = "0") -> Fill:
+    return Fill(Side(side), D(qty), D(price), D(qty) * D(price), D(fee))
+
+
+def book(holding: Holding, new: Fill, currency: str | None = None) -> tuple[Holding, Applied]:
+    """Apply a fill and, when it crosses zero, its remainder to the position that follows."""
+    applied = apply_fill(holding, new, currency)
+    after = applied.holding
+    if applied.remainder is not None:
+        assert after.qty == 0
+        after = apply_fill(Holding(realized=after.realized), applied.remainder, currency).holding
+    return after, applied
+
+
+@pytest.mark.parametrize("example", EXAMPLES["average_cost"], ids=lambda example: example["id"])
+def test_worked_examples_of_average_cost(example: dict[str, Any]) -> None:
+    holding = Holding()
+    for item, wanted in zip(example["fills"], example["after_each_fill"], strict=True):
+        holding, _ = book(holding, fill(item["side"], item["qty"], item["price"]))
+        assert holding.qty == D(wanted["signed_qty"])
+        if wanted["avg_open"] == "None":
+            assert holding == Holding(realized=holding.realized)
+        else:
+            assert round(holding.avg_px, 14) == D(wanted["avg_open"])
+        assert round(holding.realized, 10) == D(wanted["realized_gross_cum"])
+
+
+def test_worked_example_with_fees_after_each_fill() -> None:
+    """The source counts an entry fee when it is paid; here it counts when its part of the position closes."""
+    example = next(item for item in EXAMPLES["average_cost"] if "fee_rate" in item)
+    rate, holding = D(example["fee_rate"]), Holding()
+    for item, wanted in zip(example["fills"], example["realized_net_of_fees_cum"], strict=True):
+        qty, price = D(item["qty"]), D(item["price"])
+        holding, _ = book(holding, fill(item["side"], item["qty"], item["price"], str(qty * price * rate)))
+        if wanted is not None:
+            assert round(holding.realized - holding.open_fees, 8) == D(wanted)
+
+
+def test_worked_example_of_a_round_trip_net_of_commissions() -> None:
+    example = next(item for item in EXAMPLES["average_cost"] if "realized_net" in item)
+    holding, half = Holding(), str(D(example["commission_total"]) / 2)
+    for item in example["fills"]:
+        holding, _ = book(holding, fill(item["side"], item["qty"], item["price"], half))
+    assert holding == Holding(realized=D(example["realized_net"]))
+
+
+@pytest.mark.parametrize("example", EXAMPLES["unrealized"], ids=lambda example: f"{example['side']}-{example['qty']}")
+def test_worked_examples_of_unrealized_profit(example: dict[str, Any]) -> None:
+    side = "BUY" if example["side"] == "LONG" else "SELL"
+    holding, _ = book(Holding(), fill(side, example["qty"], example["entry"]))
+    assert holding.unrealized(D(example["mark"])) == D(example["unrealized"])
+    if "total_after_fee_0.001_entry" in example:
+        fee = D(example["qty"]) * D(example["entry"]) * D("0.001")
+        holding, _ = book(Holding(), fill(side, example["qty"], example["entry"], str(fee)))
+        assert holding.unrealized(D(example["mark"])) == D(example["total_after_fee_0.001_entry"])
+
+
+def test_the_product_books_example() -> None:
+    holding, _ = book(Holding(), fill("BUY", "0.5", "50000", "25"), "USDT")
+    assert holding.unrealized(D("51000")) == D("475.00")
+    assert holding.unrealized_percent(D("51000")) == D("1.9")
+    holding, applied = book(holding, fill("SELL", "0.5", "51500", "25.75"), "USDT")
+    assert applied.realized == holding.realized == D("699.25")
+    assert applied.closed_qty == D("0.5")
+    assert holding.realized * 100 / 25_000 == D("2.797")
+
+
+def test_a_flat_position_is_worth_nothing() -> None:
+    assert Holding().unrealized(D(100)) == 0
+    assert Holding().unrealized_percent(D(100)) == 0
+
+
+def test_a_short_position_wins_when_the_price_falls() -> None:
+    holding, applied = book(Holding(), fill("SELL", "2", "100", "1"))
+    assert (holding.qty, applied.realized, applied.closed_qty) == (D(-2), D(0), D(0))
+    assert holding.unrealized(D(90)) == D(19)
+    assert holding.unrealized_percent(D(90)) == D("9.5")
+    holding, applied = book(holding, fill("BUY", "1", "90", "0.5"))
+    assert (applied.realized, applied.closed_qty, holding.open_fees) == (D(9), D(1), D("0.5"))
+
+
+def test_a_fill_that_crosses_zero_closes_one_position_and_hands_back_the_rest() -> None:
+    holding, _ = book(Holding(), fill("BUY", "3", "10", "0.30"), "USD")
+    applied = apply_fill(holding, fill("SELL", "7", "11", "0.77"), "USD")
+    assert applied.holding == Holding(realized=D("3") - D("0.30") - D("0.33"))
+    assert applied.remainder == Fill(Side.SELL, D(4), D(11), D("44"), D("0.44"))
+    assert applied.closed_qty == D(3)
+
+
+def test_released_cost_is_rounded_and_the_last_part_takes_what_is_left() -> None:
+    holding, _ = book(Holding(), Fill(Side.BUY, D(3), D("3.3333"), D("10.00"), D("0.10")), "USD")
+    costs = []
+    for _ in range(3):
+        before = holding
+        holding, _ = book(holding, Fill(Side.SELL, D(1), D("3"), D("3.00"), D(0)), "USD")
+        costs.append((before.cost - holding.cost, before.open_fees - holding.open_fees))
+    assert costs == [(D("3.33"), D("0.03")), (D("3.34"), D("0.04")), (D("3.33"), D("0.03"))]
+    assert holding == Holding(realized=D("-1.10"))
+
+
+FILLS = st.lists(
+    st.tuples(
+        st.sampled_from(list(Side)),
+        st.decimals("0.0001", "1000", places=4),
+        st.decimals("0.01", "100000", places=2),
+        st.decimals("0", "0.01", places=5),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(FILLS, st.sampled_from(["USD", "JPY", "USDT", None]))
+def test_at_flat_what_was_realized_is_the_money_that_moved(
+    drawn: list[tuple[Side, D, D, D]], currency: str | None
+) -> None:
+    holding, cash, position = Holding(), D(0), D(0)
+    for side, qty, price, rate in drawn:
+        value, fee = qty * price, qty * price * rate
+        if currency is not None:
+            value, fee = round_amount(value, currency), round_amount(fee, currency)
+        holding, _ = book(holding, Fill(side, qty, price, value, fee), currency)
+        cash += (value if side is Side.SELL else -value) - fee
+        position += qty if side is Side.BUY else -qty
+        assert holding.qty == position
+    if holding.qty:
+        side = Side.SELL if holding.qty > 0 else Side.BUY
+        last = Fill(side, abs(holding.qty), D(7), abs(holding.qty) * 7, D(1))
+        if currency is not None:
+            last = Fill(side, last.qty, D(7), round_amount(last.value, currency), D(1))
+        holding, _ = book(holding, last, currency)
+        cash += (last.value if side is Side.SELL else -last.value) - 1
+    if currency is None:
+        assert abs(holding.realized - cash) < D("1e-50")
+        assert max(abs(holding.cost), abs(holding.open_fees)) < D("1e-50")
+    else:
+        assert holding == Holding(realized=cash)
+
+
+@given(
+    st.decimals("0.01", "100000", places=2), st.decimals("0", "100", places=2),
+    st.lists(st.decimals("0.001", "50", places=3), min_size=1, max_size=15), st.sampled_from(["USD", "JPY", "BTC"]),
+)  # fmt: skip
+def test_closing_in_parts_shares_cost_and_fees_without_losing_a_cent(
+    value: D, fee: D, parts: list[D], currency: str
+) -> None:
+    value, fee = round_amount(value, currency), round_amount(fee, currency)
+    opened = apply_fill(Holding(), Fill(Side.BUY, sum(parts, D(0)), D(1), value, fee), currency).holding
+    holding, realized = opened, D(0)
+    for part in parts:
+        before = holding
+        applied = apply_fill(holding, Fill(Side.SELL, part, D(1), D(0), D(0)), currency)
+        holding = applied.holding
+        realized += applied.realized
+        for released in (before.cost - holding.cost, before.open_fees - holding.open_fees):
+            assert released == round_amount(released, currency)
+        assert applied.realized == holding.realized - before.realized
+        assert holding.avg_px == (opened.avg_px if holding.qty else 0)
+    assert holding == Holding(realized=-value - fee)
+    assert realized == -value - fee
+
+
+@given(
+    st.decimals("0.001", "50", places=3), st.decimals("0.001", "50", places=3),
+    st.decimals("0.01", "9999", places=2), st.decimals("0", "99", places=2), st.sampled_from(["USD", "JPY", "BTC"]),
+)  # fmt: skip
+def test_a_flipping_fill_is_split_without_losing_a_cent(held: D, more: D, value: D, fee: D, currency: str) -> None:
+    value, fee = round_amount(value, currency), round_amount(fee, currency)
+    opened = apply_fill(Holding(), Fill(Side.SELL, held, D(1), D(0), D(0)), currency).holding
+    applied = apply_fill(opened, Fill(Side.BUY, held + more, D(1), value, fee), currency)
+    rest = applied.remainder
+    assert rest is not None
+    assert (rest.qty, rest.side, applied.closed_qty) == (more, Side.BUY, held)
+    assert applied.realized - rest.value - rest.fee == -value - fee
+    assert rest.value == round_amount(rest.value, currency)
+    assert rest.fee == round_amount(rest.fee, currency)

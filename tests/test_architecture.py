@@ -1,0 +1,306 @@
+"""The import rules and the conventions that hold the product together, checked in the source itself.
+
+A line that has to break one of the conventions says why: ``# ok: <reason>``.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.data import REPOSITORY
+
+APP = REPOSITORY / "app"
+ENTRY_POINTS = ("run.py", "gunicorn_config.py")
+LAYERS = {path.name for path in APP.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+
+# layer -> what it may import of ours, besides itself
+ALLOWED = {
+    "domain": set[str](),
+    "core": {"domain"},  # JSON writes amounts as the domain does
+    "models": {"domain", "core"},
+    "adapters": {"domain", "core"},
+    "services": {"domain", "models", "core", "adapters"},  # of adapters, their interfaces alone
+    "schemas": {"domain", "core"},
+    "routes": {"services", "schemas", "core", "models", "domain", "adapters"},  # of adapters, their interfaces alone
+    "engine": {"services", "domain", "core", "models", "adapters"},
+    "realtime": {"core", "domain"},
+}
+EXACT = ("domain", "models", "services", "schemas", "engine")  # where a float could become money
+WEB = {"flask", "flask_login", "flask_wtf", "flask_babel", "flask_limiter", "flask_talisman", "flask_socketio",
+       "socketio", "engineio", "werkzeug", "jinja2"}  # fmt: skip
+OK = re.compile(r"#.*\bok: \S")
+
+
+def sources(*layers: str) -> list[Path]:
+    folders = [APP / layer for layer in layers] if layers else [APP]
+    return sorted(path for folder in folders for path in folder.rglob("*.py"))
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@cache
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def excused(path: Path, node: ast.AST) -> bool:
+    """The node's lines, or the line above them, carry a reason."""
+    first, last = getattr(node, "lineno", 1), getattr(node, "end_lineno", None) or getattr(node, "lineno", 1)
+    return any(OK.search(line) for line in lines(path)[max(0, first - 2) : last])
+
+
+def where(path: Path, node: ast.AST) -> str:
+    return f"{path.relative_to(REPOSITORY)}:{getattr(node, 'lineno', 1)}"
+
+
+def layer_of(module: str) -> str:
+    """``app.services.orders`` is of ``services``; what stands directly in ``app`` is named itself."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def module_of(path: Path) -> str:
+    parts = list(path.relative_to(REPOSITORY).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[tuple[ast.stmt, str]]:
+    """Every module a file imports, wherever in the file, relative ones made absolute.
+
+    ``from app.x import y`` counts as ``app.x.y``: y may be a module.
+    """
+    package = module_of(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node, f"{module}.{alias.name}"
+
+
+def is_type_checking(path: Path, node: ast.stmt) -> bool:
+    return any(
+        isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test) and node in ast.walk(block)
+        for block in ast.walk(tree(path))
+    )
+
+
+def concrete_adapter(module: str) -> bool:
+    """An adapter's interface is what its package offers, or a module named ``interface``."""
+    parts = module.split(".")
+    if parts[:2] != ["app", "adapters"] or len(parts) < 3:
+        return False
+    inside = parts[2:]
+    path = APP.joinpath("adapters", *inside)
+    if path.is_dir():
+        return False
+    as_module = path.with_suffix(".py")
+    owner = as_module if as_module.exists() else path.parent.with_suffix(".py")
+    if owner.exists():
+        return owner.stem != "interface"
+    return False  # a name that the package itself offers
+
+
+def test_every_layer_has_its_rule() -> None:
+    assert LAYERS - {"templates", "static", "translations"} <= set(ALLOWED)
+
+
+@pytest.mark.parametrize("layer", ALLOWED)
+def test_a_layer_imports_only_what_it_may(layer: str) -> None:
+    broken = [
+        f"{where(path, node)} imports {module}"
+        for path in sources(layer)
+        for node, module in imports(path)
+        if module.split(".")[0] == "app" and layer_of(module) not in ALLOWED[layer] | {layer}
+    ]
+    assert broken == []
+
+
+def test_the_domain_imports_nothing_but_the_standard_library() -> None:
+    forbidden = {"random", "time", "secrets", "os", "sqlite3", "socket", "threading", "asyncio", "uuid"}
+    broken = [
+        f"{where(path, node)} imports {module}"
+        for path in sources("domain")
+        for node, module in imports(path)
+        if (root := module.split(".")[0]) != "app" and (root not in sys.stdlib_module_names or root in forbidden)
+    ]
+    assert broken == []
+
+
+def test_the_domain_is_told_the_time() -> None:
+    broken = [
+        where(path, node)
+        for path in sources("domain")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"now", "utcnow", "today"}
+    ]  # fmt: skip
+    assert broken == []
+
+
+@pytest.mark.parametrize("layer", ["domain", "core", "models", "adapters", "services", "schemas", "engine"])
+def test_only_the_edge_knows_the_web(layer: str) -> None:
+    broken = [
+        f"{where(path, node)} imports {module}"
+        for path in sources(layer)
+        for node, module in imports(path)
+        if module.split(".")[0] in WEB and not excused(path, node)
+    ]
+    assert broken == []
+
+
+@pytest.mark.parametrize("layer", ["services", "routes", "engine", "realtime", "core", "models", "schemas"])
+def test_concrete_adapters_are_picked_in_one_place(layer: str) -> None:
+    broken = [
+        f"{where(path, node)} imports {module}"
+        for path in sources(layer)
+        for node, module in imports(path)
+        if concrete_adapter(module)
+    ]
+    assert broken == []
+
+
+def test_only_the_composition_root_imports_the_outer_layers() -> None:
+    outer = {"routes", "engine", "realtime"}
+    broken = [
+        f"{where(path, node)} imports {module}"
+        for path in sources()
+        for node, module in imports(path)
+        if module.split(".")[0] == "app" and layer_of(module) in outer
+        and path.parent != APP and path.relative_to(APP).parts[0] != layer_of(module)
+    ]  # fmt: skip
+    assert broken == []
+
+
+def test_eventlet_is_imported_by_the_entry_points_alone() -> None:
+    broken = [
+        f"{where(path, node)} imports {module}"
+        for path in [*sources(), *(REPOSITORY / "tests").rglob("*.py"), *(REPOSITORY / "scripts").rglob("*.py")]
+        for node, module in imports(path)
+        if module.split(".")[0] in {"eventlet", "greenlet"} and not excused(path, node)
+    ]
+    assert broken == []
+
+
+def test_only_the_unit_of_work_commits() -> None:
+    broken = [
+        where(path, node)
+        for path in sources()
+        if path != APP / "core" / "transaction.py"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "commit"
+    ]
+    assert broken == []
+
+
+def names_a_float(node: ast.AST) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id in {"float", "Float", "REAL"}
+    if isinstance(node, ast.Attribute):
+        return node.attr in {"Float", "REAL", "DOUBLE", "DOUBLE_PRECISION", "Double"}
+    return isinstance(node, ast.Constant) and isinstance(node.value, float)
+
+
+@pytest.mark.parametrize("layer", EXACT)
+def test_no_float_comes_near_money(layer: str) -> None:
+    """Not by name, not in an annotation, not as a literal; timing is excused where it says so."""
+    broken = [
+        f"{where(path, node)}: {lines(path)[node.lineno - 1].strip()}"
+        for path in sources(layer)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.expr) and names_a_float(node) and not excused(path, node)
+    ]
+    assert broken == []
+
+
+def test_nothing_is_printed() -> None:
+    broken = [
+        where(path, node)
+        for path in sources()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"print", "breakpoint"}
+    ]
+    assert broken == []
+
+
+def test_functions_stay_under_seventy_lines_and_files_under_five_hundred() -> None:
+    broken = [
+        f"{where(path, node)} {node.name} has {node.end_lineno - node.lineno + 1} lines"
+        for path in sources()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or node.lineno) - node.lineno + 1 >= 70
+    ]
+    broken += [f"{path} has {len(lines(path))} lines" for path in sources() if len(lines(path)) > 550]
+    assert broken == []
+
+
+def test_nothing_is_left_unfinished() -> None:
+    marks = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError|NotImplemented)\b")
+    broken = [
+        f"{path.relative_to(REPOSITORY)}:{number}: {line.strip()}"
+        for path in [*sources(), *(APP / "templates").rglob("*.html"), *own_scripts()]
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if marks.search(line)
+    ]
+    assert broken == []
+
+
+def own_scripts() -> list[Path]:
+    return [path for path in (APP / "static").rglob("*.js") if "vendor" not in path.parts]
+
+
+INLINE = {
+    "an inline style": re.compile(r"<[^>]*\sstyle\s*=", re.I),
+    "a style element": re.compile(r"<style\b", re.I),
+    "an inline script": re.compile(r"<script\b(?![^>]*\b(?:src\s*=|type\s*=\s*[\"']application/json))", re.I),
+    "an inline handler": re.compile(r"<[^>]*\son[a-z]+\s*=", re.I),
+    "a javascript: address": re.compile(r"javascript:", re.I),
+}
+
+
+@pytest.mark.parametrize("what", INLINE)
+def test_no_page_has_anything_inline(what: str) -> None:
+    broken = [
+        f"{path.relative_to(REPOSITORY)}:{text.count(chr(10), 0, found.start()) + 1}"
+        for path in sorted((APP / "templates").rglob("*"))
+        if path.is_file()
+        for text in [path.read_text(encoding="utf-8")]
+        for found in INLINE[what].finditer(text)
+    ]
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", ["utils", "helpers", "helper", "manager", "managers", "common", "misc"])
+def test_a_thing_lives_with_its_subject(name: str) -> None:
+    assert [path for path in sources() if path.stem == name or name in path.parts] == []
+
+
+@pytest.mark.parametrize(
+    ("markup", "what"),
+    [
+        ('<p class="a" style="color:red">', "an inline style"), ("<style>", "a style element"),
+        ("<script>alert(1)</script>", "an inline script"), ('<script defer nonce="x">', "an inline script"),
+        ('<a href="#" onclick="go()">', "an inline handler"), ('<a href="javascript:go()">', "a javascript: address"),
+    ],
+)  # fmt: skip
+def test_the_patterns_find_what_they_are_for(markup: str, what: str) -> None:
+    assert INLINE[what].search(markup)
+    for harmless in ('<script src="/a.js" defer></script>', '<script type="application/json" id="x">{}</script>',
+                     '<button class="on" data-on="1">', '<link rel="stylesheet" href="/a.css">'):  # fmt: skip
+        assert not any(pattern.search(harmless) for pattern in INLINE.values())
