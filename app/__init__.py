@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,13 +22,18 @@ from app.adapters.marketdata.replay import ReplayFeed
 from app.adapters.marketdata.simulated import SimulatedFeed
 from app.config import Settings
 from app.core import logs
+from app.adapters.venues.simulated import Behaviour, SimulatedVenue
 from app.core.clock import Clock, SystemClock
 from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
 from app.domain.quotes import Quote
+from app.engine import schedules
+from app.engine.engine import Engine, Publisher
 from app.extensions import build_socketio, csrf
+from app.realtime.publisher import SocketPublisher
 from app.routes import api, edge, errors, health, limits, metrics
 from app.services.bars import BarService
+from app.services.assignments import TraderOf
 from app.services.container import Services
 from app.services.feeds import FeedSupervisor
 from app.services.market import load_instruments, seed_instruments
@@ -117,9 +122,7 @@ def _build_services(settings: Settings, clock: Clock) -> Services:
     instruments = SymbolTable(())  # filled by load_catalog
     cache = RedisQuoteCache.from_url(settings.redis_url, clock) if settings.redis_url else None
     quotes = QuoteBook(clock, instruments, cache=cache, publishes=settings.engine)
-    rules = OrderRules(
-        protection_bps=settings.market_protection_bps, max_orders_per_second=settings.wallet_order_rate
-    )
+    rules = OrderRules(protection_bps=settings.market_protection_bps, max_orders_per_second=settings.wallet_order_rate)
     orders = Orders(instruments, quotes, rules)
     return Services(
         settings=settings, clock=clock, database=database, instruments=instruments, quotes=quotes, orders=orders,
@@ -161,9 +164,34 @@ def build_feeds(settings: Settings, parts: Services, socketio: SocketIO, sink: C
     return FeedSupervisor([feed], sink, clock, socketio.start_background_task, sleep)
 
 
-def build_engine(app: Flask, parts: Services, socketio: SocketIO) -> Any:
-    """The engine with its venue, relay and publisher; None in a process that runs none."""
-    return None
+def build_venue(settings: Settings, instruments: SymbolTable) -> SimulatedVenue:
+    """The simulated venue with the behaviour of the SIM_VENUE_* settings."""
+
+    def is_stale(quote: Quote, now: datetime) -> bool:
+        return quote.is_stale(now, instruments.resolve(quote.symbol).stale_after)
+
+    behaviour = Behaviour(
+        latency=timedelta(milliseconds=settings.sim_venue_latency_ms),
+        reject_rate=settings.sim_venue_reject_rate,
+        partial_rate=settings.sim_venue_partial_rate,
+        slippage_bps=settings.sim_venue_slippage_bps,
+        seed=settings.sim_venue_seed,
+    )
+    return SimulatedVenue(behaviour, instruments.resolve, lambda symbol: instruments.form(symbol, "fix"), is_stale)
+
+
+def build_engine(parts: Services, publisher: Publisher, *, clock: Clock | None = None) -> Engine:
+    """The engine with its venue. A replay gives its own clock, which runs in market time."""
+    return Engine(
+        parts.database,
+        clock or parts.clock,
+        parts.instruments,
+        parts.quotes,
+        build_venue(parts.settings, parts.instruments),
+        publisher,
+        on_quote=parts.bars.add,
+        schedules=schedules.standard(parts.bars.flush),
+    )
 
 
 def start_engine(app: Flask) -> None:
@@ -175,17 +203,10 @@ def start_engine(app: Flask) -> None:
     if not load_catalog(app):
         raise config.BadSetting("The database of DATABASE_URL has no tables yet: run `flask --app app db upgrade`.")
     socketio: SocketIO = app.extensions["socketio"]
-    parts.engine = build_engine(app, parts, socketio)
-
-    def take(quote: Quote) -> None:
-        accepted = parts.quotes.put(quote)
-        parts.bars.add(accepted)
-        if parts.engine is not None:
-            parts.engine.on_quote(accepted)
-
-    parts.feeds = build_feeds(settings, parts, socketio, take)
-    if parts.engine is not None:
-        socketio.start_background_task(parts.engine.run, socketio.sleep)
+    engine = parts.engine = build_engine(parts, SocketPublisher(socketio, TraderOf(parts.database, parts.clock)))
+    lossless = settings.market_feed == "replay"
+    parts.feeds = build_feeds(settings, parts, socketio, engine.inbox.put_in_order if lossless else engine.offer_quote)
+    socketio.start_background_task(engine.run)
     parts.feeds.start()
 
 

@@ -28,6 +28,6 @@ def create(code: str, name: str | None, email: str | None, trader: str | None) -
 
     def work(session: Session, now: datetime) -> dict[str, Any]:
         trader_id = users.by_email(session, trader).id if trader else None
-        return clients.show(clients.create(session, code, name or code, email, trader_id, SYSTEM, now))
+        return clients.show(clients.create(session, code, name or code, SYSTEM, now, email=email, trader_id=trader_id))
 
     return run(work)

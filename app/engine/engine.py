@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -81,6 +82,7 @@ class Engine:
         self._fired: list[tuple[str, Fired]] = []
         self._moves: list[Move] = []
         self._requested: set[tuple[str, int]] = set()
+        self._parked: set[str] = set()
         self._resend: list[str] = []
         self._fresh_quotes: dict[str, Quote] = {}
         self._next_poll = datetime.min.replace(tzinfo=clock.now().tzinfo)
@@ -148,6 +150,7 @@ class Engine:
         self.venue.send([self.venue.status(order, now) for order in unsure], now)
         self._reports, self._fired, self._moves, self._resend = [], [], [], []
         self._requested.clear()
+        self._parked = self.database.read(_parked_orders)
         for row in self.database.read(self._all_open):
             self._watch(row)
         missed = self.database.read(relay.unpushed)
@@ -172,7 +175,7 @@ class Engine:
     def step(self, now: datetime) -> bool:
         """One round; True when there is more to do at once."""
         for quote in self.inbox.take_quotes():
-            self.take_quote(quote, now)
+            self._judge(quote, now)
         worked = self._work(now)
         ordered = self.inbox.take_in_order()
         if ordered is not None:
@@ -191,13 +194,17 @@ class Engine:
         while self._work(now):
             pass
 
+    def offer_quote(self, quote: Quote) -> None:
+        """A live quote, from a feed's thread. Raises ``BadQuote`` for one that must not trigger anything."""
+        self.inbox.put(self.quotes.put(quote))
+
     def take_quote(self, quote: Quote, now: datetime) -> None:
-        """Judge one quote: the book, the venue, the levels. Bad ones are counted and trigger nothing."""
-        try:
-            self.quotes.put(quote)
-        except BadQuote:
-            self.counts["quarantined_quotes"] += 1
-            return
+        """A quote of a replay, at its turn; a bad one is counted in the book and triggers nothing."""
+        with suppress(BadQuote):
+            self._judge(self.quotes.put(quote), now)
+
+    def _judge(self, quote: Quote, now: datetime) -> None:
+        """Show one good quote to the venue and to the armed levels."""
         self.counts["quotes"] += 1
         self.venue.on_quote(quote, now)
         fired, move = self.monitor.on_quote(quote)
@@ -238,7 +245,7 @@ class Engine:
             touched += self.monitor.act(session, fired, now)
             self.monitor.store_moves(session, moves)
             closing = self.monitor.exits(session, now)
-            claimed = self.intake.claim(session, now, self._requested, resend + booked.resend, only)
+            claimed = self.intake.claim(session, now, self._requested, resend + booked.resend, only, self._parked)
             touched += closing + _attend(session)
             for order_id in booked.late_fills:
                 _alert(session, now, "late_fill", f"order {order_id} was filled after its end", order_id)
@@ -276,19 +283,23 @@ class Engine:
         for report in reports:
             by_order.setdefault(report.order_id, []).append(report)
         for order_id, own in by_order.items():
-            self._alone(
-                "booking", order_id, lambda own=own, order_id=order_id: self._batch(own, now, only=order_id), now
-            )
+            context = "\n".join(report.raw.decode("ascii", "replace") for report in own)
+            self._alone("booking", order_id, partial(self._batch, own, now, only=order_id), now, context)
         for item in fired:
             self._fired = [item]
             self._alone("trigger", item[0], partial(self._batch, [], now, only=NOBODY), now)
             self._fired = []
         self._moves = moves
-        self._alone("intake", None, partial(self._batch, [], now), now)
+        for order_id in self.database.read(self.intake.waiting):
+            if order_id not in self._parked and not self._alone(
+                "intake", order_id, partial(self._batch, [], now, only=order_id), now
+            ):
+                self._parked.add(order_id)  # it would fail every batch it is in
 
-    def _alone(self, stage: str, order_id: str | None, act: Callable[[], None], now: datetime) -> None:
+    def _alone(self, stage: str, order_id: str, act: Callable[[], None], now: datetime, context: str = "") -> bool:
         try:
             act()
+            return True
         except (LeaseLost, Unavailable):
             raise
         except Exception as error:
@@ -297,10 +308,14 @@ class Engine:
             message = repr(error)
 
             def park(session: Session) -> None:
-                session.add(EngineFault(id=new_id(), at=now, order_id=order_id, stage=stage, error=message))
+                fault = EngineFault(
+                    id=new_id(), at=now, order_id=order_id, stage=stage, error=message, context=context or None
+                )
+                session.add(fault)
                 _alert(session, now, "engine_fault", f"{stage}: {message}"[:300], order_id)
 
             self.database.run(park)
+            return False
 
     # -- after the commit --------------------------------------------------------------------------------
 
@@ -365,6 +380,11 @@ def _attend(session: Session) -> list[dict[str, Any]]:
             .values(armed_version=positions.c.protection_version)
         )
     return rows
+
+
+def _parked_orders(session: Session) -> set[str]:
+    query = sa.select(EngineFault.order_id).where(EngineFault.stage == "intake", EngineFault.resolved_at.is_(None))
+    return {order_id for order_id in session.scalars(query) if order_id is not None}
 
 
 def _alert(session: Session, now: datetime, code: str, message: str, order_id: str | None) -> None:

@@ -66,3 +66,8 @@ class Inbox:
         with self._condition:
             if not (self._woken or self._newest or self._ordered):
                 self._condition.wait(seconds)
+
+    @staticmethod
+    def pause(seconds: float) -> None:
+        """Let time pass while nothing is expected; the pace of a replay."""
+        threading.Event().wait(seconds)

@@ -40,7 +40,7 @@ class Intake:
 
     def claim(
         self, session: Session, now: datetime, requested: set[tuple[str, int]], resend: list[str],
-        only: str | None = None,
+        only: str | None = None, parked: set[str] | None = None,
     ) -> Claimed:  # fmt: skip
         """Take what waits: cancels and replaces ahead of new orders, then up to a batch of new ones.
 
@@ -54,7 +54,7 @@ class Intake:
             for row in session.execute(query.order_by(orders.c.id)).mappings():
                 claimed.messages.append(self.venue.new_order(self.venue_order(row), now))
                 claimed.new.append(row["id"])
-        self._new(session, now, claimed, only)
+        self._new(session, now, claimed, only, parked or set())
         store_outgoing(session, claimed.messages, now)
         return claimed
 
@@ -79,8 +79,10 @@ class Intake:
             claimed.messages.append(message)
             claimed.requests.append(request)
 
-    def _new(self, session: Session, now: datetime, claimed: Claimed, only: str | None) -> None:
+    def _new(self, session: Session, now: datetime, claimed: Claimed, only: str | None, parked: set[str]) -> None:
         query = sa.select(orders).where(orders.c.status == S.NEW.value)
+        if parked:
+            query = query.where(orders.c.id.not_in(parked))
         if only is not None:
             query = query.where(orders.c.id == only)
         query = query.order_by(orders.c.id).limit(self.batch).with_for_update(skip_locked=True)
@@ -100,6 +102,12 @@ class Intake:
             _CLAIM, [{"row_id": r["id"], "new_status": r["status"], "new_version": r["version"]} for r in rows]
         )
         events.flush(session)
+
+    @staticmethod
+    def waiting(session: Session) -> list[str]:
+        """Ids of orders that wait to be sent, oldest first; a bounded number."""
+        query = sa.select(orders.c.id).where(orders.c.status == S.NEW.value).order_by(orders.c.id).limit(1000)
+        return list(session.scalars(query))
 
     def venue_order(self, row: Any) -> VenueOrder:
         return VenueOrder(

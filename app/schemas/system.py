@@ -145,3 +145,13 @@ class BatchItem(Response):
 
 class BatchOut(Response):
     items: list[BatchItem]
+
+
+class WalletChoice(Request):
+    wallet_id: Annotated[str, Field(max_length=64)] | None = None
+
+
+class ExecutionQuery(PageQuery):
+    client_id: Annotated[str, Field(max_length=64)] | None = None
+    wallet_id: Annotated[str, Field(max_length=64)] | None = None
+    symbol: Annotated[str, Field(max_length=32)] | None = None

@@ -99,9 +99,9 @@ def search(
     if visible is not None:
         query = query.where(Client.id.in_(visible))
     if wanted.text:
-        pattern = f"%{re.sub(r'([%_/])', r'/\1', wanted.text.lower())}%"
+        escaped = re.sub(r"([%_/])", r"/\1", wanted.text.lower())
         columns = (Client.code, Client.name, Client.email)
-        query = query.where(sa.or_(*(sa.func.lower(column).like(pattern, escape="/") for column in columns)))
+        query = query.where(sa.or_(*(sa.func.lower(column).like(f"%{escaped}%", escape="/") for column in columns)))
     if wanted.active is not None:
         query = query.where(Client.active == wanted.active)
     if wanted.trader_id is not None:

@@ -70,7 +70,7 @@ def load(session: Session, password_hashes: Mapping[str, str], now: datetime) ->
         if session.scalar(sa.select(Client.id).where(Client.code == code)) is not None:
             continue
         trader_id = users.by_email(session, trader).id if trader else None
-        client = clients.create(session, code, name, None, trader_id, SYSTEM, now)
+        client = clients.create(session, code, name, SYSTEM, now, trader_id=trader_id)
         starting = {asset: Decimal(amount) for asset, amount in BALANCES[code].items()}
         wallet = wallets.create(session, client, "Paper", starting, SYSTEM, now)
         added["clients"].append(code)

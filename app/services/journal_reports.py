@@ -131,7 +131,19 @@ def balances_as_of(session: Session, wallet_id: str, moment: datetime) -> list[d
 
 def entries_csv(shown: Iterable[dict[str, Any]]) -> str:
     """One line per posting."""
-    header = ("number", "at", "kind", "about_type", "about_id", "code", "owner", "account", "currency", "amount", "memo")
+    header = (
+        "number",
+        "at",
+        "kind",
+        "about_type",
+        "about_id",
+        "code",
+        "owner",
+        "account",
+        "currency",
+        "amount",
+        "memo",
+    )
     return _csv(
         header,
         ([*(row[name] for name in header[:5]), *(line[name] for name in header[5:10]), row["memo"]]

@@ -170,7 +170,7 @@ def test_the_first_quotes_are_the_starting_prices_with_gold_at_1985(
     assert all(quote.at == quote.received_at == clock.now() for quote in quotes.values())
 
 
-def test_four_days_of_quotes_are_believable_and_on_the_tick_grid(
+def test_three_hours_of_quotes_are_believable_and_on_the_tick_grid(
     instruments: list[Instrument], clock: ManualClock
 ) -> None:
     feed = SimulatedFeed(instruments, clock, Nap(clock), seed=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,14 @@ from sqlalchemy.orm import Session
 
 from app.core import transaction
 from app.core.errors import Unavailable
+from app.core.ids import new_id
 from app.core.transaction import MAX_ATTEMPTS, Database, after_commit, normalize_url
+from app.domain.ledger import AccountKind
 from app.models.engine import EngineLease
 from app.models.events import EventStream
+from app.models.ledger import LedgerAccount, Posting
+
+START = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 
 
 def put(stream: str, number: int) -> Callable[[Session], None]:
@@ -66,7 +73,7 @@ def test_what_the_work_returns_and_writes_is_committed(database: Database) -> No
 def test_an_error_leaves_nothing_behind(database: Database) -> None:
     def work(session: Session) -> None:
         put("a", 1)(session)
-        session.add(EngineLease(shard=0, epoch=1, holder="x", acquired_at=transaction_time()))
+        session.add(EngineLease(shard=0, epoch=1, holder="x", acquired_at=START))
         session.flush()
         raise KeyError("something went wrong")
 
@@ -76,12 +83,6 @@ def test_an_error_leaves_nothing_behind(database: Database) -> None:
     assert database.read(lambda session: session.scalar(sa.select(sa.func.count()).select_from(EngineLease))) == 0
     database.run(put("b", 2))  # and the connection is of use
     assert stored(database) == {"b": 2}
-
-
-def transaction_time() -> Any:
-    from tests.conftest import START
-
-    return START
 
 
 def test_hooks_run_after_the_commit_and_see_it(database: Database) -> None:
@@ -114,20 +115,25 @@ def test_hooks_are_dropped_on_rollback(database: Database) -> None:
 
 
 def test_a_commit_that_fails_calls_no_hook(database: Database) -> None:
-    """A deferred constraint fails at the commit itself."""
+    """A posting without its entry: that constraint is deferred to the commit itself."""
     called: list[str] = []
 
     def work(session: Session) -> None:
         after_commit(session, lambda: called.append("hook"))
-        session.execute(sa.text(
-            "INSERT INTO clients (id, code, name, active, trader_id, version, created_at, updated_at) VALUES "
-            "('00000000-0000-7000-8000-000000000001', 'C', 'C', true, '00000000-0000-7000-8000-000000000002', 1, "
-            "'2026-01-05', '2026-01-05')"
-        ))  # fmt: skip
+        account = LedgerAccount(
+            owner="house", currency="USD", kind=AccountKind.FEES, code="7", version=0, created_at=START
+        )
+        session.add(account)
+        session.flush()
+        session.add(
+            Posting(entry_id=new_id(), account_id=account.id, currency="USD", amount=Decimal(1), posted_at=START)
+        )
+        session.flush()
+        called.append("flushed")
 
     with pytest.raises(sa.exc.IntegrityError):
         database.run(work)
-    assert called == []
+    assert called == ["flushed"]
 
 
 def test_a_broken_constraint_is_not_tried_again(database: Database, pauses: list[float]) -> None:

@@ -16,6 +16,7 @@ __all__ = ["Malformed", "ReplayError", "ReplayFeed", "ReplayFile", "ReplayReport
 
 Speed = Literal["max"] | float
 _SLICE_SECONDS: Final = 0.25  # longest sleep, so that stop() is heard during a weekend in the recording
+_CLOCK_SECONDS: Final = 1e-6  # what a datetime can tell apart
 _YIELD_ROWS: Final = 100
 
 
@@ -88,7 +89,7 @@ class ReplayFeed:
         due = began + (at - began_at).total_seconds() / self.speed
         while not self._stop.is_set():
             missing = due - self._clock.monotonic()
-            if missing <= 0:
+            if missing < _CLOCK_SECONDS:
                 return True
             self._sleep(min(missing, _SLICE_SECONDS))
         return False

@@ -1,0 +1,115 @@
+"""``flask market``: replaying recordings through the engine."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import click
+import sqlalchemy as sa
+from flask.cli import with_appcontext
+from sqlalchemy.orm import Session
+
+from app import build_engine
+from app.adapters.marketdata.recordings import ReplayError, ReplayFile
+from app.core.clock import ManualClock, SystemClock, iso
+from app.core.errors import Conflict, Invalid
+from app.models import Order
+from app.realtime.publisher import SilentPublisher
+
+from .answers import prints_json, services
+
+AFTERWARDS = timedelta(seconds=5)  # market time given to what the venue still owes after the last quote
+
+
+@click.group("market")
+def group() -> None:
+    """Market data."""
+
+
+def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> float | None:
+    if value == "max":
+        return None
+    try:
+        speed = float(value)  # ok: a pace, not a price
+    except ValueError:
+        speed = 0
+    if not 0 < speed < 1e6:
+        raise click.BadParameter("must be max or a positive number")
+    return speed
+
+
+@group.command("replay")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--instrument", required=True, help="Canonical or any known form, e.g. BTC/USDT.")
+@click.option("--speed", default="max", callback=_speed, help="max, or a multiple of market time.")
+@with_appcontext
+@prints_json
+def replay(file: str, instrument: str, speed: float | None) -> dict[str, Any]:
+    """Run a recording through the engine, in market time: the same fills at every speed."""
+    parts = services()
+    try:
+        recording = ReplayFile(file, parts.orders.resolve(instrument))
+        rows = recording.rows()
+        first = next(rows, None)
+        if first is None:
+            raise ReplayError("no_quotes", f"{file} has no usable row")
+    except ReplayError as error:
+        raise Invalid(str(error), code=error.code) from error
+    clock = ManualClock(first.at)
+    engine = build_engine(parts, SilentPublisher(), clock=clock)
+    if not engine.start():
+        raise Conflict("an engine is running on this database; stop the server first", code="engine_running")
+    pace = SystemClock()
+    began = pace.monotonic()
+    row = first
+    try:
+        with click.progressbar(
+            length=recording.total_rows, label="replay", file=click.get_text_stream("stderr")
+        ) as bar:
+            while row is not None:
+                if speed is not None:
+                    due = (row.at - first.at).total_seconds() / speed - (pace.monotonic() - began)
+                    if due > 0:
+                        engine.inbox.pause(due)
+                clock.set(max(row.at, clock.now()))
+                engine.inbox.put_in_order(row.quote(recording.instrument.symbol, clock.now(), "replay"))
+                engine.step(clock.now())
+                bar.update(1)
+                row = next(rows, None)  # type: ignore[assignment]
+        _settle(engine, clock)
+    finally:
+        engine.lease.release()
+    report = recording.report
+    return {
+        "file": recording.path.name,
+        "instrument": recording.instrument.symbol,
+        "rows": report.rows,
+        "quotes": engine.counts["quotes"],
+        "malformed": report.malformed_count,
+        "from": iso(first.at),
+        "to": iso(clock.now()),
+        "fills": engine.counts["fills"],
+        "orders": parts.database.read(_orders_by_status),
+        "quarantined": sum(parts.quotes.quarantined.values()),
+    }
+
+
+def _settle(engine: Any, clock: ManualClock) -> None:
+    """Let the venue finish what it owes, but not wait for the end of a trading day."""
+    end = clock.now() + AFTERWARDS
+    due = engine.venue.next_due()
+    while due is not None and due <= end:
+        clock.set(max(due, clock.now()))
+        engine.step(clock.now())
+        engine.settle(clock.now())
+        due = engine.venue.next_due()
+    engine.settle(clock.now())
+
+
+def _orders_by_status(session: Session) -> dict[str, int]:
+    return Counter(
+        dict(session.execute(sa.select(Order.status, sa.func.count()).group_by(Order.status)).tuples().all())
+    )

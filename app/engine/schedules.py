@@ -1,0 +1,106 @@
+"""What the engine does by the clock: value samples, bars, cleaning up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import Position, PositionUpdate, Wallet, table_of
+from app.schemas.positions import current_json, holding_of
+from app.services import idempotency, wallets
+
+from .booking import update_by_id
+from .engine import Engine, Schedule
+
+KEEP_UPDATES = timedelta(days=7)
+SAMPLES_MAX = 500  # positions per round; the others have their turn in the next
+positions, updates = table_of(Position), table_of(PositionUpdate)
+_MARKS = update_by_id(positions, ("high_px", "low_px", "price_moves"))
+
+
+class Sampler:
+    """Once a second: what each open position is worth, if its price has moved since the last time."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Decimal] = {}
+
+    def __call__(self, engine: Engine, now: datetime) -> None:
+        rows, marks, samples = [], [], []
+        for row in self._moved(engine):
+            instrument = engine.instruments.by_id(row["instrument_id"])
+            quote = engine.quotes.get(instrument.symbol)
+            if quote is None:
+                continue
+            row["high_px"], row["low_px"] = max(row["high_px"], quote.bid), min(row["low_px"], quote.bid)
+            row["price_moves"] += 1
+            marks.append({"row_id": row["id"], **{f"new_{n}": row[n] for n in ("high_px", "low_px", "price_moves")}})
+            pnl = round(holding_of(row).unrealized(quote.bid), 8)
+            rows.append({"position_id": row["id"], "at": now, "mark_px": quote.bid, "unrealized_pnl": pnl})
+            samples.append({"id": row["id"], "client_id": row["client_id"], "wallet_id": row["wallet_id"],
+                            "symbol": instrument.symbol, "current": current_json(row, quote, now)})  # fmt: skip
+        if not rows:
+            return
+
+        def store(session: Session) -> None:
+            engine.lease.prove(session)
+            session.execute(sa.insert(updates), rows)
+            session.connection().execute(_MARKS, marks)
+
+        engine.database.run(store)
+        engine.publisher.samples(samples)
+
+    def _moved(self, engine: Engine) -> list[dict[str, Any]]:
+        found = []
+        self._seen = {key: price for key, price in self._seen.items() if key in engine.open_positions}
+        for key, row in engine.open_positions.items():
+            quote = engine.quotes.get(engine.instruments.by_id(row["instrument_id"]).symbol)
+            if quote is not None and self._seen.get(key) != quote.bid:
+                self._seen[key] = quote.bid
+                found.append(row)
+                if len(found) == SAMPLES_MAX:
+                    break
+        return found
+
+
+def sweep(engine: Engine, now: datetime) -> None:
+    """Delete what is kept for a while only."""
+
+    def work(session: Session) -> None:
+        engine.lease.prove(session)
+        session.execute(sa.delete(updates).where(updates.c.at < now - KEEP_UPDATES))
+        idempotency.sweep(session, now)
+
+    engine.database.run(work)
+
+
+def mark_equity(engine: Engine, now: datetime) -> None:
+    """Remember day starts and peaks of wallets with loss limits, so that they do not depend on orders."""
+
+    def work(session: Session) -> None:
+        engine.lease.prove(session)
+        limits = (Wallet.daily_loss_usd, Wallet.daily_loss_percent, Wallet.max_drawdown_percent)
+        query = sa.select(Wallet).where(sa.or_(*(column.is_not(None) for column in limits)))
+        quotes = engine.quotes.snapshot()
+        for wallet in session.scalars(query.with_for_update(key_share=True)):
+            wallets.mark_equity(session, wallet, quotes, now)
+
+    engine.database.run(work)
+
+
+def standard(flush_bars: Callable[[Session], Any]) -> tuple[Schedule, ...]:
+    """The schedules of a running server."""
+
+    def bars(engine: Engine, now: datetime) -> None:
+        engine.database.run(flush_bars)
+
+    return (
+        ("samples", timedelta(seconds=1), Sampler()),
+        ("bars", timedelta(seconds=10), bars),
+        ("equity", timedelta(minutes=1), mark_equity),
+        ("sweep", timedelta(hours=1), sweep),
+    )

@@ -1,0 +1,228 @@
+"""A person's own things: sessions, keys, password, language and theme."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Blueprint, flash, g, make_response, redirect, render_template, request, session
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, IntegerField, PasswordField, SelectField, SelectMultipleField, StringField
+from wtforms.validators import NumberRange, Optional
+
+from app.core import json
+from app.core.errors import AppError, Invalid, RateLimited
+from app.core.permissions import Role, Scope
+from app.models import Client
+from app.services import access, api_keys, users
+
+from .edge import db, no_transaction, now, services
+from .identity import disconnect_sockets, own_path, remote_ip, session_limits, sign_in_first, signed_in
+
+blueprint = Blueprint("account", __name__, url_prefix="/account")
+SHOWN_KEYS = 200
+CLIENT_SCOPES = (Scope.READ, Scope.TRADE, Scope.FUNDING)
+
+
+class KeyForm(FlaskForm):
+    """``client_id`` and ``system`` are for masters alone; the password proves that it is the person."""
+
+    name = StringField()
+    scopes = SelectMultipleField()
+    client_id = SelectField(validate_choice=False)
+    system = BooleanField()
+    act_for_clients = BooleanField()
+    allowed_ips = StringField()
+    expires_days = IntegerField(validators=[Optional(), NumberRange(1, 3650)])
+    current_password = PasswordField()
+
+
+class PasswordForm(FlaskForm):
+    current_password = PasswordField()
+    password = PasswordField()
+
+
+# sessions
+
+
+@blueprint.get("/sessions")
+@sign_in_first
+def sessions() -> ResponseReturnValue:
+    me = signed_in()
+    rows = users.live_sessions(db(), me.user.id, now(), session_limits())
+    return render_template(
+        "account/sessions.html", sessions=rows, current_id=me.session_id, password_form=PasswordForm(formdata=None)
+    )
+
+
+@blueprint.post("/sessions/<session_id>/end")
+@no_transaction
+@sign_in_first
+def end_session(session_id: str) -> ResponseReturnValue:
+    me, moment = signed_in(), now()
+    services().database.run(lambda s: users.end_session(s, me.principal, session_id, moment))
+    disconnect_sockets(session=session_id)
+    flash(_("The session has ended."), "success")
+    return redirect("/account/sessions", 303)
+
+
+@blueprint.post("/sessions/end-others")
+@no_transaction
+@sign_in_first
+def end_other_sessions() -> ResponseReturnValue:
+    me, moment = signed_in(), now()
+
+    def work(s: Any) -> list[str]:
+        others = [row.id for row in users.live_sessions(s, me.user.id, moment) if row.id != me.session_id]
+        users.end_all_sessions(s, me.user.id, me.principal, moment, keep=me.session_id)
+        return others
+
+    for ended in services().database.run(work):
+        disconnect_sockets(session=ended)
+    flash(_("All other sessions have ended."), "success")
+    return redirect("/account/sessions", 303)
+
+
+@blueprint.post("/password")
+@no_transaction
+@sign_in_first
+def change_password() -> ResponseReturnValue:
+    me, moment, form = signed_in(), now(), PasswordForm()
+    given = (form.current_password.data or "", form.password.data or "")
+    try:
+        users.change_password(services().database, me, *given, remote_ip(), moment)
+    except (Invalid, RateLimited) as error:
+        rows = services().database.read(lambda s: users.live_sessions(s, me.user.id, moment, session_limits()))
+        _show_errors(form, error)
+        page = render_template("account/sessions.html", sessions=rows, current_id=me.session_id, password_form=form,
+                               error=error.detail)  # fmt: skip
+        return page, error.status
+    disconnect_sockets(user=me.user.id)  # this browser's comes back by itself
+    flash(_("The password is changed; all other sessions have ended."), "success")
+    return redirect("/account/sessions", 303)
+
+
+# keys
+
+
+def _key_form(s: Any, *, filled: bool) -> KeyForm:
+    form = KeyForm() if filled else KeyForm(formdata=None)
+    master = g.principal.role is Role.MASTER
+    form.scopes.choices = [(scope.value, scope.value) for scope in (Scope if master else CLIENT_SCOPES)]
+    form.client_id.choices = []
+    if master:
+        rows = s.execute(sa.select(Client.id, Client.code, Client.name).order_by(Client.code).limit(1000))
+        form.client_id.choices = [("", "")] + [(row.id, f"{row.code} {row.name}") for row in rows]
+    return form
+
+
+def _keys_page(s: Any, form: KeyForm, error: AppError | None = None) -> ResponseReturnValue:
+    rows, total = api_keys.list_keys(s, g.principal, SHOWN_KEYS, 0)
+    page = render_template(
+        "account/keys.html", keys=rows, total=total, form=form, now=now(), error=error.detail if error else None,
+        may_create=g.principal.role in (Role.MASTER, Role.CLIENT), master=g.principal.role is Role.MASTER,
+    )  # fmt: skip
+    return page, 200 if error is None else error.status
+
+
+def _show_errors(form: Any, error: AppError) -> None:
+    for item in error.errors:
+        if item.field in form:
+            form[item.field].errors = (*form[item.field].errors, item.message)
+
+
+@blueprint.get("/keys")
+@sign_in_first
+def keys() -> ResponseReturnValue:
+    return _keys_page(db(), _key_form(db(), filled=False))
+
+
+@blueprint.post("/keys")
+@no_transaction
+@sign_in_first
+def create_key() -> ResponseReturnValue:
+    """Make a key, after the password again; the answer page is the one place that shows it."""
+    me, moment, database = signed_in(), now(), services().database
+    form = database.read(lambda s: _key_form(s, filled=True))
+
+    def work(s: Any) -> tuple[Any, str]:
+        return api_keys.create(s, _key_request(s, form), me.principal, moment)
+
+    try:
+        if not form.validate():
+            raise Invalid(_("Something in the form is not valid."))
+        users.confirm_password(database, me.user.id, form.current_password.data or "", remote_ip(), moment)
+        key, secret = database.run(work)
+    except (Invalid, RateLimited) as error:
+        refused = error
+        _show_errors(form, refused)
+        form.current_password.data = None
+        return database.read(lambda s: _keys_page(s, form, refused))
+    response = make_response(render_template("account/key_created.html", key=key, secret=secret), 201)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _key_request(s: Any, form: KeyForm) -> api_keys.KeyRequest:
+    me = signed_in()
+    ref = me.principal.client_id or form.client_id.data or None
+    system = bool(form.system.data)
+    client = None
+    if ref and not system:
+        client = access.client(s, me.principal, ref, "read")
+    days = form.expires_days.data
+    return api_keys.KeyRequest(
+        name=form.name.data or "", scopes=form.scopes.data or (), client=client, system=system,
+        act_for_clients=bool(form.act_for_clients.data), allowed_ips=(form.allowed_ips.data or "").split(","),
+        expires_at=None if days is None else now() + timedelta(days=days),
+    )  # fmt: skip
+
+
+@blueprint.post("/keys/<key_id>/revoke")
+@no_transaction
+@sign_in_first
+def revoke_key(key_id: str) -> ResponseReturnValue:
+    me, moment = signed_in(), now()
+
+    def work(s: Any) -> str:
+        key = api_keys.find(s, me.principal, key_id)
+        api_keys.revoke(s, key, me.principal, moment)
+        return key.id
+
+    disconnect_sockets(key=services().database.run(work))
+    flash(_("The key is revoked."), "success")
+    return redirect("/account/keys", 303)
+
+
+# language and theme
+
+
+def _preference(name: str) -> ResponseReturnValue:
+    """Remember a choice in the browser, and for a person who is signed in on every other one too."""
+    data = json.loads(request.get_data()) if request.mimetype == "application/json" else request.form
+    value = data.get(name) if hasattr(data, "get") else None
+    if not isinstance(value, str):
+        raise Invalid.field(name, "required", "must be named")
+    users.check_preference(**{name: value})
+    session[name] = value
+    if g.get("user") is not None:
+        user_id = g.user.id
+        services().database.run(lambda s: users.set_preference(s, user_id, **{name: value}))
+    if request.mimetype == "application/json":
+        return "", 204
+    return redirect(own_path(request.form.get("next")), 303)
+
+
+@blueprint.post("/language")
+@no_transaction
+def set_language() -> ResponseReturnValue:
+    return _preference("language")
+
+
+@blueprint.post("/theme")
+@no_transaction
+def set_theme() -> ResponseReturnValue:
+    return _preference("theme")

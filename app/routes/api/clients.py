@@ -1,0 +1,52 @@
+"""Clients over JSON."""
+
+from __future__ import annotations
+
+from flask.typing import ResponseReturnValue
+
+from app.core.permissions import READ, WRITE, Resource
+from app.routes.edge import body, check_version, db, endpoint, now, principal, query, tagged
+from app.schemas.clients import ClientIn, ClientOut, ClientPatch, ClientQuery
+from app.services import access, clients
+
+from . import blueprint, page
+
+READING, WRITING = (Resource.CLIENTS, READ), (Resource.CLIENTS, WRITE)
+
+
+@blueprint.get("/clients")
+@endpoint("List clients", tag="clients", query=ClientQuery, response=ClientOut, many=True, needs=READING)
+def list_clients() -> ResponseReturnValue:
+    asked = query(ClientQuery)
+    wanted = clients.ClientFilter(asked.q, asked.active, asked.trader_id)
+    found, total = clients.search(db(), principal(), wanted, asked.limit, asked.offset)
+    return page([clients.show(client) for client in found], total, asked.limit, asked.offset)
+
+
+@blueprint.post("/clients")
+@endpoint("Register a client", tag="clients", body=ClientIn, response=ClientOut, status=201, needs=WRITING,
+          errors=("code_taken", "invalid_code", "invalid_email", "unknown_trader"), etag=True)  # fmt: skip
+def create_client() -> ResponseReturnValue:
+    given = body(ClientIn)
+    client = clients.create(
+        db(), given.code, given.name, principal(), now(), email=given.email, trader_id=given.trader_id
+    )
+    return tagged(clients.show(client), 201)
+
+
+@blueprint.get("/clients/<ref>")
+@endpoint("Get a client by id or code", tag="clients", response=ClientOut, needs=READING, etag=True)
+def get_client(ref: str) -> ResponseReturnValue:
+    return tagged(clients.show(access.client(db(), principal(), ref, READ)))
+
+
+@blueprint.patch("/clients/<ref>")
+@endpoint("Change a client", tag="clients", body=ClientPatch, response=ClientOut, needs=WRITING, if_match=True,
+          etag=True, errors=("invalid_email", "unknown_trader", "stale_version"))  # fmt: skip
+def change_client(ref: str) -> ResponseReturnValue:
+    client = access.client(db(), principal(), ref, WRITE)
+    changes = body(ClientPatch).model_dump(exclude_unset=True)
+    db().refresh(client, with_for_update=True)
+    check_version(client.version)
+    clients.update(db(), client, changes, principal(), now())
+    return tagged(clients.show(client))

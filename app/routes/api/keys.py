@@ -1,0 +1,32 @@
+"""API keys over JSON: seen and revoked here, made by people who have signed in."""
+
+from __future__ import annotations
+
+from flask.typing import ResponseReturnValue
+
+from app.core.permissions import READ, WRITE, Resource
+from app.routes.edge import body, db, endpoint, now, principal, query
+from app.schemas.orders import PageQuery
+from app.schemas.system import Empty, KeyOut
+from app.services import api_keys
+
+from . import blueprint, page
+
+
+@blueprint.get("/keys")
+@endpoint("List one's API keys", tag="keys", query=PageQuery, response=KeyOut, many=True,
+          needs=(Resource.API_KEYS, READ), session_only=True)  # fmt: skip
+def list_keys() -> ResponseReturnValue:
+    asked = query(PageQuery)
+    found, total = api_keys.list_keys(db(), principal(), asked.limit, asked.offset)
+    return page([api_keys.show(key) for key in found], total, asked.limit, asked.offset)
+
+
+@blueprint.post("/keys/<key_id>/revoke")
+@endpoint("End an API key at once", tag="keys", body=Empty, response=KeyOut, needs=(Resource.API_KEYS, WRITE),
+          session_only=True)  # fmt: skip
+def revoke_key(key_id: str) -> ResponseReturnValue:
+    body(Empty)
+    key = api_keys.find(db(), principal(), key_id)
+    api_keys.revoke(db(), key, principal(), now())
+    return api_keys.show(key)

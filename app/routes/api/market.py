@@ -1,0 +1,115 @@
+"""Market data over JSON, and the price set by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.typing import ResponseReturnValue
+
+from app.adapters.marketdata.manual import FeedNotRunning
+from app.core.errors import Conflict, Invalid, NotFound
+from app.core.permissions import READ, WRITE, Resource
+from app.domain.instruments import Instrument, UnknownSymbol, symbol_forms
+from app.domain.quotes import BadQuote, Quote
+from app.routes.edge import body, db, endpoint, no_transaction, now, query, services
+from app.schemas.market import (
+    BarsOut,
+    BarsQuery,
+    FeedOut,
+    InstrumentOut,
+    QuoteIn,
+    QuoteOut,
+    QuotesQuery,
+    bar_json,
+    feed_json,
+    instrument_json,
+    quote_json,
+)
+
+from . import blueprint, whole
+
+READING, SETTING = (Resource.MARKET, READ), (Resource.MARKET_CONTROL, WRITE)
+
+
+def _known(symbol: str) -> Instrument:
+    """For a path: an unknown instrument is a missing page."""
+    try:
+        return services().instruments.resolve(symbol)
+    except UnknownSymbol as error:
+        raise NotFound("there is no such instrument") from error
+
+
+def _show(instrument: Instrument, quote: Quote) -> dict[str, Any]:
+    return quote_json(quote, now(), instrument.stale_after)
+
+
+@blueprint.get("/market/instruments")
+@endpoint("What can be traded, and how it is written", tag="market", response=InstrumentOut, many=True, needs=READING)
+@no_transaction
+def instruments() -> ResponseReturnValue:
+    return whole([instrument_json(i, symbol_forms(i.symbol, i.market)) for i in services().instruments])
+
+
+@blueprint.get("/market/quotes")
+@endpoint("The latest quotes", tag="market", query=QuotesQuery, response=QuoteOut, many=True, needs=READING,
+          errors=("unknown_instrument",))  # fmt: skip
+@no_transaction
+def quotes() -> ResponseReturnValue:
+    asked = query(QuotesQuery).symbols
+    resolve = services().orders.resolve
+    wanted = list(services().instruments) if not asked else [resolve(symbol) for symbol in asked.split(",")]
+    book = services().quotes.snapshot()
+    return whole([_show(i, book[i.symbol]) for i in dict.fromkeys(wanted) if i.symbol in book])
+
+
+@blueprint.get("/market/quotes/<path:symbol>")
+@endpoint("The latest quote of an instrument", tag="market", response=QuoteOut, needs=READING, errors=("no_quote",))
+@no_transaction
+def quote(symbol: str) -> ResponseReturnValue:
+    instrument = _known(symbol)
+    found = services().quotes.get(instrument.symbol)
+    if found is None:
+        raise NotFound(f"there is no quote for {instrument.symbol} yet", code="no_quote")
+    return _show(instrument, found)
+
+
+@blueprint.post("/market/quotes")
+@endpoint("Set a quote by hand", tag="market", body=QuoteIn, response=QuoteOut, status=201, needs=SETTING,
+          errors=("unknown_instrument", "feed_not_settable", "feed_not_running", "crossed", "jump"),
+          description="With the manual feed; with the simulated one, outside production, its walk goes on from here.")  # fmt: skip
+@no_transaction
+def set_quote() -> ResponseReturnValue:
+    given = body(QuoteIn)
+    instrument = services().orders.resolve(given.symbol)
+    kind, feeds = services().settings.market_feed, services().feeds
+    if kind == "replay" or (kind == "simulated" and services().settings.production):
+        raise Conflict(f"the {kind} feed takes no quotes", code="feed_not_settable")
+    if feeds is None:
+        raise Conflict("the feed does not run in this process", code="feed_not_running")
+    feed = feeds[kind]
+    put = feed.set_quote if kind == "manual" else feed.push
+    try:
+        taken = put(instrument.symbol, given.bid, given.ask, given.last)
+    except BadQuote as error:
+        raise Invalid.field("bid", error.code, str(error), str(given.bid)) from error
+    except FeedNotRunning as error:
+        raise Conflict(str(error), code="feed_not_running", retry_after=1) from error
+    return _show(instrument, taken), 201
+
+
+@blueprint.get("/market/bars")
+@endpoint("Bars of an instrument, oldest first", tag="market", query=BarsQuery, response=BarsOut, needs=READING,
+          errors=("unknown_instrument", "unknown_interval"))  # fmt: skip
+def bars() -> ResponseReturnValue:
+    asked = query(BarsQuery)
+    instrument = services().orders.resolve(asked.symbol)
+    found = services().bars.bars(db(), instrument.symbol, asked.interval, asked.limit, asked.before)
+    return {"symbol": instrument.symbol, "interval": asked.interval, "items": [bar_json(bar) for bar in found]}
+
+
+@blueprint.get("/market/feeds")
+@endpoint("The price sources and how they are", tag="market", response=FeedOut, many=True, needs=READING)
+@no_transaction
+def feeds() -> ResponseReturnValue:
+    supervisor = services().feeds
+    return whole([feed_json(status) for status in supervisor.status()] if supervisor is not None else [])

@@ -1,0 +1,236 @@
+"""Orders and executions over JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.typing import ResponseReturnValue
+
+from app.core.errors import AppError
+from app.core.permissions import READ, WRITE, Resource
+from app.domain.orders import OrderSource
+from app.models import Client, Wallet
+from app.routes import limits
+from app.routes.edge import (
+    body,
+    check_version,
+    db,
+    endpoint,
+    named_client,
+    now,
+    principal,
+    query,
+    services,
+    tagged,
+)
+from app.routes.errors import problem
+from app.schemas.base import validate
+from app.schemas.orders import (
+    CancelAllIn,
+    DryRunOut,
+    ExecutionOut,
+    FixMessageOut,
+    OrderAmendIn,
+    OrderBatchIn,
+    OrderIn,
+    OrderOut,
+    OrderQuery,
+    execution_json,
+    fix_message_json,
+)
+from app.schemas.system import BatchOut, Empty, EventOut, ExecutionQuery, WalletChoice
+from app.services import access, blotter
+from app.services.orders import lock_wallet
+
+from . import blueprint, page, whole
+
+READING, TRADING = (Resource.ORDERS, READ), (Resource.ORDERS, WRITE)
+ENTRY_ERRORS = ("unknown_instrument", "tick_size", "lot_size", "min_notional", "PRICE_REQUIRED", "DUPLICATE_ORDER")
+
+
+def source() -> OrderSource:
+    return OrderSource.API if principal().kind == "key" else OrderSource.WEB
+
+
+def account_of(request: OrderIn) -> tuple[Client, Wallet]:
+    client = access.acting_client(db(), principal(), named_client(request.client_id))
+    return client, access.wallet_for(db(), client, request.wallet_id)
+
+
+def submit(request: OrderIn) -> tuple[dict[str, Any], int]:
+    """Store one order; the status says whether it is new."""
+    client, wallet = account_of(request)
+    if request.dry_run:
+        return services().orders.dry_run(db(), client, wallet, request, now()), 200
+    shown, new = services().orders.submit(
+        db(), client, wallet, request, actor=principal().actor, source=source(), now=now()
+    )
+    return shown, 201 if new else 200
+
+
+@blueprint.post("/orders")
+@endpoint(
+    "Submit an order", tag="orders", body=OrderIn, response=OrderOut, status=201, statuses=(200,), needs=TRADING,
+    errors=ENTRY_ERRORS, order_entry=True, etag=True,
+    description="An order refused by risk is stored as REJECTED and answered with 201 too; reject_values has every "
+    "failing check. 200: this client_order_id was sent before with the same body, or dry_run was asked for.",
+)  # fmt: skip
+def create_order() -> ResponseReturnValue:
+    shown, status = submit(body(OrderIn))
+    return tagged(shown, status) if "version" in shown else (shown, status)
+
+
+@blueprint.post("/orders/batch")
+@endpoint(
+    "Submit up to 100 orders", tag="orders", body=OrderBatchIn, response=BatchOut, status=201, needs=TRADING,
+    order_entry=True, description="Each order has its own outcome, in the order sent; one that fails stores nothing "
+    "and does not touch the others. For the rate it counts as its number of orders.",
+)  # fmt: skip
+def create_orders() -> ResponseReturnValue:
+    wanted = body(OrderBatchIn).orders
+    if len(wanted) > 1:
+        limits.count(services(), principal(), order_entry=True, cost=len(wanted) - 1)
+    return {"items": [_outcome(index, data) for index, data in enumerate(wanted)]}, 201
+
+
+def _outcome(index: int, data: dict[str, Any]) -> dict[str, Any]:
+    try:
+        request = validate(OrderIn, data)
+        with db().begin_nested():
+            shown, status = submit(request)
+    except AppError as error:
+        return {"index": index, "status": error.status, "error": problem(error)}
+    return {"index": index, "status": status, "order": shown}
+
+
+@blueprint.get("/orders")
+@endpoint("List orders", tag="orders", query=OrderQuery, response=OrderOut, many=True, needs=READING)
+def list_orders() -> ResponseReturnValue:
+    asked = query(OrderQuery)
+    wanted = blotter.Wanted(
+        client_id=client_id(named_client(asked.client_id)), wallet_id=asked.wallet_id,
+        instrument_id=instrument_id(asked.symbol), side=asked.side, status=asked.status, open=asked.open,
+        since=asked.created_from, until=asked.created_to,
+    )  # fmt: skip
+    rows, total = blotter.list_orders(db(), principal(), wanted, asked.limit, asked.offset)
+    return page([services().orders.show(row) for row in rows], total, asked.limit, asked.offset)
+
+
+def client_id(ref: str | None) -> str | None:
+    """The id for a code or id of a client the caller may see; an unknown one is 404."""
+    return None if ref is None else access.client(db(), principal(), ref, READ, Resource.ORDERS).id
+
+
+def instrument_id(symbol: str | None) -> int | None:
+    return None if symbol is None else services().orders.resolve(symbol).id
+
+
+@blueprint.post("/orders/cancel-all")
+@endpoint("Cancel every live order that matches", tag="orders", body=CancelAllIn, response=OrderOut, many=True,
+          needs=TRADING)  # fmt: skip
+def cancel_all() -> ResponseReturnValue:
+    wanted = body(CancelAllIn)
+    ref = named_client(wanted.client_id)
+    client = None if ref is None else access.client(db(), principal(), ref, WRITE, Resource.ORDERS)
+    wallet = wanted.wallet_id and access.wallet(db(), principal(), wanted.wallet_id, WRITE, Resource.ORDERS).id
+    canceled = services().orders.cancel_all(
+        db(), access.visible_clients(principal(), Resource.ORDERS, WRITE), client_id=client and client.id,
+        wallet_id=wallet, symbol=wanted.symbol, side=wanted.side, actor=principal().actor, now=now(),
+    )  # fmt: skip
+    return whole(canceled)
+
+
+@blueprint.get("/orders/by-client-order-id/<path:client_order_id>")
+@endpoint("Get an order by the id its sender gave it", tag="orders", query=WalletChoice, response=OrderOut,
+          needs=READING, etag=True)  # fmt: skip
+def get_by_client_order_id(client_order_id: str) -> ResponseReturnValue:
+    row = blotter.by_client_order_id(db(), principal(), client_order_id, query(WalletChoice).wallet_id)
+    return tagged(services().orders.show(row))
+
+
+@blueprint.get("/orders/<order_id>")
+@endpoint("Get an order", tag="orders", response=OrderOut, needs=READING, etag=True)
+def get_order(order_id: str) -> ResponseReturnValue:
+    return tagged(services().orders.show(access.order(db(), principal(), order_id, READ)))
+
+
+@blueprint.patch("/orders/<order_id>")
+@endpoint(
+    "Amend quantity or price", tag="orders", body=OrderAmendIn, response=OrderOut, needs=TRADING, if_match=True,
+    etag=True, errors=("too_late", "stale_version", "below_cum_qty"),
+)  # fmt: skip
+def amend_order(order_id: str) -> ResponseReturnValue:
+    row = access.order(db(), principal(), order_id, WRITE)
+    request = body(OrderAmendIn)
+    client, wallet = owner_of(row)
+    lock_wallet(db(), wallet.id)  # before the order, as everybody does
+    check_version(access.order(db(), principal(), order_id, WRITE, lock=True)["version"])
+    shown = services().orders.amend(
+        db(), client, wallet, row["id"], request.qty, request.price, actor=principal().actor, now=now()
+    )
+    return tagged(shown)
+
+
+def owner_of(row: dict[str, Any]) -> tuple[Client, Wallet]:
+    """Client and wallet of an order or position the caller has been let through to."""
+    client, wallet = db().get(Client, row["client_id"]), db().get(Wallet, row["wallet_id"])
+    assert client is not None and wallet is not None
+    return client, wallet
+
+
+@blueprint.post("/orders/<order_id>/cancel")
+@endpoint("Cancel an order", tag="orders", body=Empty, response=OrderOut, needs=TRADING, errors=("too_late",),
+          if_match=True, etag=True)  # fmt: skip
+def cancel_order(order_id: str) -> ResponseReturnValue:
+    row = access.order(db(), principal(), order_id, WRITE, lock=True)
+    body(Empty)
+    check_version(row["version"])
+    return tagged(services().orders.cancel(db(), row["id"], actor=principal().actor, now=now()))
+
+
+@blueprint.delete("/orders/<order_id>")
+@endpoint("Cancel an order", tag="orders", response=OrderOut, needs=TRADING, errors=("too_late",), if_match=True,
+          etag=True)  # fmt: skip
+def delete_order(order_id: str) -> ResponseReturnValue:
+    row = access.order(db(), principal(), order_id, WRITE, lock=True)
+    check_version(row["version"])
+    return tagged(services().orders.cancel(db(), row["id"], actor=principal().actor, now=now()))
+
+
+def show_executions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    by_id = services().instruments.by_id
+    return [execution_json(row, by_id(row["instrument_id"]).symbol) for row in rows]
+
+
+@blueprint.get("/orders/<order_id>/executions")
+@endpoint("Executions of an order", tag="orders", response=ExecutionOut, many=True, needs=READING)
+def order_executions(order_id: str) -> ResponseReturnValue:
+    row = access.order(db(), principal(), order_id, READ)
+    rows, _ = blotter.list_executions(db(), principal(), blotter.Wanted(order_id=row["id"]), 10_000, 0)
+    return whole(show_executions(rows[::-1]))
+
+
+@blueprint.get("/orders/<order_id>/fix-messages")
+@endpoint("The FIX messages about an order", tag="orders", response=FixMessageOut, many=True, needs=READING)
+def order_messages(order_id: str) -> ResponseReturnValue:
+    row = access.order(db(), principal(), order_id, READ)
+    return whole([fix_message_json(message) for message in blotter.fix_messages(db(), row["id"])])
+
+
+@blueprint.get("/orders/<order_id>/events")
+@endpoint("What happened to an order", tag="orders", response=EventOut, many=True, needs=READING)
+def order_events(order_id: str) -> ResponseReturnValue:
+    row = access.order(db(), principal(), order_id, READ)
+    return whole(blotter.order_events(db(), row["id"]))
+
+
+@blueprint.get("/executions")
+@endpoint("List executions", tag="orders", query=ExecutionQuery, response=ExecutionOut, many=True, needs=READING)
+def list_executions() -> ResponseReturnValue:
+    asked = query(ExecutionQuery)
+    wanted = blotter.Wanted(
+        client_id=client_id(named_client(asked.client_id)), wallet_id=asked.wallet_id,
+        instrument_id=instrument_id(asked.symbol),
+    )  # fmt: skip
+    rows, total = blotter.list_executions(db(), principal(), wanted, asked.limit, asked.offset)
+    return page(show_executions(rows), total, asked.limit, asked.offset)

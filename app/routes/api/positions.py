@@ -1,0 +1,99 @@
+"""Positions over JSON: see, protect, close, signal."""
+
+from __future__ import annotations
+
+from flask.typing import ResponseReturnValue
+
+from app.core.permissions import READ, WRITE
+from app.routes.edge import body, check_version, db, endpoint, named_client, now, principal, query, services, tagged
+from app.schemas.orders import ExecutionOut, OrderOut, PageQuery
+from app.schemas.positions import CloseIn, PositionOut, PositionQuery, ProtectIn, SignalIn
+from app.schemas.system import PositionUpdateOut, SignalResult
+from app.services import access, blotter, positions
+from app.services.orders import lock_wallet
+
+from . import blueprint, page
+from .orders import READING, TRADING, client_id, instrument_id, owner_of, show_executions, source
+
+
+@blueprint.get("/positions")
+@endpoint("List positions", tag="positions", query=PositionQuery, response=PositionOut, many=True, needs=READING)
+def list_positions() -> ResponseReturnValue:
+    asked = query(PositionQuery)
+    wanted = blotter.Wanted(
+        client_id=client_id(named_client(asked.client_id)), wallet_id=asked.wallet_id,
+        instrument_id=instrument_id(asked.symbol), status=asked.status, open=asked.open,
+    )  # fmt: skip
+    rows, total = blotter.list_positions(db(), principal(), wanted, asked.limit, asked.offset)
+    return page([services().positions.show(row, now()) for row in rows], total, asked.limit, asked.offset)
+
+
+@blueprint.get("/positions/<position_id>")
+@endpoint("Get a position", tag="positions", response=PositionOut, needs=READING, etag=True)
+def get_position(position_id: str) -> ResponseReturnValue:
+    return tagged(services().positions.show(access.position(db(), principal(), position_id, READ), now()))
+
+
+@blueprint.put("/positions/<position_id>/protection")
+@endpoint("Replace the protection of a position", tag="positions", body=ProtectIn, response=PositionOut, needs=TRADING,
+          errors=("too_late", "tick_size"), if_match=True, etag=True)  # fmt: skip
+def protect(position_id: str) -> ResponseReturnValue:
+    row = access.position(db(), principal(), position_id, WRITE, lock=True)
+    request = body(ProtectIn)
+    check_version(row["version"])
+    shown = services().positions.protect(db(), row, request.to_domain(), actor=principal().actor, now=now())
+    return tagged(shown)
+
+
+@blueprint.post("/positions/<position_id>/close")
+@endpoint("Close all of a position or part of it", tag="positions", body=CloseIn, response=OrderOut, status=201,
+          needs=TRADING, errors=("too_late", "exceeds_position"), order_entry=True)  # fmt: skip
+def close(position_id: str) -> ResponseReturnValue:
+    seen = access.position(db(), principal(), position_id, WRITE)
+    request = body(CloseIn)
+    client, wallet = owner_of(seen)
+    lock_wallet(db(), wallet.id)
+    row = access.position(db(), principal(), position_id, WRITE, lock=True)
+    order = services().positions.close(
+        db(), client, wallet, row, request.qty, request.client_order_id, actor=principal().actor, source=source(),
+        now=now(),
+    )  # fmt: skip
+    return order, 201
+
+
+@blueprint.post("/positions/<position_id>/signals")
+@endpoint("Tell what a strategy thinks of a position", tag="positions", body=SignalIn, response=SignalResult,
+          status=201, needs=TRADING, errors=("too_late",), order_entry=True)  # fmt: skip
+def signal(position_id: str) -> ResponseReturnValue:
+    seen = access.position(db(), principal(), position_id, WRITE)
+    request = body(SignalIn)
+    client, wallet = owner_of(seen)
+    lock_wallet(db(), wallet.id)
+    row = access.position(db(), principal(), position_id, WRITE, lock=True)
+    result = services().positions.signal(
+        db(), client, wallet, row, request, actor=principal().actor, source=source(), now=now()
+    )
+    return result, 201
+
+
+@blueprint.get("/positions/<position_id>/updates")
+@endpoint("Samples of a position's value", tag="positions", query=PageQuery, response=PositionUpdateOut, many=True,
+          needs=READING)  # fmt: skip
+def updates(position_id: str) -> ResponseReturnValue:
+    asked = query(PageQuery)
+    row = access.position(db(), principal(), position_id, READ)
+    found = positions.updates(db(), row["id"], asked.offset + asked.limit + 1)
+    items = found[asked.offset : asked.offset + asked.limit]
+    return page(items, len(found), asked.limit, asked.offset)
+
+
+@blueprint.get("/positions/<position_id>/executions")
+@endpoint("Executions of a position", tag="positions", query=PageQuery, response=ExecutionOut, many=True,
+          needs=READING)  # fmt: skip
+def executions(position_id: str) -> ResponseReturnValue:
+    asked = query(PageQuery)
+    row = access.position(db(), principal(), position_id, READ)
+    rows, total = blotter.list_executions(
+        db(), principal(), blotter.Wanted(position_id=row["id"]), asked.limit, asked.offset
+    )
+    return page(show_executions(rows), total, asked.limit, asked.offset)

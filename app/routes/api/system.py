@@ -1,0 +1,109 @@
+"""How the parts are doing, and what supervisors look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.typing import ResponseReturnValue
+from prometheus_client import CollectorRegistry
+from sqlalchemy.exc import DBAPIError
+
+from app.core.clock import iso
+from app.core.errors import Unavailable
+from app.core.permissions import READ, Resource
+from app.routes.edge import db, endpoint, no_transaction, now, query, services
+from app.routes.health import engine_state, metrics_registry
+from app.schemas.orders import PageQuery
+from app.schemas.system import AuditOut, AuditQuery, EngineOut, ReconcileOut, ServicesOut
+from app.services import oversight, reconcile
+
+from . import blueprint, page
+
+READING = (Resource.SYSTEM, READ)
+_WORST = ("healthy", "degraded", "down")
+
+
+@blueprint.get("/health/services")
+@endpoint("Feeds, engine and database, each with its figures", tag="system", response=ServicesOut, needs=READING)
+@no_transaction
+def health_services() -> ResponseReturnValue:
+    parts = [_database(), *_engine(), *_feeds()]
+    worst = max((part["status"] for part in parts), key=_WORST.index)
+    return {"status": worst, "at": iso(now()), "services": parts}
+
+
+def _database() -> dict[str, Any]:
+    began = services().clock.monotonic()
+    try:
+        open_faults = services().database.read(oversight.open_faults)
+    except (Unavailable, DBAPIError) as error:
+        return {"name": "database", "status": "down", "error": type(error).__name__}
+    taken = services().clock.monotonic() - began
+    return {"name": "database", "status": "healthy", "milliseconds": round(taken * 1000, 1), "faults": open_faults}
+
+
+def _engine() -> list[dict[str, Any]]:
+    engine = services().engine
+    if engine is None:
+        return []
+    return [{"name": "engine", "status": engine_state(engine), "figures": engine.status()}]
+
+
+def _feeds() -> list[dict[str, Any]]:
+    if services().feeds is None:
+        return []
+    states = {"live": "healthy", "finished": "healthy", "degraded": "degraded", "connecting": "degraded"}
+    return [
+        {
+            "name": f"feed:{feed['name']}", "status": states.get(str(feed["state"]), "down"),
+            "figures": {name: feed[name] for name in ("messages", "quotes", "quarantined", "errors", "lag_ms")},
+        }
+        for feed in services().feeds.status()
+    ]  # fmt: skip
+
+
+@blueprint.get("/metrics")
+@endpoint("The metrics as JSON", tag="system", response=dict, needs=READING)
+@no_transaction
+def metrics() -> ResponseReturnValue:
+    registry: CollectorRegistry = metrics_registry()
+    return {
+        "at": iso(now()),
+        "metrics": {
+            family.name: [
+                {"name": sample.name, "labels": sample.labels, "value": sample.value} for sample in family.samples
+            ]
+            for family in registry.collect()
+        },
+    }
+
+
+@blueprint.get("/admin/reconcile")
+@endpoint("Check every invariant of the books", tag="admin", response=ReconcileOut, needs=READING)
+def run_reconcile() -> ResponseReturnValue:
+    return reconcile.reconcile(db(), services().instruments)
+
+
+@blueprint.get("/admin/engine")
+@endpoint("The engine and what it had to park", tag="admin", query=PageQuery, response=EngineOut, needs=READING)
+def engine() -> ResponseReturnValue:
+    asked = query(PageQuery)
+    faults, total = oversight.list_faults(db(), asked.limit, asked.offset)
+    running = services().engine
+    status: dict[str, Any] = {} if running is None else running.status()
+    return {
+        "running": bool(status.get("running")),
+        "status": status,
+        "lease": oversight.lease(db()),
+        "faults": page(faults, total, asked.limit, asked.offset),
+    }
+
+
+@blueprint.get("/admin/audit")
+@endpoint("The audit trail, newest first", tag="admin", query=AuditQuery, response=AuditOut, many=True, needs=READING)
+def audit() -> ResponseReturnValue:
+    asked = query(AuditQuery)
+    items, total = oversight.list_audit(
+        db(), asked.limit, asked.offset, action=asked.action, object_id=asked.object_id, actor=asked.actor
+    )
+    return page(items, total, asked.limit, asked.offset)

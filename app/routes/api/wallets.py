@@ -1,0 +1,149 @@
+"""Wallets over JSON: open, see, limit, pause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from flask.typing import ResponseReturnValue
+
+from app.core.clock import iso
+from app.core.errors import Invalid
+from app.core.permissions import READ, WRITE, Resource
+from app.models import Wallet
+from app.routes.edge import (
+    body,
+    check_version,
+    db,
+    endpoint,
+    named_client,
+    now,
+    principal,
+    query,
+    services,
+    tagged,
+)
+from app.schemas.orders import PageQuery
+from app.schemas.wallets import (
+    BalanceQuery,
+    BalancesOut,
+    MovementOut,
+    PauseIn,
+    WalletIn,
+    WalletOut,
+    WalletPatch,
+    WalletQuery,
+)
+from app.services import access, audit, journal_reports, wallets
+
+from . import blueprint, page
+
+READING, WRITING = (Resource.WALLETS, READ), (Resource.WALLETS, WRITE)
+STOPPING = (WRITING, (Resource.ORDERS, WRITE))  # whoever may trade a wallet may also stop it
+
+
+@blueprint.get("/wallets")
+@endpoint("List wallets", tag="wallets", query=WalletQuery, response=WalletOut, many=True, needs=READING)
+def list_wallets() -> ResponseReturnValue:
+    asked = query(WalletQuery)
+    wanted = sa.select(Wallet)
+    visible = access.visible_clients(principal(), Resource.WALLETS, READ)
+    if visible is not None:
+        wanted = wanted.where(Wallet.client_id.in_(visible))
+    ref = named_client(asked.client_id)
+    if ref is not None:
+        wanted = wanted.where(Wallet.client_id == access.client(db(), principal(), ref, READ, Resource.WALLETS).id)
+    total = db().scalar(sa.select(sa.func.count()).select_from(wanted.subquery())) or 0
+    found = db().scalars(wanted.order_by(Wallet.id).limit(asked.limit).offset(asked.offset))
+    return page([wallets.show(wallet) for wallet in found], total, asked.limit, asked.offset)
+
+
+@blueprint.post("/wallets")
+@endpoint("Open a paper wallet", tag="wallets", body=WalletIn, response=WalletOut, status=201, needs=WRITING,
+          errors=("unknown_asset", "precision"), etag=True)  # fmt: skip
+def create_wallet() -> ResponseReturnValue:
+    given = body(WalletIn)
+    ref = named_client(given.client_id)
+    if ref is None:
+        raise Invalid.field("client_id", "required", "must name the client whose wallet it will be")
+    client = access.client(db(), principal(), ref, WRITE, Resource.WALLETS)
+    starting = {asset.upper(): amount for asset, amount in given.balances.items()}
+    return tagged(wallets.show(wallets.create(db(), client, given.name, starting, principal(), now())), 201)
+
+
+@blueprint.get("/wallets/<wallet_id>")
+@endpoint("Get a wallet", tag="wallets", response=WalletOut, needs=READING, etag=True)
+def get_wallet(wallet_id: str) -> ResponseReturnValue:
+    return tagged(wallets.show(access.wallet(db(), principal(), wallet_id, READ)))
+
+
+@blueprint.patch("/wallets/<wallet_id>")
+@endpoint("Change name, limits and default exits", tag="wallets", body=WalletPatch, response=WalletOut, needs=WRITING,
+          if_match=True, etag=True, errors=("stale_version", "unknown_instrument"))  # fmt: skip
+def change_wallet(wallet_id: str) -> ResponseReturnValue:
+    wallet = access.wallet(db(), principal(), wallet_id, WRITE)
+    changes = body(WalletPatch).model_dump(exclude_unset=True)
+    db().refresh(wallet, with_for_update=True)
+    check_version(wallet.version)
+    for name in ("allowed_symbols", "blocked_symbols"):
+        if changes.get(name) is not None:
+            changes[name] = sorted({services().orders.resolve(symbol).symbol for symbol in changes[name]})
+    _change(wallet, changes)
+    return tagged(wallets.show(wallet))
+
+
+def _change(wallet: Wallet, changes: dict[str, Any]) -> None:
+    changed = {name: value for name, value in changes.items() if getattr(wallet, name) != value}
+    if not changed:
+        return
+    previous = {name: getattr(wallet, name) for name in changed}
+    for name, value in changed.items():
+        setattr(wallet, name, value)
+    wallet.version += 1
+    wallet.updated_at = now()
+    audit.record(db(), principal(), "wallet.update", "wallet", wallet.id, now(), changed=changed, previous=previous)
+
+
+def _stoppable(wallet_id: str) -> Wallet:
+    by_right = Resource.WALLETS if principal().reach(*WRITING) else Resource.ORDERS
+    wallet = access.wallet(db(), principal(), wallet_id, WRITE, by_right)
+    db().refresh(wallet, with_for_update=True)
+    return wallet
+
+
+@blueprint.post("/wallets/<wallet_id>/pause")
+@endpoint("Stop new orders; exits stay armed", tag="wallets", body=PauseIn, response=WalletOut, needs=STOPPING,
+          errors=("unchanged",), etag=True)  # fmt: skip
+def pause_wallet(wallet_id: str) -> ResponseReturnValue:
+    wallet, reason = _stoppable(wallet_id), body(PauseIn).reason
+    wallets.set_status(db(), wallet, "paused", principal(), now(), reason)
+    return tagged(wallets.show(wallet))
+
+
+@blueprint.post("/wallets/<wallet_id>/resume")
+@endpoint("Allow orders again", tag="wallets", body=PauseIn, response=WalletOut, needs=STOPPING, errors=("unchanged",),
+          etag=True)  # fmt: skip
+def resume_wallet(wallet_id: str) -> ResponseReturnValue:
+    wallet, reason = _stoppable(wallet_id), body(PauseIn).reason
+    wallets.set_status(db(), wallet, "active", principal(), now(), reason)
+    return tagged(wallets.show(wallet))
+
+
+@blueprint.get("/wallets/<wallet_id>/balances")
+@endpoint("Balances, now or at a past instant", tag="wallets", query=BalanceQuery, response=BalancesOut, needs=READING)
+def balances(wallet_id: str) -> ResponseReturnValue:
+    wallet, moment = access.wallet(db(), principal(), wallet_id, READ), query(BalanceQuery).as_of
+    if moment is None:
+        return wallets.show_balances(db(), wallet.id, services().quotes.snapshot())
+    past = journal_reports.balances_as_of(db(), wallet.id, moment)
+    return {"wallet_id": wallet.id, "as_of": iso(moment), "balances": past}
+
+
+@blueprint.get("/wallets/<wallet_id>/movements")
+@endpoint("What moved a wallet's balances", tag="wallets", query=PageQuery, response=MovementOut, many=True,
+          needs=READING)  # fmt: skip
+def movements(wallet_id: str) -> ResponseReturnValue:
+    asked = query(PageQuery)
+    wallet = access.wallet(db(), principal(), wallet_id, READ)
+    items, total = wallets.movements(db(), wallet.id, asked.limit, asked.offset)
+    return page(items, total, asked.limit, asked.offset)

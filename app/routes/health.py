@@ -1,0 +1,100 @@
+"""Alive, ready, and the figures a monitor scrapes."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any, cast
+
+import sqlalchemy as sa
+from flask import Flask, Response, current_app, g, request
+from flask.typing import ResponseReturnValue
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from app.core.errors import Forbidden, Unauthenticated, Unavailable
+from app.core.migrations import is_current
+from app.core.permissions import READ, Principal, Resource
+from app.services import oversight
+
+from .edge import no_transaction, services
+
+SLOW_SECONDS = 5  # an engine that has not finished a step for so long is not working
+
+
+def engine_state(engine: Any) -> str:
+    """healthy, degraded or down."""
+    status = engine.status()
+    age = status.get("last_step_age_seconds")
+    if not status.get("running"):
+        return "down"
+    return "degraded" if age is not None and age > SLOW_SECONDS else "healthy"
+
+
+def metrics_registry() -> CollectorRegistry:
+    return cast(CollectorRegistry, current_app.extensions["metrics"].registry)
+
+
+@no_transaction
+def health() -> ResponseReturnValue:
+    return {"status": "OK"}
+
+
+@no_transaction
+def ready() -> ResponseReturnValue:
+    """Raises ``Unavailable`` with what is missing."""
+    checks = {"database": _database_check()}
+    if checks["database"] == "ok":
+        checks["migrations"] = "ok" if is_current(services().database) else "not at the newest"
+        checks["engine"] = _engine_check()
+    if any(found != "ok" for found in checks.values()):
+        raise Unavailable("not ready", code="not_ready", extra={"checks": checks}, retry_after=2)
+    return {"status": "ready", "checks": checks}
+
+
+def _database_check() -> str:
+    try:
+        services().database.read(lambda session: session.execute(sa.text("SELECT 1")))
+    except (Unavailable, sa.exc.SQLAlchemyError):
+        return "not reachable"
+    return "ok"
+
+
+def _engine_check() -> str:
+    """This process leads, or another one does."""
+    engine = services().engine
+    if engine is not None and engine_state(engine) == "healthy":
+        return "ok"
+    if not services().settings.engine:
+        return "ok"  # this process only answers requests
+    leader = services().database.read(oversight.lease)
+    if engine is not None and leader is not None and not engine.status().get("running"):
+        return "ok" if not services().database.is_sqlite else "not running"
+    return "not running" if engine is None else "stuck"
+
+
+@no_transaction
+def metrics() -> ResponseReturnValue:
+    """For a scraper on this machine, or whoever may read the system."""
+    if not _is_local():
+        caller: Principal | None = g.get("principal")
+        if caller is None:
+            raise Unauthenticated()
+        if caller.reach(Resource.SYSTEM, READ) is None:
+            raise Forbidden("metrics are for the firm's supervisors")
+    return Response(generate_latest(metrics_registry()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _is_local() -> bool:
+    """From this machine and not passed on by a proxy that runs on it."""
+    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+        return False
+    try:
+        return ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False
+
+
+def register(app: Flask) -> None:
+    for path, view in (("/health", health), ("/ready", ready), ("/metrics", metrics)):
+        # a balancer asks over plain HTTP, inside
+        view.talisman_view_options = {"force_https": False}  # type: ignore[attr-defined]
+        app.add_url_rule(path, f"health.{view.__name__}", view, methods=["GET"])

@@ -1,0 +1,31 @@
+// The trading desk: brings its parts together.
+
+import * as live from "../live.js";
+import * as account from "./account.js";
+import * as chart from "./chart.js";
+import * as executions from "./executions.js";
+import * as hotkeys from "./hotkeys.js";
+import * as market from "./market.js";
+import * as orders from "./orders.js";
+import * as positions from "./positions.js";
+import { instruments, setSymbol, tell } from "./state.js";
+import * as ticket from "./ticket.js";
+
+chart.start();
+ticket.start();
+positions.start();
+orders.start();
+executions.start();
+hotkeys.start();
+const wanted = new URLSearchParams(location.search).get("symbol");
+const chosen = instruments.find((item) => item.symbol === wanted) ?? instruments[0];
+const known = market.start();
+if (chosen) setSymbol(chosen.symbol);
+live.start();
+let state = "connecting";
+live.onState((next) => {
+  if (next === "connected" && state === "reconnecting") tell("resync");
+  state = next;
+});
+await Promise.allSettled([known, account.start()]);
+document.getElementById("desk").dataset.ready = "true";

@@ -1,0 +1,231 @@
+// Open positions: profit that ticks, protection, closing.
+
+import { get, post, put } from "../api.js";
+import { confirm, formDialog } from "../confirm.js";
+import { sum, typed } from "../decimal.js";
+import { $, h, icon, setText, empty } from "../dom.js";
+import * as format from "../format.js";
+import { t } from "../i18n.js";
+import { side, tag } from "../labels.js";
+import * as live from "../live.js";
+import { complain, toast } from "../toast.js";
+import { drawLines } from "./chart.js";
+import { instrument, mayTrade, setSymbol, state, tell, watch } from "./state.js";
+
+const positions = new Map();
+const cells = new Map();
+let serial = 0;
+
+async function load() {
+  const mine = ++serial;
+  positions.clear();
+  if (state.wallet) {
+    try {
+      const answer = await get("/api/v1/positions", { wallet_id: state.wallet.id, open: true, limit: 200 });
+      if (mine !== serial) return;
+      for (const position of answer.items) positions.set(position.id, position);
+    } catch (problem) {
+      complain(problem, t("The positions could not be loaded"));
+    }
+  }
+  draw();
+}
+
+function take(event) {
+  const position = event.data;
+  if (position.wallet_id !== state.wallet?.id) return;
+  const known = positions.get(position.id);
+  if (known && known.version > position.version) return;
+  if (position.status === "CLOSED") {
+    positions.delete(position.id);
+    if (known) {
+      toast(t("Position closed: %(symbol)s", { symbol: position.symbol }), {
+        tone: position.realized_pnl.startsWith("-") ? "warn" : "good", key: position.id,
+        detail: format.profit(position.realized_pnl, position.quote_currency),
+      });
+    }
+  } else positions.set(position.id, { ...position, current: position.current.price ? position.current : known?.current ?? position.current });
+  draw();
+}
+
+function sample({ id, current }) {
+  const position = positions.get(id);
+  if (!position) return;
+  position.current = { ...position.current, ...current };
+  const row = cells.get(id);
+  if (row) showValue(row, position);
+  showTotal();
+}
+
+function showValue(row, position) {
+  const { current, quote_currency: currency } = position;
+  setText(row.mark, format.price(current.price, instrument(position.symbol).tick_size));
+  setText(row.value, format.money(current.value, currency, { min: 2, max: 2 }));
+  setText(row.pnl, format.profit(current.unrealized_pnl, currency));
+  setText(row.percent, format.percent(current.unrealized_percent));
+  row.pnl.className = `num ${format.tone(current.unrealized_pnl)}`;
+  row.percent.className = `num small ${format.tone(current.unrealized_pnl)}`;
+}
+
+function showTotal() {
+  setText($("#positions-count"), String(positions.size || ""));
+  const node = $("#positions-pnl");
+  const currencies = new Set([...positions.values()].map((position) => position.quote_currency));
+  if (!positions.size || currencies.size > 1) { setText(node, ""); return; }
+  const total = sum([...positions.values()].map((position) => position.current.unrealized_pnl ?? "0"));
+  setText(node, format.profit(total, [...currencies][0]));
+  node.className = `num ms-2 ${format.tone(total)}`;
+}
+
+function protectionCell(position) {
+  const { protection } = position;
+  const tick = instrument(position.symbol).tick_size;
+  const parts = [
+    protection.stop_loss && h("span", { class: "down", title: t("Stop loss") }, "▼ ", format.price(protection.stop_loss, tick)),
+    protection.trailing_stop && h("span", { class: "down", title: t("Trailing stop") }, "⇣ ",
+      protection.trailing_stop.trigger_price ? format.price(protection.trailing_stop.trigger_price, tick) : t("waiting")),
+    protection.take_profit && h("span", { class: "up", title: t("Take profit") }, "▲ ", format.price(protection.take_profit, tick)),
+    protection.break_even_percent && h("span", { class: "text-secondary", title: t("Break-even") }, `BE ${format.number(protection.break_even_percent)} %`),
+  ].filter(Boolean);
+  return parts.length ? h("span", { class: "d-inline-flex gap-2" }, parts) : h("span", { class: "text-secondary" }, t("none"));
+}
+
+function row(position) {
+  const tick = instrument(position.symbol).tick_size;
+  const cell = { mark: h("span", { class: "num" }), value: h("span", { class: "num" }), pnl: h("span", { class: "num", "data-pnl": position.id }), percent: h("span", { class: "num small" }) };
+  cells.set(position.id, cell);
+  showValue(cell, position);
+  const open = position.status === "OPEN" || position.status === "OPENING";
+  return h("tr", { "data-id": position.id },
+    h("td", {}, h("button", { type: "button", class: "btn btn-link btn-sm p-0 text-decoration-none", onclick: () => setSymbol(position.symbol) }, position.symbol)),
+    h("td", {}, side(position.side)),
+    h("td", { class: "end" }, format.number(position.qty)),
+    h("td", { class: "end" }, format.price(position.entry.price, tick)),
+    h("td", { class: "end" }, cell.mark), h("td", { class: "end" }, cell.value),
+    h("td", { class: "end" }, cell.pnl, " ", cell.percent),
+    h("td", {}, protectionCell(position)),
+    h("td", {}, tag(position.status)),
+    h("td", {}, h("div", { class: "row-actions" },
+      mayTrade && open && h("button", { type: "button", class: "btn btn-quiet btn-sm btn-icon", onclick: () => protect(position.id), "data-protect": true }, icon("shield-check"), " ", t("Protect")),
+      mayTrade && open && h("button", { type: "button", class: "btn btn-quiet btn-sm btn-icon", onclick: () => close(position.id), "data-close": true }, icon("x-lg"), " ", t("Close")),
+      h("a", { class: "btn btn-quiet btn-sm btn-icon", href: `/positions/${position.id}`, "aria-label": t("Details of the position in %(symbol)s", { symbol: position.symbol }) }, icon("info-circle")))));
+}
+
+function draw() {
+  cells.clear();
+  const list = [...positions.values()].sort((a, b) => (a.opened_at < b.opened_at ? 1 : -1));
+  $("#positions-body").replaceChildren(...list.map(row));
+  $("#positions-empty").replaceChildren(...(list.length ? [] : [empty(t("No open positions"), t("Buy something with the ticket; its position appears here."), "briefcase")]));
+  showTotal();
+  tell("lines");
+}
+
+function lines() {
+  const wanted = [];
+  for (const position of positions.values()) {
+    if (position.symbol !== state.symbol) continue;
+    const { protection } = position;
+    const own = { position: position.id };
+    wanted.push({ ...own, price: position.entry.price, title: t("Entry"), tone: "info", dashed: true });
+    if (protection.stop_loss) wanted.push({ ...own, price: protection.stop_loss, title: t("Stop"), tone: "down", field: mayTrade ? "stop_loss" : null });
+    if (protection.take_profit) wanted.push({ ...own, price: protection.take_profit, title: t("Target"), tone: "up", field: mayTrade ? "take_profit" : null });
+    if (protection.trailing_stop?.trigger_price) wanted.push({ ...own, price: protection.trailing_stop.trigger_price, title: t("Trailing"), tone: "warn", dashed: true });
+    if (protection.break_even_price) wanted.push({ ...own, price: protection.break_even_price, title: t("Break-even"), tone: "warn", dashed: true });
+  }
+  drawLines(wanted);
+}
+
+/** The request that says the protection as it stands. */
+function asRequest(protection) {
+  const trail = protection.trailing_stop;
+  const request = {};
+  for (const name of ["stop_loss", "take_profit", "break_even_percent"]) if (protection[name]) request[name] = protection[name];
+  if (trail) {
+    request.trailing_stop = { type: trail.type, value: trail.value };
+    if (trail.activation_price) request.trailing_stop.activation_price = trail.activation_price;
+  }
+  return request;
+}
+
+async function dropped(line) {
+  const position = positions.get(line.position);
+  if (!position) return;
+  const currency = position.quote_currency;
+  const text = t("%(what)s of %(symbol)s: from %(from)s to %(to)s", {
+    what: line.title, symbol: position.symbol, from: format.money(line.price, currency), to: format.money(line.moved, currency),
+  });
+  if (await confirm(t("Move the line?"), text, { action: t("Move") })) {
+    try {
+      await put(`/api/v1/positions/${position.id}/protection`, { ...asRequest(position.protection), [line.field]: line.moved });
+    } catch (problem) {
+      complain(problem, t("The protection was not changed"));
+    }
+  }
+  tell("lines");
+}
+
+function field(name, text, value, unit) {
+  const id = `protect-${name}`;
+  return h("div", {}, h("label", { class: "form-label", for: id }, text),
+    h("div", { class: "input-group input-group-sm" },
+      h("input", { class: "form-control end", type: "text", inputmode: "decimal", autocomplete: "off", id, name, value: value ?? "" }),
+      h("span", { class: "input-group-text" }, unit)));
+}
+
+export async function protect(id) {
+  const position = positions.get(id);
+  if (!position) return;
+  const { protection, quote_currency: currency } = position;
+  const trail = protection.trailing_stop ?? {};
+  const kinds = [["percent", t("Percent")], ["amount", t("Amount")], ["bps", t("Basis points")]];
+  const kind = h("select", { class: "form-select form-select-sm", id: "protect-kind", name: "trailing_stop.type" },
+    kinds.map(([value, text]) => h("option", { value, selected: value === (trail.type ?? "percent") }, text)));
+  const fields = [
+    h("p", { class: "text-secondary small" }, t("What is left empty is removed. The position stands at %(price)s.", { price: format.money(position.current.price, currency) })),
+    h("div", { class: "protect-grid" },
+      field("stop_loss", t("Stop loss"), protection.stop_loss, currency), field("take_profit", t("Take profit"), protection.take_profit, currency),
+      h("div", {}, h("label", { class: "form-label", for: "protect-kind" }, t("Trailing stop by")), kind),
+      field("trailing_stop.value", t("Distance"), trail.value, "Δ"),
+      field("trailing_stop.activation_price", t("Active from"), trail.activation_price, currency),
+      field("break_even_percent", t("Break-even at a profit of"), protection.break_even_percent, "%")),
+  ];
+  const saved = await formDialog(t("Protect %(symbol)s", { symbol: position.symbol }), fields, (form) => {
+    const value = (name) => typed(form.elements.namedItem(name).value) || null;
+    const request = {};
+    for (const name of ["stop_loss", "take_profit", "break_even_percent"]) if (value(name)) request[name] = value(name);
+    if (value("trailing_stop.value")) {
+      request.trailing_stop = { type: value("trailing_stop.type"), value: value("trailing_stop.value") };
+      if (value("trailing_stop.activation_price")) request.trailing_stop.activation_price = value("trailing_stop.activation_price");
+    }
+    return put(`/api/v1/positions/${id}/protection`, request);
+  });
+  if (saved) toast(t("Protection saved"), { tone: "good" });
+}
+
+export async function close(id) {
+  const position = positions.get(id);
+  if (!position) return;
+  const base = instrument(position.symbol).base;
+  const fields = [
+    h("p", {}, t("Sells at the market, now. Unrealized result: %(pnl)s.", { pnl: format.profit(position.current.unrealized_pnl, position.quote_currency) })),
+    field("qty", t("Quantity to close (all: %(qty)s)", { qty: format.money(position.qty, base) }), position.qty, base),
+  ];
+  const order = await formDialog(t("Close %(symbol)s", { symbol: position.symbol }), fields, (form) => {
+    const qty = typed(form.elements.qty.value);
+    return post(`/api/v1/positions/${id}/close`, qty && qty !== position.qty ? { qty } : {});
+  }, { action: t("Close position"), style: "btn-sell" });
+  if (order?.status === "REJECTED") toast(t("Rejected"), { tone: "bad", detail: order.reject_reason });
+}
+
+export function start() {
+  live.on("position.opened", take);
+  live.on("position.updated", take);
+  live.on("position.closed", take);
+  live.on("position.protection", take);
+  live.on("position.sample", sample);
+  watch("wallet", load);
+  watch("resync", load);
+  watch("lines", lines);
+  watch("symbol", lines);
+  watch("drop", dropped);
+}
