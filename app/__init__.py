@@ -20,9 +20,9 @@ from app.adapters.marketdata.recordings import ReplayFile
 from app.adapters.marketdata.redis_quotes import RedisQuoteCache
 from app.adapters.marketdata.replay import ReplayFeed
 from app.adapters.marketdata.simulated import SimulatedFeed
+from app.adapters.venues.simulated import Behaviour, SimulatedVenue
 from app.config import Settings
 from app.core import logs
-from app.adapters.venues.simulated import Behaviour, SimulatedVenue
 from app.core.clock import Clock, SystemClock
 from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
@@ -30,16 +30,18 @@ from app.domain.quotes import Quote
 from app.engine import schedules
 from app.engine.engine import Engine, Publisher
 from app.extensions import build_socketio, csrf
+from app.realtime import handlers
 from app.realtime.publisher import SocketPublisher
 from app.routes import api, edge, errors, health, limits, metrics
-from app.services.bars import BarService
 from app.services.assignments import TraderOf
+from app.services.bars import BarService
 from app.services.container import Services
 from app.services.feeds import FeedSupervisor
 from app.services.market import load_instruments, seed_instruments
 from app.services.orders import OrderRules, Orders
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
+from app.services.sockets import SocketAccess
 
 CSP = {
     "default-src": "'self'",
@@ -51,6 +53,8 @@ CSP = {
     "form-action": "'self'",
 }
 
+STOP_SECONDS = 10
+
 
 def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
     """The application, with nothing started: no thread, no engine, no feed."""
@@ -60,7 +64,8 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     _configure(app, settings)
     socketio = build_socketio(settings)
     socketio.init_app(app)
-    app.extensions["services"] = _build_services(settings, clock or SystemClock())
+    parts = app.extensions["services"] = _build_services(settings, clock or SystemClock())
+    app.extensions["sockets"] = handlers.register(socketio, SocketAccess(parts), parts.clock)
     app.extensions["rate_limits"] = limits.RateLimits(settings.redis_url)
     load_catalog(app)
     _install_edge(app, settings)
@@ -215,8 +220,13 @@ def stop_engine(app: Flask) -> None:
     parts: Services = app.extensions["services"]
     if parts.feeds is not None:
         parts.feeds.stop(timeout=2)
-    if parts.engine is not None:
-        parts.engine.stop()
+    if parts.engine is None:
+        return
+    parts.engine.stop()
+    socketio: SocketIO = app.extensions["socketio"]
+    deadline = parts.clock.monotonic() + STOP_SECONDS
+    while parts.engine.running and parts.clock.monotonic() < deadline:
+        socketio.sleep(0.02)
 
 
 __all__ = ["create_app", "load_catalog", "start_engine", "stop_engine"]

@@ -75,5 +75,6 @@ def configure(level: str, *, production: bool) -> None:
     root = logging.getLogger()
     root.handlers = [kept for kept in root.handlers if kept.get_name() != "cambista"] + [handler]
     root.setLevel(level)
-    for noisy in ("werkzeug", "engineio", "socketio"):
+    logging.getLogger("werkzeug").setLevel("ERROR")  # it warns of itself; the edge logs the requests
+    for noisy in ("engineio", "socketio", "alembic"):
         logging.getLogger(noisy).setLevel("WARNING")

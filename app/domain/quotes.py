@@ -29,6 +29,7 @@ class Quote:
     at: datetime
     received_at: datetime
     source: str
+    by_hand: bool = False  # somebody set it: a jump is meant, not an error of a feed
 
     @property
     def mid(self) -> Decimal:
@@ -57,5 +58,7 @@ def check_quote(quote: Quote, previous: Quote | None, band: Decimal | None) -> N
         raise BadQuote("non_positive_price", f"{quote.symbol}: last {quote.last}")
     if quote.bid > quote.ask:
         raise BadQuote("crossed", f"{quote.symbol}: bid {quote.bid} above ask {quote.ask}")
-    if previous is not None and band is not None and abs(quote.mid - previous.mid) > previous.mid * band:
+    if previous is None or band is None or quote.by_hand:
+        return
+    if abs(quote.mid - previous.mid) > previous.mid * band:
         raise BadQuote("jump", f"{quote.symbol}: mid {quote.mid} after {previous.mid} leaves the band {band}")

@@ -223,6 +223,7 @@ class Engine:
         if look:
             self._next_poll = now + self._poll
         reports, self._reports = self._reports[:REPORTS_PER_STEP], self._reports[REPORTS_PER_STEP:]
+        sent = self.counts["sent"]
         try:
             self._batch(reports, now)
         except (LeaseLost, Unavailable):
@@ -232,7 +233,8 @@ class Engine:
             log.warning("engine.batch_failed", error=repr(error), reports=len(reports))
             self.counts["failed_batches"] += 1
             self._one_by_one(reports, now)
-        return bool(reports) or bool(self._reports)
+        # what was sent may be answered at once
+        return bool(reports or self._reports) or self.counts["sent"] != sent
 
     def _batch(self, reports: list[Report], now: datetime, only: str | None = None) -> None:
         """Book, fire, send: one transaction, then what follows a commit."""

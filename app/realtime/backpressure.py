@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket as sockets
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -24,13 +25,20 @@ def _wire(environ: dict[str, Any]) -> Any:
     return found or (reader.get_socket() if reader is not None else None)
 
 
+def _is_websocket(environ: dict[str, Any]) -> bool:
+    return str(environ.get("HTTP_UPGRADE", "")).lower() == "websocket"
+
+
 class Backpressure:
     """Watches what is queued for each socket. ``dropped`` counts the consumers lost to it."""
 
-    def __init__(self, socketio: SocketIO, max_queued: int = MAX_QUEUED) -> None:
+    def __init__(
+        self, socketio: SocketIO, on_request: Callable[[], None] = lambda: None, max_queued: int = MAX_QUEUED
+    ) -> None:
         self._eio: Any = socketio.server.eio
         self._environs: Any = socketio.server.environ  # of each socket's first request
-        self._max_queued = max_queued
+        self._on_request = on_request
+        self.max_queued = max_queued
         self._wires: dict[str, Any] = {}
         self._dropping: set[str] = set()
         self.dropped = 0
@@ -41,8 +49,9 @@ class Backpressure:
 
     def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Remember the wire of a socket that goes on as a websocket; this call lasts as long as it does."""
+        self._on_request()
         sid = parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0]
-        if not sid or environ.get("HTTP_UPGRADE", "").lower() != "websocket" or sid in self._wires:
+        if not sid or not _is_websocket(environ) or sid in self._wires:
             return self._handle_request(environ, start_response)
         self._wires[sid] = _wire(environ)
         try:
@@ -55,17 +64,18 @@ class Backpressure:
         if sid in self._dropping:
             return
         consumer = self._eio.sockets.get(sid)
-        if consumer is not None and consumer.queue.qsize() >= self._max_queued:
+        if consumer is not None and consumer.queue.qsize() >= self.max_queued:
             self._dropping.add(sid)
             self.dropped += 1
-            log.warning("socket dropped: it has %d packets to read", self._max_queued)
+            log.warning("socket dropped: it has %d packets to read", self.max_queued)
             # elsewhere: we stand in the middle of a broadcast to others
             self._eio.start_background_task(self._drop, sid, consumer)
             return
         self._send_packet(sid, packet)
 
     def _drop(self, sid: str, consumer: Any) -> None:
-        wire = self._wires.pop(sid, None) or _wire(self._environs.get(sid) or {})
+        first = self._environs.get(sid) or {}
+        wire = self._wires.pop(sid, None) or (_wire(first) if _is_websocket(first) else None)
         try:
             empty = self._eio.get_queue_empty_exception()
             with contextlib.suppress(empty):

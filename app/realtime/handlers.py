@@ -21,6 +21,7 @@ from app.core.clock import Clock
 from app.core.permissions import READ, Principal, Reach, Resource, Role
 
 from .backpressure import Backpressure
+from .publisher import STAFF, client_room, quotes_room, trader_room
 
 log = logging.getLogger(__name__)
 MAX_SUBSCRIPTIONS = 50
@@ -29,8 +30,7 @@ MAX_SOCKETS_PER_CALLER = 50
 MAX_MISSED = 1000
 MAX_ASKED_PER_SECOND = 50
 RECHECK_SECONDS = 10  # how soon a socket ends whose key was revoked by another process
-STAFF = "staff"
-_QUOTES, _CLIENT = "quotes:", "client:"
+_QUOTES, _CLIENT = quotes_room(""), client_room("")
 
 Credential = tuple[str, str]  # ("key", id) or ("session", id)
 
@@ -74,9 +74,9 @@ def rooms_of(principal: Principal) -> list[str]:
     if reach is Reach.ALL:
         return [STAFF]
     if reach is Reach.ASSIGNED and principal.role is Role.TRADER:
-        return [f"trader:{principal.id}"]
+        return [trader_room(principal.id)]
     if reach is Reach.OWN and principal.client_id is not None:
-        return [_CLIENT + principal.client_id]
+        return [client_room(principal.client_id)]
     return []
 
 
@@ -85,12 +85,13 @@ class Sockets:
 
     def __init__(self, socketio: SocketIO, access: Access, clock: Clock) -> None:
         self.socketio = socketio
-        self.backpressure = Backpressure(socketio)
+        self.backpressure = Backpressure(socketio, self._start_watching)
         self._access = access
         self._clock = clock
         self._open: dict[str, Connection] = {}
         self._lock = Lock()
         self._watching = False
+        self._strangers: set[str] = set()  # transports without a caller, at the last look
         for name, answer in (
             ("subscribe", self._subscribe), ("unsubscribe", self._unsubscribe), ("join", self._join),
             ("leave", self._leave), ("resume", self._resume),
@@ -115,9 +116,6 @@ class Sockets:
             if mine >= MAX_SOCKETS_PER_CALLER:
                 raise ConnectionRefusedError("too_many_connections")
             self._open[sid] = Connection(principal, credential)
-            start_watching, self._watching = not self._watching, True
-        if start_watching:
-            self.socketio.start_background_task(self._watch)
         rooms = rooms_of(principal)
         try:
             for room in rooms:
@@ -168,12 +166,29 @@ class Sockets:
                     self.socketio.server.leave_room(sid, room)
         return ended
 
+    def end_strangers(self) -> int:
+        """Close transports on which nobody has been let in since the last look; returns how many."""
+        eio = self.socketio.server.eio
+        let_in = {self.socketio.server.manager.eio_sid_from_sid(sid, "/") for sid in list(self._open)}
+        strangers = set(eio.sockets) - let_in
+        ending, self._strangers = strangers & self._strangers, strangers
+        for sid in ending:
+            eio.disconnect(sid)
+        return len(ending)
+
+    def _start_watching(self) -> None:
+        with self._lock:
+            start, self._watching = not self._watching, True
+        if start:
+            self.socketio.start_background_task(self._watch)
+
     def _watch(self) -> None:
         while True:
             self.socketio.sleep(RECHECK_SECONDS)
             try:
+                self.end_strangers()
                 self.recheck()
-            except Exception:  # noqa: BLE001 -- a database that is away must not end the watch
+            except Exception:  # a database that is away must not end the watch
                 log.warning("sockets could not be checked", exc_info=True)
 
     # what a client asks
@@ -215,7 +230,7 @@ class Sockets:
             symbol = self._access.symbol(channel.removeprefix(_QUOTES)) if channel.startswith(_QUOTES) else None
             if symbol is None:
                 raise Refused("unknown_channel", f"there is no channel {channel[:40]}")
-            rooms.append(_QUOTES + symbol)
+            rooms.append(quotes_room(symbol))
         return rooms
 
     def _subscribe(self, sid: str, connection: Connection, data: dict[str, Any]) -> Any:
@@ -245,7 +260,7 @@ class Sockets:
         client = self._access.client_id(connection.principal, room.removeprefix(_CLIENT)) if ":" in room else None
         if client is None or not room.startswith(_CLIENT):
             raise Refused("forbidden", "this room is not open to you")
-        joined = _CLIENT + client
+        joined = client_room(client)
         if joined not in chosen:
             if len(connection.joined | {joined}) > MAX_JOINED:
                 raise Refused("too_many_rooms", f"at most {MAX_JOINED} at a time")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -12,12 +12,14 @@ from flask import Flask, Response, current_app, g, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException
 
 from app.core import json
 from app.core.errors import (
+    AppError,
     Conflict,
+    Forbidden,
     Invalid,
-    Malformed,
     NotFound,
     PreconditionFailed,
     TooLarge,
@@ -56,7 +58,7 @@ class Endpoint:
     response: Any = None
     many: bool = False
     status: int = 200
-    statuses: tuple[int, ...] = ()  # other good ones
+    also: Mapping[int, Any] = field(default_factory=dict)  # other good statuses: what may come beside ``response``
     errors: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()  # any one of them
     public: bool = False
@@ -70,8 +72,8 @@ class Endpoint:
 
 def endpoint(summary: str, *, needs: Need | tuple[Need, ...] = (), **metadata: Any) -> Callable[[View], View]:
     """Describe a JSON view. The caller must hold one of ``needs``; ``public`` views ask nobody."""
-    alternatives = (needs,) if needs and isinstance(needs[0], Resource) else needs
-    described = Endpoint(summary=summary, needs=cast(tuple[Need, ...], alternatives), **metadata)
+    alternatives: Any = (needs,) if needs and isinstance(needs[0], Resource) else needs
+    described = Endpoint(summary=summary, needs=alternatives, **metadata)
 
     def mark(view: View) -> View:
         view.endpoint = described  # type: ignore[attr-defined]
@@ -202,7 +204,9 @@ class EdgeFlask(Flask):
 
     def _view(self) -> Any:
         rule = request.url_rule
-        automatic = request.method == "OPTIONS" and rule is not None and getattr(rule, "provide_automatic_options", 0)
+        automatic = (
+            request.method == "OPTIONS" and rule is not None and getattr(rule, "provide_automatic_options", False)
+        )
         if request.routing_exception is not None or rule is None or rule.endpoint.endswith("static") or automatic:
             return None
         return self.view_functions[rule.endpoint]
@@ -252,10 +256,6 @@ class EdgeFlask(Flask):
 
 
 def _is_foreseen(error: Exception) -> bool:
-    from werkzeug.exceptions import HTTPException
-
-    from app.core.errors import AppError
-
     return isinstance(error, AppError | HTTPException)
 
 
@@ -311,8 +311,6 @@ def _require(described: Endpoint, caller: Principal | None) -> None:
     if caller is None:
         raise Unauthenticated()
     if described.session_only and caller.kind != "user":
-        from app.core.errors import Forbidden
-
         raise Forbidden("this needs a person who has signed in", code="session_required")
     if described.needs and not any(caller.reach(*need) for need in described.needs):
         caller.require(*described.needs[0])
@@ -334,6 +332,6 @@ def install(app: Flask) -> None:
 
 
 __all__ = [
-    "API", "EdgeFlask", "Endpoint", "Malformed", "body", "check_version", "db", "endpoint", "install",
+    "API", "EdgeFlask", "Endpoint", "body", "check_version", "db", "endpoint", "install",
     "named_client", "no_transaction", "now", "principal", "query", "services", "tagged",
 ]  # fmt: skip

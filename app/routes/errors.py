@@ -87,7 +87,7 @@ def answer_of_unforeseen(error: Exception) -> Response:
 
 def _of_http(error: HTTPException) -> Response:
     if error.response is not None or (error.code or 500) < 400:
-        return Response.force_type(error.get_response())
+        return Response.force_type(error.get_response())  # type: ignore[return-value]
     if isinstance(error, CSRFError):
         return answer(CsrfFailed())
     status = error.code or 500
@@ -99,7 +99,7 @@ def _of_http(error: HTTPException) -> Response:
     if kind is not None:
         return answer(kind())
     shown = AppError(code="bad_request" if status == 400 else HTTPStatus(status).name.lower())
-    shown.status, shown.title = status, HTTPStatus(status).phrase  # type: ignore[misc]
+    shown.status, shown.title = status, HTTPStatus(status).phrase
     shown.detail = shown.title
     return answer(shown)
 

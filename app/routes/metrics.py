@@ -33,7 +33,7 @@ class Metrics:
             "http_request_seconds", "Time to answer", ["route"], buckets=_BUCKETS, registry=self.registry
         )
         self._services = services
-        self.registry.register(self)  # type: ignore[arg-type]
+        self.registry.register(self)
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         return ()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from .base import QueryBool, Request, Response, Text, TimeOut
 from .orders import PageQuery
+
+
+def without_default(schema: dict[str, Any]) -> None:
+    """For a field of a PATCH: left out means unchanged, so its document names no default."""
+    schema.pop("default", None)
+
 
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
 Email = Annotated[Text, Field(max_length=254)]
@@ -30,9 +36,9 @@ class ClientPatch(Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})
 
-    name: Name = ""
+    name: Name = Field("", json_schema_extra=without_default)
     email: Email | None = None
-    active: StrictBool = True
+    active: StrictBool = Field(True, json_schema_extra=without_default)
     trader_id: Annotated[Text, Field(max_length=36)] | None = None
 
     @model_validator(mode="after")

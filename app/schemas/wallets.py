@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, StrictBool, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
 
 from .base import AmountOut, PositiveAmount, Request, Response, Text, Time, TimeOut
+from .clients import without_default
 from .orders import PageQuery
 
 WalletName = Annotated[Text, Field(min_length=1, max_length=100)]
@@ -32,7 +33,7 @@ class WalletPatch(Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"max_exposure_usd": "20000"}]})
 
-    name: WalletName = ""
+    name: WalletName = Field("", json_schema_extra=without_default)
     default_stop_loss_percent: PercentAmount | None = None
     default_take_profit_percent: PositiveAmount | None = None
     max_position_usd: PositiveAmount | None = None
@@ -43,7 +44,7 @@ class WalletPatch(Request):
     max_drawdown_percent: PercentAmount | None = None
     allowed_symbols: Annotated[list[Symbol], Field(max_length=500)] | None = None
     blocked_symbols: Annotated[list[Symbol], Field(max_length=500)] | None = None
-    respect_market_hours: StrictBool = False
+    respect_market_hours: StrictBool = Field(False, json_schema_extra=without_default)
 
     @model_validator(mode="after")
     def _something(self) -> WalletPatch:

@@ -105,8 +105,8 @@ def order_events(session: Session, order_id: str) -> list[dict[str, Any]]:
 
 
 def live_orders_by_status(session: Session) -> dict[str, int]:
-    query = sa.select(orders.c.status, sa.func.count()).where(orders.c.status.not_in(_ENDED))
-    return {status: count for status, count in session.execute(query.group_by(orders.c.status))}
+    query = sa.select(orders.c.status, sa.func.count().label("live")).where(orders.c.status.not_in(_ENDED))
+    return {row.status: row.live for row in session.execute(query.group_by(orders.c.status))}
 
 
 def _narrow(query: Any, table: sa.Table, principal: Principal, wanted: Wanted) -> Any:

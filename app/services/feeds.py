@@ -27,7 +27,7 @@ class _Watched:
 
     feed: Feed
     running: bool = False
-    started_at: float = 0.0
+    started_seconds: float = 0.0
     messages: int = 0
     quotes: int = 0
     quarantined: int = 0
@@ -123,7 +123,7 @@ class FeedSupervisor:
         return FeedState(watched.feed.status()["state"])
 
     def _steady(self, watched: _Watched) -> bool:
-        return self._clock.monotonic() - watched.started_at >= BACKOFF_MOST_SECONDS
+        return self._clock.monotonic() - watched.started_seconds >= BACKOFF_MOST_SECONDS
 
     def _keep_running(self, watched: _Watched) -> None:
         try:
@@ -137,7 +137,7 @@ class FeedSupervisor:
 
     def _run_once(self, watched: _Watched) -> bool:
         """True when the feed ended for good, False when it crashed."""
-        watched.started_at = self._clock.monotonic()
+        watched.started_seconds = self._clock.monotonic()
         try:
             watched.feed.start(lambda quote: self._take(watched, quote))
         except FatalFeedError as error:

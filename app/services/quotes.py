@@ -58,7 +58,7 @@ class QuoteBook:
         self._cache_in = None if publishes else cache
         self._lock = threading.Lock()
         self._refreshing = threading.Lock()
-        self._refreshed = float("-inf")
+        self._refreshed_seconds = float("-inf")
         self._quotes: dict[str, Quote] = {}
         self._gaps: dict[str, list[Quote]] = {}
         self.quarantined: Counter[tuple[str, str]] = Counter()
@@ -131,7 +131,7 @@ class QuoteBook:
         self.last_quarantined[symbol] = QuarantinedQuote(quote, error.code, str(error), self._clock.now())
 
     def _refresh(self) -> None:
-        if self._cache_in is None or self._clock.monotonic() - self._refreshed < REFRESH_SECONDS:
+        if self._cache_in is None or self._clock.monotonic() - self._refreshed_seconds < REFRESH_SECONDS:
             return
         if not self._refreshing.acquire(blocking=False):
             return  # somebody is at it; what we have is 200 ms old
@@ -142,7 +142,7 @@ class QuoteBook:
                     known = self._quotes.get(symbol)
                     if known is None or quote.received_at >= known.received_at:
                         self._quotes[symbol] = quote
-            self._refreshed = self._clock.monotonic()
+            self._refreshed_seconds = self._clock.monotonic()
         finally:
             self._refreshing.release()
 

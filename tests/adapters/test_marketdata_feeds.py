@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.adapters.marketdata.base import Feed, FeedState, offer
-from app.adapters.marketdata.manual import FeedNotRunning, ManualFeed
+from app.adapters.marketdata.base import Feed, FeedNotRunning, FeedState, offer
+from app.adapters.marketdata.manual import ManualFeed
 from app.adapters.marketdata.replay import ReplayError, ReplayFeed, ReplayFile
 from app.adapters.marketdata.simulated import PROFILES, SimulatedFeed
 from app.core.clock import ManualClock
@@ -390,7 +390,7 @@ def test_a_quote_set_by_hand_is_delivered_and_a_refusal_reaches_the_caller(clock
         assert running.wait(10)
         assert feed.status()["state"] is FeedState.LIVE
         quote = feed.set_quote("BTC/USDT", D(1), D(2), D("1.5"))
-        assert taken == [quote] == [Quote("BTC/USDT", D(1), D(2), D("1.5"), clock.now(), clock.now(), "manual")]
+        assert taken == [quote] == [Quote("BTC/USDT", D(1), D(2), D("1.5"), clock.now(), clock.now(), "manual", True)]
         with pytest.raises(BadQuote):
             feed.set_quote("BTC/USDT", D(2), D(1))
     finally:
@@ -399,3 +399,20 @@ def test_a_quote_set_by_hand_is_delivered_and_a_refusal_reaches_the_caller(clock
         thread.join(10)
     with pytest.raises(FeedNotRunning):
         feed.set_quote("BTC/USDT", D(1), D(2))
+
+
+def test_a_price_set_by_hand_stands_until_it_is_changed(clock: ManualClock) -> None:
+    taken: list[Quote] = []
+    feed: ManualFeed
+
+    def sleep(seconds: float) -> None:
+        if not taken:
+            feed.set_quote("BTC/USDT", D(1), D(2))
+        if len(taken) == 3:
+            feed.stop()
+        clock.advance(seconds)
+
+    feed = ManualFeed(clock, sleep)
+    feed.start(taken.append)
+    assert [(q.bid, q.by_hand) for q in taken] == [(D(1), True)] * 3
+    assert taken[2].received_at - taken[1].received_at >= timedelta(seconds=5)

@@ -36,10 +36,7 @@ def test_ids_sort_by_the_time_they_were_made_even_when_the_clock_stands_or_goes_
 
 def test_threads_never_make_the_same_id() -> None:
     made: list[list[str]] = [[] for _ in range(8)]
-    threads = [
-        threading.Thread(target=lambda own=own: own.extend(new_id() for _ in range(2_000)))  # type: ignore[misc]
-        for own in made
-    ]
+    threads = [threading.Thread(target=lambda own=own: own.extend(new_id() for _ in range(2_000))) for own in made]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -14,7 +14,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core import transaction
 from app.core.errors import Unavailable
 from app.core.ids import new_id
 from app.core.transaction import MAX_ATTEMPTS, Database, after_commit, normalize_url
@@ -48,7 +47,7 @@ def stored(database: Database) -> dict[str, int]:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long each retry would have waited."""
     waited: list[float] = []
-    monkeypatch.setattr(transaction.time, "sleep", waited.append)
+    monkeypatch.setattr("app.core.transaction.time.sleep", waited.append)
     return waited
 
 
@@ -290,20 +289,20 @@ def test_two_processes_on_one_sqlite_file_write_one_after_the_other(
     """Two ``Database`` objects share no lock, as two processes do not: BEGIN IMMEDIATE keeps them apart."""
     databases = [open_database(sqlite_url), open_database(sqlite_url)]
     databases[0].run(put("counter", 0))
+    attempts: list[int] = []
 
     def increase(session: Session) -> None:
+        attempts.append(1)
         row = session.scalars(sa.select(EventStream)).one()
         row.last_seq += 1
 
-    threads = [
-        threading.Thread(target=lambda own=own: [own.run(increase) for _ in range(20)])  # type: ignore[misc]
-        for own in databases
-    ]
+    threads = [threading.Thread(target=lambda own=own: [own.run(increase) for _ in range(20)]) for own in databases]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
     assert stored(databases[0]) == {"counter": 40}
+    assert len(attempts) == 40  # the second one waited; it did not read first and fail later
 
 
 def test_a_reader_is_not_held_up_by_a_writer(database: Database) -> None:
@@ -375,10 +374,12 @@ def test_a_terminated_backend_is_unavailable_once_and_the_pool_recovers(postgres
 
 
 @pytest.mark.postgres
-def test_connections_that_died_in_the_pool_are_replaced(postgres_database: Database) -> None:
+def test_connections_that_died_in_the_pool_are_replaced(
+    postgres_database: Database, postgres_url: str, open_database: Callable[..., Database]
+) -> None:
     stored(postgres_database)
-    with postgres_database.engine.connect() as living:
-        living.execute(sa.text(
+    with open_database(postgres_url).engine.connect() as other:
+        other.execute(sa.text(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         ))  # fmt: skip

@@ -58,3 +58,9 @@ def test_any_move_is_believed_without_a_previous_quote_or_without_a_band() -> No
     far = replace(QUOTE, bid=D(1), ask=D(2))
     check_quote(far, None, D("0.1"))
     check_quote(far, QUOTE, None)
+
+
+def test_a_jump_set_by_hand_is_meant() -> None:
+    before = Quote("XAU/USD", D(1985), D(1986), None, AT, AT, "feed")
+    after = Quote("XAU/USD", D(1500), D(1501), None, AT, AT, "manual", by_hand=True)
+    check_quote(after, before, D("0.05"))

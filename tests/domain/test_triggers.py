@@ -99,6 +99,7 @@ def draw_levels(key: int, price: int, draw: Draw) -> Levels:
             levels.extreme = price
         elif start == 1:
             levels.extreme = price + draw(0, 100) * U  # restored: its best price lies behind
+            levels.activation = price + draw(0, 200) * U  # long reached
         else:
             levels.activation = price + draw(0, 200) * U
     return levels
@@ -228,6 +229,7 @@ def test_new_highs_and_rearming_leave_no_litter() -> None:
     book.arm(Levels("a", trail=Trail(TrailType.AMOUNT, D(5)), extreme=0))
     for price in range(1, 5_000):
         book.on_price(price * U)
+    assert len(book._trails) < 200
     for price in range(5_000):
         book.arm(Levels("b", stop=price * U // 2, target=10_000 * U, trail=Trail(TrailType.BPS, D(5)), extreme=0))
     kept = [len(book._down), len(book._up), len(book._trails), len(book._buckets), *map(len, book._buckets)]

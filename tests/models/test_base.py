@@ -59,6 +59,12 @@ def test_what_comes_back_has_no_exponent_no_trailing_zeros_and_no_negative_zero(
     assert [str(amount) for amount in amounts(session)] == [text]
 
 
+def test_sqlite_stores_no_negative_zero(session: Session) -> None:
+    """The rule that keeps balances from going negative looks at the sign."""
+    keep(session, D("-0.00"))
+    assert not str(session.scalar(sa.text("SELECT amount FROM samples"))).startswith("-")
+
+
 @pytest.mark.parametrize("refused", [1.5, 0.0, float("nan"), True, "1.5", "abc", b"1"], ids=repr)
 def test_floats_booleans_and_text_are_refused(session: Session, refused: Any) -> None:
     with pytest.raises(sa.exc.StatementError) as caught:

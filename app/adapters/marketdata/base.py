@@ -29,6 +29,10 @@ class FatalFeedError(Exception):
         self.code = code
 
 
+class FeedNotRunning(RuntimeError):
+    """A quote was set while nobody listens."""
+
+
 class Feed(Protocol):
     """One source of quotes.
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from app.core.clock import Clock
 from app.domain.quotes import Quote
 
-from .base import FeedState, Sink, Sleep
+from .base import FeedNotRunning, FeedState, Sink, Sleep, offer
 
 _POLL_SECONDS = 0.2
-
-
-class FeedNotRunning(RuntimeError):
-    """A quote was set while nobody listens."""
+_REPEAT_SECONDS = 5.0
 
 
 class ManualFeed:
-    """Delivers a quote in the caller's own thread, so that a refusal reaches whoever set it."""
+    """Delivers a quote in the caller's own thread, so that a refusal reaches whoever set it.
+
+    A price set by hand stands until it is changed: it is delivered again every few seconds, so that it
+    does not grow stale.
+    """
 
     lossless = True
 
@@ -30,6 +32,8 @@ class ManualFeed:
         self._sleep = sleep
         self._stop = threading.Event()
         self._sink: Sink | None = None
+        self._standing: dict[str, Quote] = {}
+        self._lock = threading.Lock()
 
     def set_quote(self, symbol: str, bid: Decimal, ask: Decimal, last: Decimal | None = None) -> Quote:
         """Make this the market; prices in the quote currency.
@@ -40,18 +44,30 @@ class ManualFeed:
         if sink is None:
             raise FeedNotRunning(f"the {self.name} feed is not running")
         now = self._clock.now()
-        quote = Quote(symbol, bid, ask, last, now, now, self.name)
-        sink(quote)
+        quote = Quote(symbol, bid, ask, last, now, now, self.name, by_hand=True)
+        with self._lock:
+            sink(quote)
+            self._standing[symbol] = quote
         return quote
 
     def start(self, sink: Sink) -> None:
         self._sink = sink
         try:
+            repeat_at = self._clock.monotonic() + _REPEAT_SECONDS
             while not self._stop.is_set():
                 self._sleep(_POLL_SECONDS)
+                if self._clock.monotonic() >= repeat_at:
+                    repeat_at = self._clock.monotonic() + _REPEAT_SECONDS
+                    self._repeat(sink)
         finally:
             self._sink = None
             self._stop.clear()
+
+    def _repeat(self, sink: Sink) -> None:
+        now = self._clock.now()
+        with self._lock:  # a price set meanwhile must not be followed by the one before it
+            for quote in self._standing.values():
+                offer(sink, replace(quote, at=now, received_at=now))
 
     def stop(self) -> None:
         self._stop.set()

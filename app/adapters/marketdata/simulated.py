@@ -140,11 +140,10 @@ class SimulatedFeed:
     def push(self, symbol: str, bid: Decimal, ask: Decimal, last: Decimal | None = None) -> Quote:
         """Set a price by hand: delivered as given, and the walk goes on from its mid.
 
-        A consumer may refuse a jump at first; the walk stays there until it is believed. Raises
-        ``BadQuote`` for a price nobody may use, KeyError for an instrument this feed does not carry.
+        Raises ``BadQuote`` for a price nobody may use, KeyError for an instrument this feed does not carry.
         """
         now = self._clock.now()
-        quote = Quote(symbol, bid, ask, last, now, now, self.name)
+        quote = Quote(symbol, bid, ask, last, now, now, self.name, by_hand=True)
         check_quote(quote, None, None)
         with self._lock:
             self._walks[symbol].place(quote.mid)

@@ -6,11 +6,10 @@ from typing import Any
 
 from flask.typing import ResponseReturnValue
 
-from app.adapters.marketdata.manual import FeedNotRunning
-from app.core.errors import Conflict, Invalid, NotFound
+from app.core.errors import NotFound
 from app.core.permissions import READ, WRITE, Resource
 from app.domain.instruments import Instrument, UnknownSymbol, symbol_forms
-from app.domain.quotes import BadQuote, Quote
+from app.domain.quotes import Quote
 from app.routes.edge import body, db, endpoint, no_transaction, now, query, services
 from app.schemas.market import (
     BarsOut,
@@ -25,6 +24,7 @@ from app.schemas.market import (
     instrument_json,
     quote_json,
 )
+from app.services import manual_quotes
 
 from . import blueprint, whole
 
@@ -76,24 +76,16 @@ def quote(symbol: str) -> ResponseReturnValue:
 @blueprint.post("/market/quotes")
 @endpoint("Set a quote by hand", tag="market", body=QuoteIn, response=QuoteOut, status=201, needs=SETTING,
           errors=("unknown_instrument", "feed_not_settable", "feed_not_running", "crossed", "jump"),
-          description="With the manual feed; with the simulated one, outside production, its walk goes on from here.")  # fmt: skip
+          description="With the manual feed; with the simulated one its walk goes on from here.")  # fmt: skip
 @no_transaction
 def set_quote() -> ResponseReturnValue:
     given = body(QuoteIn)
     instrument = services().orders.resolve(given.symbol)
-    kind, feeds = services().settings.market_feed, services().feeds
-    if kind == "replay" or (kind == "simulated" and services().settings.production):
-        raise Conflict(f"the {kind} feed takes no quotes", code="feed_not_settable")
-    if feeds is None:
-        raise Conflict("the feed does not run in this process", code="feed_not_running")
-    feed = feeds[kind]
-    put = feed.set_quote if kind == "manual" else feed.push
-    try:
-        taken = put(instrument.symbol, given.bid, given.ask, given.last)
-    except BadQuote as error:
-        raise Invalid.field("bid", error.code, str(error), str(given.bid)) from error
-    except FeedNotRunning as error:
-        raise Conflict(str(error), code="feed_not_running", retry_after=1) from error
+    parts = services()
+    taken = manual_quotes.set_quote(
+        parts.feeds, parts.settings.market_feed, instrument.symbol, given.bid, given.ask, given.last,
+        production=parts.settings.production,
+    )  # fmt: skip
     return _show(instrument, taken), 201
 
 

@@ -35,6 +35,7 @@ CLIENT_HEADER = {
     "name": "X-Client-Id", "in": "header", "required": False, "schema": {"type": "string"},
     "description": "Names the client in place of client_id, for callers who act for clients.",
 }  # fmt: skip
+_PARAMETERS = {"IdempotencyKey": IDEMPOTENCY_KEY, "IfMatch": IF_MATCH, "ClientId": CLIENT_HEADER}
 
 
 def described(app: Flask) -> list[tuple[Rule, str, Endpoint]]:
@@ -65,8 +66,11 @@ def document(app: Flask) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "security": [{"key": []}, {"bearer": []}, {"session": []}],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": SECURITY_SCHEMES, "responses": _error_responses()},
-    }
+        "components": {
+            "schemas": schemas, "securitySchemes": SECURITY_SCHEMES, "responses": _error_responses(),
+            "headers": _RESPONSE_HEADERS, "parameters": _PARAMETERS,
+        },
+    }  # fmt: skip
 
 
 def _schemas(routes: list[tuple[Rule, str, Endpoint]]) -> dict[str, Any]:
@@ -74,8 +78,7 @@ def _schemas(routes: list[tuple[Rule, str, Endpoint]]) -> dict[str, Any]:
     for _, _, meta in routes:
         if meta.body is not None:
             wanted.add((meta.body, "validation"))
-        if _is_model(meta.response):
-            wanted.add((meta.response, "serialization"))
+        wanted |= {(model, "serialization") for model in (meta.response, *meta.also.values()) if _is_model(model)}
     ordered = sorted(wanted, key=lambda item: item[0].__name__)
     _, definitions = models_json_schema(ordered, ref_template=REF)
     return dict(sorted({**definitions["$defs"], "Problem": PROBLEM}.items()))
@@ -93,14 +96,14 @@ def _operation(rule: Rule, method: str, meta: Endpoint, schemas: dict[str, Any])
     ]
     parameters += _query_parameters(meta)
     if method == "POST":
-        parameters.append(IDEMPOTENCY_KEY)
+        parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
     if meta.if_match:
-        parameters.append(IF_MATCH)
+        parameters.append({"$ref": "#/components/parameters/IfMatch"})
     client_named = (meta.query and "client_id" in meta.query.model_fields) or (
         meta.body and "client_id" in meta.body.model_fields
     )
     if client_named:
-        parameters.append(CLIENT_HEADER)
+        parameters.append({"$ref": "#/components/parameters/ClientId"})
     operation: dict[str, Any] = {
         "operationId": rule.endpoint.rpartition(".")[2],
         "summary": meta.summary,
@@ -134,7 +137,7 @@ def _query_parameters(meta: Endpoint) -> list[dict[str, Any]]:
     schema = meta.query.model_json_schema(ref_template=REF)
     definitions = schema.get("$defs", {})
     required = schema.get("required", [])
-    result = []
+    result: list[dict[str, Any]] = []
     for name, described_as in schema.get("properties", {}).items():
         shape = _inline(described_as, definitions)
         note = shape.pop("description", None)
@@ -144,7 +147,7 @@ def _query_parameters(meta: Endpoint) -> list[dict[str, Any]]:
             shape = {**options[0], **shape} if len(options) == 1 else {"anyOf": options, **shape}
         if shape.get("default", 0) is None:
             del shape["default"]
-        parameter = {"name": name, "in": "query", "required": name in required, "schema": shape}
+        parameter: dict[str, Any] = {"name": name, "in": "query", "required": name in required, "schema": shape}
         if note:
             parameter["description"] = note
         result.append(parameter)
@@ -161,14 +164,14 @@ def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
 
 def _responses(method: str, meta: Endpoint, has_arguments: bool) -> dict[str, Any]:
     responses: dict[str, Any] = {}
-    for status in (meta.status, *meta.statuses):
-        headers = dict(_RESPONSE_HEADERS)
+    for status in (meta.status, *meta.also):
+        headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _RESPONSE_HEADERS}
         if meta.etag:
             headers["ETag"] = {"schema": {"type": "string"}}
         responses[str(status)] = {
             "description": "Done" if method != "GET" else "Found",
             "headers": headers,
-            "content": {meta.media_type: {"schema": _answer_schema(meta)}},
+            "content": {meta.media_type: {"schema": _answer_schema(meta, meta.also.get(status))}},
         }
         csv_too = meta.query is not None and "format" in meta.query.model_fields
         if csv_too:
@@ -187,12 +190,12 @@ def _responses(method: str, meta: Endpoint, has_arguments: bool) -> dict[str, An
     return responses
 
 
-def _answer_schema(meta: Endpoint) -> dict[str, Any]:
+def _answer_schema(meta: Endpoint, alternative: Any) -> dict[str, Any]:
     if not _is_model(meta.response):
         return {"type": "object"}
     one: dict[str, Any] = {"$ref": REF.format(model=meta.response.__name__)}
-    if meta.statuses:  # a dry run, or the first order again
-        one = {"anyOf": [one, {"type": "object", "required": ["accepted", "failures"]}]}
+    if alternative is not None:
+        one = {"anyOf": [one, {"$ref": REF.format(model=alternative.__name__)}]}
     if not meta.many:
         return one
     count = {"type": "integer", "minimum": 0}
@@ -224,7 +227,8 @@ def openapi_json() -> ResponseReturnValue:
     known = current_app.extensions
     if "openapi" not in known:
         known["openapi"] = document(current_app)
-    return known["openapi"]
+    made: dict[str, Any] = known["openapi"]
+    return made
 
 
 @no_transaction

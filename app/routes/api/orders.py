@@ -70,7 +70,7 @@ def submit(request: OrderIn) -> tuple[dict[str, Any], int]:
 
 @blueprint.post("/orders")
 @endpoint(
-    "Submit an order", tag="orders", body=OrderIn, response=OrderOut, status=201, statuses=(200,), needs=TRADING,
+    "Submit an order", tag="orders", body=OrderIn, response=OrderOut, status=201, also={200: DryRunOut}, needs=TRADING,
     errors=ENTRY_ERRORS, order_entry=True, etag=True,
     description="An order refused by risk is stored as REJECTED and answered with 201 too; reject_values has every "
     "failing check. 200: this client_order_id was sent before with the same body, or dry_run was asked for.",
@@ -134,8 +134,8 @@ def cancel_all() -> ResponseReturnValue:
     client = None if ref is None else access.client(db(), principal(), ref, WRITE, Resource.ORDERS)
     wallet = wanted.wallet_id and access.wallet(db(), principal(), wanted.wallet_id, WRITE, Resource.ORDERS).id
     canceled = services().orders.cancel_all(
-        db(), access.visible_clients(principal(), Resource.ORDERS, WRITE), client_id=client and client.id,
-        wallet_id=wallet, symbol=wanted.symbol, side=wanted.side, actor=principal().actor, now=now(),
+        db(), access.visible_clients(principal(), Resource.ORDERS, WRITE),
+        client_id=None if client is None else client.id, wallet_id=wallet, symbol=wanted.symbol, side=wanted.side, actor=principal().actor, now=now(),
     )  # fmt: skip
     return whole(canceled)
 

@@ -1,22 +1,23 @@
 // One socket per page: events of the API's stream, in order, without gaps or doubles, and quotes.
 
 import { io } from "../vendor/socket.io-client/socket.io.esm.min.js";
-import { get } from "./api.js";
 
-const PAGE = 500;
 const REMEMBERED = 2000;
 const handlers = new Map();
 const watchers = new Set();
 const seen = new Set();
 const symbols = new Set();
 
-let cursor = Number(document.body.dataset.cursor || 0);
+let cursor = Number(document.body.dataset.cursor || -1); // what this page was drawn from; -1: not known
 let catching = false;
 let waiting = [];
 let socket = null;
 let state = "connecting";
 
-/** Call ``handler(event)`` for a type ("order.filled"), a family ("order.*"), "quote" or "position.sample". */
+/**
+ * Call ``handler(event)`` for a type ("order.filled"), a family ("order.*"), "quote", "position.sample", or
+ * "reset": too much was missed, load everything again.
+ */
 export function on(type, handler) {
   if (!handlers.has(type)) handlers.set(type, new Set());
   handlers.get(type).add(handler);
@@ -55,11 +56,12 @@ function take(event) {
 async function catchUp() {
   catching = true;
   try {
-    for (let more = true; more;) {
-      const page = await get("/api/v1/events", { after: cursor, limit: PAGE });
-      const items = page.items ?? [];
-      items.forEach(take);
-      more = items.length === PAGE;
+    if (cursor >= 0) {
+      const missed = await socket.timeout(10_000).emitWithAck("resume", { after: cursor });
+      if (missed.error) throw new Error(missed.error.code);
+      missed.events.forEach(take);
+      cursor = missed.cursor;
+      if (missed.reset) dispatch("reset", {});
     }
     setState("connected");
   } catch {
@@ -91,8 +93,13 @@ export function start() {
     setState("reconnecting");
     if (reason === "io server disconnect") setTimeout(() => socket.connect(), 2000);
   });
-  socket.on("connect_error", () => setState("reconnecting"));
+  socket.on("connect_error", () => {
+    setState("reconnecting");
+    if (!socket.active) setTimeout(() => socket.connect(), 3000); // refused, not unreachable: nobody else tries again
+  });
+  socket.on("ready", (ready) => { if (cursor < 0) cursor = ready.cursor; });
   socket.onAny((type, event) => {
+    if (type === "ready") return;
     if (type === "ORDER_UPDATE" || type === "ORDER_REJECT") return; // the same events under their older names
     if (event?.cursor === undefined || event.cursor === null) dispatch(type, event);
     else if (catching) waiting.push(event);

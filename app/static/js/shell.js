@@ -16,12 +16,11 @@ function toggleTheme() {
   root.setAttribute("data-bs-theme", theme);
   try { localStorage.setItem("theme", theme); } catch { /* only this page then */ }
   document.dispatchEvent(new CustomEvent("themechange", { detail: theme }));
-  if (user) post("/account/theme", { theme }).catch(() => {});
+  post("/account/theme", { theme }).catch(() => {});
 }
 
 async function switchLanguage(language) {
-  document.cookie = `language=${language}; path=/; max-age=31536000; samesite=lax`;
-  if (user) await post("/account/language", { language }).catch(() => {});
+  await post("/account/language", { language }).catch(() => {});
   location.reload();
 }
 

@@ -11,11 +11,13 @@ import { instrument, state, tell, watch } from "./state.js";
 
 const SECONDS = { "1s": 1, "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14400, "1d": 86400 };
 const BARS = 500;
+const FEW = 5;
 const NEAR_PX = 6;
 
 let chart;
 let series;
-let interval = localStorage.getItem("interval") ?? "1m";
+let interval = localStorage.getItem("interval");
+const chosen = Boolean(SECONDS[interval]);
 let forming = null;
 let loading = 0;
 let lines = [];
@@ -30,7 +32,7 @@ function colours() {
 function paint() {
   const c = colours();
   chart.applyOptions({
-    layout: { background: { color: "transparent" }, textColor: c.text, attributionLogo: false, fontSize: 11 },
+    layout: { background: { color: "transparent" }, textColor: c.text, fontSize: 11 },
     grid: { vertLines: { color: c.grid }, horzLines: { color: c.grid } },
     rightPriceScale: { borderColor: c.grid }, timeScale: { borderColor: c.grid },
   });
@@ -52,7 +54,7 @@ const point = (bar) => ({
   open: Number(bar.open), high: Number(bar.high), low: Number(bar.low), close: Number(bar.close),
 });
 
-async function load() {
+export async function load() {
   const mine = ++loading;
   const { tick_size: tick, symbol } = instrument();
   const precision = decimalsOf(tick);
@@ -60,7 +62,12 @@ async function load() {
   try {
     const answer = await get("/api/v1/market/bars", { symbol, interval, limit: BARS });
     if (mine !== loading) return;
-    const bars = (answer.items ?? answer.bars).map(point);
+    const bars = answer.items.map(point);
+    if (bars.length < FEW && interval === "1m" && !chosen && !localStorage.getItem("interval")) {
+      choose("1s"); // a market that has just begun has its history in seconds
+      await load();
+      return;
+    }
     series.setData(bars);
     forming = bars.at(-1) ?? null;
     $("#chart-empty").replaceChildren(...(bars.length ? [] : [empty(t("No bars yet"), t("They appear with the first quotes."), "graph-up-arrow")]));
@@ -81,6 +88,11 @@ function tick(quote) {
   else forming = { ...forming, high: Math.max(forming.high, price), low: Math.min(forming.low, price), close: price };
   $("#chart-empty").replaceChildren();
   series.update(forming);
+}
+
+function choose(name) {
+  interval = name;
+  for (const button of $$("#intervals button")) button.setAttribute("aria-pressed", String(button.dataset.interval === name));
 }
 
 /** Lines: {price, title, tone, style, position, field}; those with ``field`` can be dragged. */
@@ -141,7 +153,7 @@ function dragging(holder) {
 export function start() {
   const holder = $("#chart");
   chart = createChart(holder, {
-    autoSize: true, crosshair: { mode: CrosshairMode.Normal },
+    autoSize: true, layout: { attributionLogo: false }, crosshair: { mode: CrosshairMode.Normal },
     localization: { locale, timeFormatter: (time) => stamp(time, { dateStyle: "short", timeStyle: "medium" }) },
     timeScale: { tickMarkFormatter: axis, rightOffset: 6 },
   });
@@ -149,13 +161,11 @@ export function start() {
   paint();
   dragging(holder);
   document.addEventListener("themechange", () => { paint(); tell("lines"); });
-  if (!SECONDS[interval]) interval = "1m";
+  choose(chosen ? interval : "1m");
   for (const button of $$("#intervals button")) {
-    button.setAttribute("aria-pressed", String(button.dataset.interval === interval));
     button.addEventListener("click", () => {
-      interval = button.dataset.interval;
-      localStorage.setItem("interval", interval);
-      for (const other of $$("#intervals button")) other.setAttribute("aria-pressed", String(other === button));
+      localStorage.setItem("interval", button.dataset.interval);
+      choose(button.dataset.interval);
       load();
     });
   }

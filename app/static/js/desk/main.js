@@ -22,10 +22,11 @@ const chosen = instruments.find((item) => item.symbol === wanted) ?? instruments
 const known = market.start();
 if (chosen) setSymbol(chosen.symbol);
 live.start();
-let state = "connecting";
-live.onState((next) => {
-  if (next === "connected" && state === "reconnecting") tell("resync");
-  state = next;
+let lost = false;
+live.on("reset", () => tell("resync"));
+live.onState((state) => {
+  if (state === "connected" && lost) chart.load(); // quotes are not replayed
+  lost = state === "reconnecting";
 });
 await Promise.allSettled([known, account.start()]);
 document.getElementById("desk").dataset.ready = "true";

@@ -1,0 +1,49 @@
+"""Clients: the list, and one with everything about it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+from app.core.errors import Forbidden
+from app.core.permissions import READ, Reach, Resource, Role
+from app.models import User
+from app.services import access
+from app.services import clients as client_records
+
+from .edge import db, principal
+from .page import is_staff, may, needs
+
+blueprint = Blueprint("clients", __name__, url_prefix="/clients")
+
+
+def _staff_only() -> None:
+    if not is_staff():
+        raise Forbidden("clients are listed for the firm's people")
+
+
+def _traders() -> list[dict[str, str]]:
+    """For assigning a client; only management assigns."""
+    if principal().reach(Resource.CLIENTS, "write") is not Reach.ALL:
+        return []
+    found = db().query(User.id, User.name).filter(User.role == Role.TRADER.value, User.active).order_by(User.name)
+    return [{"id": row.id, "name": row.name} for row in found]
+
+
+@blueprint.get("")
+@needs(Resource.CLIENTS)
+def index() -> ResponseReturnValue:
+    _staff_only()
+    return render_template("clients/index.html", create=may(Resource.CLIENTS), traders=_traders())
+
+
+@blueprint.get("/<ref>")
+@needs(Resource.CLIENTS)
+def detail(ref: str) -> ResponseReturnValue:
+    _staff_only()
+    client = access.client(db(), principal(), ref, READ)
+    trader = db().get(User, client.trader_id) if client.trader_id else None
+    return render_template(
+        "clients/detail.html", client=client_records.show(client), trader=trader.name if trader else None,
+        edit=may(Resource.CLIENTS), open_wallet=may(Resource.WALLETS), trade=may(Resource.ORDERS), traders=_traders(),
+    )  # fmt: skip

@@ -1,0 +1,27 @@
+"""The first page of each role, and the help."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+from app.core.permissions import READ, Resource
+
+from .identity import sign_in_first
+from .page import instrument_choices, is_staff, may
+
+blueprint = Blueprint("dashboard", __name__)
+
+
+@blueprint.get("/")
+@sign_in_first
+def index() -> ResponseReturnValue:
+    template = "dashboard/staff.html" if is_staff() else "dashboard/client.html"
+    return render_template(template, instruments=instrument_choices(), system=may(Resource.SYSTEM, READ),
+                           trade=may(Resource.ORDERS))  # fmt: skip
+
+
+@blueprint.get("/help")
+@sign_in_first
+def help_page() -> ResponseReturnValue:
+    return render_template("dashboard/help.html")

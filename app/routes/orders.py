@@ -1,0 +1,36 @@
+"""Orders: the list, and one with its history."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+from app.core.permissions import READ, Resource
+from app.domain.orders import OrderStatus
+from app.models import Client, Wallet
+from app.services import access
+
+from .edge import db, principal, services
+from .page import client_choices, instrument_choices, is_staff, may, needs
+
+blueprint = Blueprint("orders", __name__, url_prefix="/orders")
+
+
+@blueprint.get("")
+@needs(Resource.ORDERS)
+def index() -> ResponseReturnValue:
+    return render_template(
+        "orders/index.html", clients=client_choices(), instruments=instrument_choices(), staff=is_staff(),
+        statuses=[status.value for status in OrderStatus],
+    )  # fmt: skip
+
+
+@blueprint.get("/<order_id>")
+@needs(Resource.ORDERS)
+def detail(order_id: str) -> ResponseReturnValue:
+    row = access.order(db(), principal(), order_id, READ)
+    return render_template(
+        "orders/detail.html", order=services().orders.show(row), client=db().get_one(Client, row["client_id"]),
+        wallet=db().get_one(Wallet, row["wallet_id"]), instruments=instrument_choices(), staff=is_staff(),
+        trade=may(Resource.ORDERS),
+    )  # fmt: skip

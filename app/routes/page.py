@@ -1,0 +1,64 @@
+"""What all pages share: who may see them, and the choices their forms offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.core.permissions import READ, WRITE, Principal, Resource
+from app.domain.instruments import Instrument
+from app.domain.money import text
+from app.models import Client
+from app.services import access
+
+from .edge import db, principal, services
+from .identity import sign_in_first
+
+SHOWN_CLIENTS = 500
+
+
+def needs(resource: Resource, right: str = READ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A page for people who hold this right; others are sent to sign in, or refused."""
+
+    def mark(view: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            principal().require(resource, right)
+            return view(*args, **kwargs)
+
+        guarded.page = (resource, right)  # type: ignore[attr-defined]
+        return sign_in_first(guarded)
+
+    return mark
+
+
+def may(resource: Resource, right: str = WRITE, caller: Principal | None = None) -> bool:
+    return (caller or principal()).reach(resource, right) is not None
+
+
+def is_staff() -> bool:
+    return principal().client_id is None
+
+
+def client_choices(resource: Resource = Resource.ORDERS) -> list[dict[str, Any]]:
+    """The clients whose objects the caller may read, for a picker: by code, at most ``SHOWN_CLIENTS``."""
+    query = sa.select(Client.id, Client.code, Client.name, Client.active).order_by(Client.code).limit(SHOWN_CLIENTS)
+    visible = access.visible_clients(principal(), resource, READ)
+    if visible is not None:
+        query = query.where(Client.id.in_(visible))
+    return [{"id": row.id, "code": row.code, "name": row.name, "active": row.active} for row in db().execute(query)]
+
+
+def instrument_choices() -> list[dict[str, Any]]:
+    return [_instrument(instrument) for instrument in services().instruments]
+
+
+def _instrument(instrument: Instrument) -> dict[str, Any]:
+    return {
+        "symbol": instrument.symbol, "name": instrument.name, "base": instrument.base, "quote": instrument.quote,
+        "tick_size": text(instrument.tick_size), "lot_size": text(instrument.lot_size),
+        "min_notional": text(instrument.min_notional), "market": instrument.market.value,
+    }  # fmt: skip

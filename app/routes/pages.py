@@ -1,0 +1,115 @@
+"""The web interface: its blueprints, its languages, and what every template is given."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, g, request, session
+from flask_babel import Babel, get_locale
+from flask_babel import lazy_gettext as _l
+
+from app.core.errors import AppError
+from app.core.permissions import READ, Principal, Resource, Role
+from app.services import events, users
+
+from . import account, auth, clients, dashboard, desk, journal, orders, positions, system, wallets
+
+MODULES = ("i18n.js", "dom.js", "api.js", "live.js", "format.js", "decimal.js", "labels.js", "toast.js",
+           "../vendor/socket.io-client/socket.io.esm.min.js")  # fmt: skip
+
+# label, address, icon, resource
+_NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
+    (_l("Overview"), "/", "speedometer2", None),
+    (_l("Trade"), "/desk", "graph-up-arrow", Resource.ORDERS),
+    (_l("Orders"), "/orders", "list-ul", Resource.ORDERS),
+    (_l("Positions"), "/positions", "briefcase", Resource.ORDERS),
+    (_l("Wallets"), "/wallets", "wallet2", Resource.WALLETS),
+    (_l("Clients"), "/clients", "people", Resource.CLIENTS),
+    (_l("Journal"), "/journal", "journal-text", Resource.LEDGER),
+    (_l("System"), "/system", "hdd-network", Resource.SYSTEM),
+)
+_ROLES = {
+    Role.MASTER: _l("Master"),
+    Role.TRADER: _l("Trader"),
+    Role.OPERATOR: _l("Operator"),
+    Role.MIDDLE_OFFICE: _l("Middle office"),
+    Role.CLIENT: _l("Client"),
+}
+_PROBLEMS = {
+    400: _l("The request could not be read"),
+    401: _l("Please sign in"),
+    403: _l("You may not see this"),
+    404: _l("There is no such page"),
+    405: _l("There is no such page"),
+    409: _l("This conflicts with the current state"),
+    413: _l("Too large"),
+    422: _l("Something in the request is not valid"),
+    429: _l("Too many requests"),
+    500: _l("Something went wrong on our side"),
+    503: _l("Temporarily unavailable"),
+}
+
+
+def register(app: Flask) -> None:
+    Babel(app, default_locale="en", locale_selector=choose_language)
+    for module in (auth, account, dashboard, desk, clients, wallets, orders, positions, journal, system):
+        app.register_blueprint(module.blueprint)
+    app.context_processor(_context)
+
+
+def choose_language() -> str:
+    """The person's choice, then the browser's memory of one, then what the browser asks for."""
+    user = g.get("user")
+    chosen = (user.language if user is not None else None) or session.get("language")
+    if chosen in users.LANGUAGES:
+        return str(chosen)
+    return request.accept_languages.best_match(users.LANGUAGES) or "en"
+
+
+def _context() -> dict[str, Any]:
+    person = g.get("signed_in")
+    caller: Principal | None = None if person is None else person.principal
+    theme = (g.user.theme if caller is not None else None) or session.get("theme")
+    return {
+        "me": caller,
+        "ui": {
+            "language": str(get_locale() or "en"),
+            "name": "" if caller is None else g.user.name,
+            "theme": theme if theme in users.THEMES else None,
+            "nav": [] if caller is None else _navigation(caller),
+            "role": "" if caller is None or caller.role is None else _ROLES[caller.role],
+            "modules": MODULES,
+            "cursor": _cursor(),
+            "problem": _problem_title,
+        },
+    }
+
+
+def _cursor() -> int | None:
+    """Up to where the page's own data is complete: live updates go on from there."""
+    stored = g.get("db")
+    return None if stored is None else events.last_ordinal(stored)
+
+
+def _navigation(caller: Principal) -> list[dict[str, Any]]:
+    return [
+        {"label": label, "href": href, "icon": icon, "active": _is_here(href)}
+        for label, href, icon, resource in _NAVIGATION
+        if _is_open(caller, resource)
+    ]
+
+
+def _is_open(caller: Principal, resource: Resource | None) -> bool:
+    if resource is Resource.CLIENTS and caller.client_id is not None:
+        return False
+    return resource is None or caller.reach(resource, READ) is not None
+
+
+def _is_here(href: str) -> bool:
+    return request.path == href if href == "/" else request.path == href or request.path.startswith(href + "/")
+
+
+def _problem_title(error: AppError) -> str:
+    known = _PROBLEMS.get(error.status)
+    return str(known) if known is not None else HTTPStatus(error.status).phrase

@@ -1,0 +1,42 @@
+"""Prices set by hand, where the configured feed takes them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from app.adapters.marketdata.base import FeedNotRunning
+from app.core.errors import Conflict, Invalid
+from app.domain.money import text
+from app.domain.quotes import BadQuote, Quote
+
+from .feeds import FeedSupervisor
+
+
+def set_quote(
+    feeds: FeedSupervisor | None,
+    kind: str,
+    symbol: str,
+    bid: Decimal,
+    ask: Decimal,
+    last: Decimal | None,
+    *,
+    production: bool,
+) -> Quote:
+    """Make this the market of a canonical symbol: with the manual feed, or with the simulated one in a trial.
+
+    Raises ``Conflict`` where the feed takes no quotes or does not run here, ``Invalid`` for a bad quote.
+    """
+    if kind == "replay" or (kind == "simulated" and production):
+        raise Conflict(f"the {kind} feed takes no quotes", code="feed_not_settable")
+    if feeds is None:
+        raise Conflict("the feed does not run in this process", code="feed_not_running")
+    feed: Any = feeds[kind]
+    put = feed.set_quote if kind == "manual" else feed.push
+    try:
+        taken: Quote = put(symbol, bid, ask, last)
+    except BadQuote as error:
+        raise Invalid.field("bid", error.code, str(error), text(bid)) from error
+    except FeedNotRunning as error:
+        raise Conflict(str(error), code="feed_not_running", retry_after=1) from error
+    return taken

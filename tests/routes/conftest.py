@@ -1,0 +1,185 @@
+"""The application on a fresh database, with one firm in it and a way to call as each of its people and keys."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from itsdangerous import URLSafeTimedSerializer
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from app import create_app
+from app.config import Settings, TestingConfig
+from app.core.clock import ManualClock
+from app.core.ids import new_id
+from app.core.permissions import SYSTEM, Role
+from app.domain.quotes import Quote
+from app.models import UserSession
+from app.services import api_keys, clients, users, wallets
+
+KEYS: dict[str, dict[str, Any]] = {
+    "key:read": {"scopes": ["read"], "client": "ana"},
+    "key:trade": {"scopes": ["trade"], "client": "ana"},
+    "key:funding": {"scopes": ["funding"], "client": "ana"},
+    "key:client": {"scopes": ["read", "trade"], "client": "ana"},
+    "key:other": {"scopes": ["read", "trade"], "client": "luis"},
+    "key:firm-read": {"scopes": ["read"], "system": True},
+    "key:firm-trade": {"scopes": ["read", "trade"], "system": True},
+    "key:firm-clients": {"scopes": ["clients"], "system": True},
+    "key:firm-admin": {"scopes": ["admin"], "system": True},
+    "key:firm": {"scopes": ["read", "trade", "clients", "admin"], "system": True, "act_for_clients": True},
+}
+ROLES = {role.value: role for role in Role}
+
+
+@dataclass
+class Firm:
+    """Ana is assigned to the trader, Luis to nobody."""
+
+    app: Flask
+    clock: ManualClock
+    ids: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    browsers: dict[str, FlaskClient] = field(default_factory=dict)
+
+    def quote(self, symbol: str, bid: str, ask: str) -> None:
+        now = self.clock.now()
+        self.app.extensions["services"].quotes.put(
+            Quote(symbol, Decimal(bid), Decimal(ask), None, now, now, "test")
+        )
+
+    def run(self, work: Callable[[Session], Any]) -> Any:
+        return self.app.extensions["services"].database.run(work)
+
+    def call(self, who: str | None, method: str, path: str, *, csrf: bool = True, **options: Any) -> TestResponse:
+        """As a role (a browser that has signed in), as a key, or as nobody."""
+        headers = dict(options.pop("headers", {}))
+        if who in self.keys:
+            headers["X-API-Key"] = self.keys[who]
+            return self.app.test_client().open(path, method=method, headers=headers, **options)
+        if who is None:
+            return self.app.test_client().open(path, method=method, headers=headers, **options)
+        if who not in self.browsers:
+            self.browsers[who] = self.app.test_client()
+            with self.browsers[who].session_transaction() as cookie:
+                cookie["token"], cookie["csrf_token"] = self.tokens[who], "c" * 40
+        if csrf and method not in ("GET", "HEAD", "OPTIONS"):
+            headers["X-CSRFToken"] = URLSafeTimedSerializer(self.app.secret_key, salt="wtf-csrf-token").dumps("c" * 40)
+        return self.browsers[who].open(path, method=method, headers=headers, **options)
+
+    def order(self, who: str = "key:client", **fields: Any) -> TestResponse:
+        headers = fields.pop("headers", {})
+        return self.call(who, "POST", "/api/v1/orders", json={**LIMIT, **fields}, headers=headers)
+
+
+LIMIT = {"symbol": "BTC/USDT", "side": "BUY", "type": "LIMIT", "qty": "0.1", "price": "60000"}
+
+
+def _sign_in(session: Session, user_id: str, now: datetime) -> str:
+    token = secrets.token_urlsafe(32)
+    session.add(
+        UserSession(
+            id=new_id(), user_id=user_id, token_hash=hashlib.sha256(token.encode()).hexdigest(), created_at=now,
+            seen_at=now, ip="127.0.0.1",
+        )
+    )  # fmt: skip
+    return token
+
+
+def _fill(firm: Firm, session: Session) -> None:
+    now = firm.clock.now()
+
+    def user(name: str, role: Role, client_id: str | None = None) -> str:
+        made = users.create(session, email=f"{name}@firm.example", name=name, role=role, password_hash="-",
+                            client_id=client_id, principal=SYSTEM, now=now)  # fmt: skip
+        session.flush()
+        firm.ids[name], firm.tokens[name] = made.id, _sign_in(session, made.id, now)
+        return made.id
+
+    for name in ("master", "trader", "operator", "middle_office"):
+        user(name, ROLES[name])
+    ana = clients.create(session, "C-1", "Ana Quispe", SYSTEM, now, trader_id=firm.ids["trader"])
+    luis = clients.create(session, "C-2", "Luis Rojas", SYSTEM, now)
+    firm.ids.update({"ana": ana.id, "luis": luis.id})
+    for name, client in (("ana", ana), ("luis", luis)):
+        starting = {"USDT": Decimal(100_000), "USD": Decimal(50_000)}
+        firm.ids[f"{name}:wallet"] = wallets.create(session, client, "Main", starting, SYSTEM, now).id
+    user("client", Role.CLIENT, ana.id)
+    for name, wanted in KEYS.items():
+        values = {**wanted, "client": {"ana": ana, "luis": luis}.get(wanted.get("client", ""))}
+        row, firm.keys[name] = api_keys.create(session, api_keys.KeyRequest(name=name, **values), SYSTEM, now)
+        firm.ids[name] = row.id
+
+
+def open_firm(url: str, clock: ManualClock, **values: Any) -> Firm:
+    app = create_app(TestingConfig(database_url=url, **values), clock=clock)
+    firm = Firm(app, clock)
+    firm.run(lambda session: _fill(firm, session))
+    firm.quote("BTC/USDT", "67000.00", "67001.00")
+    firm.quote("XAU/USD", "1984.90", "1985.10")
+    return firm
+
+
+@pytest.fixture
+def open_app(sqlite_url: str, clock: ManualClock) -> Iterator[Callable[..., Firm]]:
+    """A firm whose application has the settings a test names."""
+    opened: list[Firm] = []
+
+    def open_(**values: Any) -> Firm:
+        opened.append(open_firm(sqlite_url, clock, **values))
+        return opened[-1]
+
+    yield open_
+    for firm in opened:
+        firm.app.extensions["services"].database.dispose()
+
+
+@pytest.fixture
+def firm(open_app: Callable[..., Firm]) -> Firm:
+    return open_app()
+
+
+@pytest.fixture
+def app(firm: Firm) -> Flask:
+    return firm.app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def firm_on_each(database_url: str, clock: ManualClock) -> Iterator[Firm]:
+    """The same on SQLite and on PostgreSQL."""
+    firm = open_firm(database_url, clock)
+    yield firm
+    firm.app.extensions["services"].database.dispose()
+
+
+@pytest.fixture(scope="module")
+def shared_firm(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firm]:
+    """One firm for tests that look and change nothing that matters to the next."""
+    import shutil
+
+    from tests.conftest import START
+
+    path = tmp_path_factory.mktemp("routes") / "firm.db"
+    shutil.copyfile(sqlite_template, path)
+    firm = open_firm(f"sqlite:///{path}", ManualClock(START))
+    yield firm
+    firm.app.extensions["services"].database.dispose()
+
+
+__all__ = ["Firm", "Settings"]

@@ -1,0 +1,206 @@
+"""Every route against every kind of caller, from one table; a route the table does not know fails."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from werkzeug.test import TestResponse
+
+from .conftest import KEYS, ROLES, Firm
+
+STAFF = {"master", "trader", "operator", "middle_office"}
+EVERYBODY = {*STAFF, "client"}
+READERS = {name for name, key in KEYS.items() if "read" in key["scopes"]}
+TRADERS = {name for name, key in KEYS.items() if "trade" in key["scopes"]}
+ADMINS = {name for name, key in KEYS.items() if "admin" in key["scopes"]}
+CLIENT_KEEPERS = {name for name, key in KEYS.items() if "clients" in key["scopes"]}
+CALLERS = [*ROLES, *KEYS]
+
+SEEING = EVERYBODY | READERS
+TRADING = {"trader", "client"} | TRADERS
+SUPERVISING = {"master", "operator", "middle_office"} | ADMINS
+ANYBODY = {*CALLERS, None}
+
+API = {
+    "GET /api/v1/orders": SEEING,
+    "POST /api/v1/orders": TRADING,
+    "POST /api/v1/orders/batch": TRADING,
+    "POST /api/v1/orders/cancel-all": TRADING,
+    "GET /api/v1/orders/by-client-order-id/<path:client_order_id>": SEEING,
+    "GET /api/v1/orders/<order_id>": SEEING,
+    "PATCH /api/v1/orders/<order_id>": TRADING,
+    "DELETE /api/v1/orders/<order_id>": TRADING,
+    "POST /api/v1/orders/<order_id>/cancel": TRADING,
+    "GET /api/v1/orders/<order_id>/executions": SEEING,
+    "GET /api/v1/orders/<order_id>/fix-messages": SEEING,
+    "GET /api/v1/orders/<order_id>/events": SEEING,
+    "GET /api/v1/executions": SEEING,
+    "GET /api/v1/positions": SEEING,
+    "GET /api/v1/positions/<position_id>": SEEING,
+    "PUT /api/v1/positions/<position_id>/protection": TRADING,
+    "POST /api/v1/positions/<position_id>/close": TRADING,
+    "POST /api/v1/positions/<position_id>/signals": TRADING,
+    "GET /api/v1/positions/<position_id>/updates": SEEING,
+    "GET /api/v1/positions/<position_id>/executions": SEEING,
+    "GET /api/v1/clients": SEEING,
+    "POST /api/v1/clients": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
+    "GET /api/v1/clients/<ref>": SEEING,
+    "PATCH /api/v1/clients/<ref>": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
+    "GET /api/v1/wallets": SEEING,
+    "POST /api/v1/wallets": {"master"} | ADMINS,
+    "GET /api/v1/wallets/<wallet_id>": SEEING,
+    "PATCH /api/v1/wallets/<wallet_id>": {"master"} | ADMINS,
+    "POST /api/v1/wallets/<wallet_id>/pause": {"master"} | ADMINS | TRADING,
+    "POST /api/v1/wallets/<wallet_id>/resume": {"master"} | ADMINS | TRADING,
+    "GET /api/v1/wallets/<wallet_id>/balances": SEEING,
+    "GET /api/v1/wallets/<wallet_id>/movements": SEEING,
+    "GET /api/v1/market/instruments": SEEING,
+    "GET /api/v1/market/quotes": SEEING,
+    "POST /api/v1/market/quotes": {"master"} | ADMINS,
+    "GET /api/v1/market/quotes/<path:symbol>": SEEING,
+    "GET /api/v1/market/bars": SEEING,
+    "GET /api/v1/market/feeds": SEEING,
+    "GET /api/v1/journal/entries": SEEING,
+    "GET /api/v1/journal/entries/<entry_id>": SEEING,
+    "GET /api/v1/journal/trial-balance": {"master", "operator", "middle_office"}
+    | {"key:firm-read", "key:firm-trade", "key:firm"},
+    "GET /api/v1/events": SEEING,
+    "GET /api/v1/keys": EVERYBODY,
+    "POST /api/v1/keys/<key_id>/revoke": EVERYBODY,
+    "GET /api/v1/health/services": SUPERVISING,
+    "GET /api/v1/metrics": SUPERVISING,
+    "GET /api/v1/admin/reconcile": SUPERVISING,
+    "GET /api/v1/admin/engine": SUPERVISING,
+    "GET /api/v1/admin/audit": SUPERVISING,
+    "GET /api/v1/openapi.json": ANYBODY,
+    "GET /api/docs": ANYBODY,
+    "GET /health": ANYBODY,
+    "GET /ready": ANYBODY,
+    "GET /metrics": ANYBODY,  # from this machine; from elsewhere see test_health
+}
+PAGES = {  # for people: keys have no business here, nobody is sent to sign in
+    "GET /": EVERYBODY,
+    "GET /desk": EVERYBODY,
+    "GET /orders": EVERYBODY,
+    "GET /orders/<order_id>": EVERYBODY,
+    "GET /positions": EVERYBODY,
+    "GET /positions/<position_id>": EVERYBODY,
+    "GET /wallets": EVERYBODY,
+    "GET /wallets/<wallet_id>": EVERYBODY,
+    "GET /clients": EVERYBODY,
+    "GET /clients/<ref>": EVERYBODY,
+    "GET /journal": EVERYBODY,
+    "GET /journal/<entry_id>": EVERYBODY,
+    "GET /journal/trial-balance": {"master", "operator", "middle_office"},
+    "GET /system": {"master", "operator", "middle_office"},
+    "GET /help": EVERYBODY,
+    "GET /account/keys": EVERYBODY,
+    "GET /account/sessions": EVERYBODY,
+}
+# covered, body and all, by the tests of signing in and of the account pages
+ELSEWHERE = {
+    "GET /sign-in", "POST /sign-in", "POST /sign-out", "POST /account/keys", "POST /account/keys/<key_id>/revoke",
+    "POST /account/language", "POST /account/password", "POST /account/sessions/<session_id>/end",
+    "POST /account/sessions/end-others", "POST /account/theme", "GET /static/<path:filename>",
+}  # fmt: skip
+NOWHERE = "01a1fd24-c3ab-7178-8428-d7281a5c0e77"
+
+
+def routes(firm: Firm) -> set[str]:
+    return {
+        f"{method} {rule.rule}"
+        for rule in firm.app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+
+def test_the_table_knows_every_route(shared_firm: Firm) -> None:
+    assert routes(shared_firm) == set(API) | set(PAGES) | ELSEWHERE
+
+
+def test_every_api_route_describes_itself(shared_firm: Firm) -> None:
+    views = shared_firm.app.view_functions
+    bare = [
+        rule.rule for rule in shared_firm.app.url_map.iter_rules()
+        if rule.rule.startswith("/api/v1") and not hasattr(views[rule.endpoint], "endpoint")
+    ]  # fmt: skip
+    assert bare == []
+
+
+def ask(firm: Firm, who: str | None, route: str) -> TestResponse:
+    method, rule = route.split(" ")
+    path = re.sub(r"<path:symbol>", "BTC/USDT", rule)
+    path = re.sub(r"<[^>]+>", NOWHERE, path)
+    if path.endswith("/market/bars"):
+        path += "?symbol=BTCUSDT"
+    body = {} if method in ("POST", "PUT", "PATCH") else None
+    return firm.call(who, method, path, json=body)
+
+
+@pytest.mark.parametrize("route", sorted(API))
+def test_api(shared_firm: Firm, route: str) -> None:
+    wrong = []
+    for who in (None, *CALLERS):
+        status = ask(shared_firm, who, route).status_code
+        refused = status == (401 if who is None else 403)
+        # an unknown id or an empty body is for those who may ask: 404, 409, 415 or 422
+        if refused == (who in API[route]) or status >= 500:
+            wrong.append((who, status))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("route", sorted(PAGES))
+def test_pages(shared_firm: Firm, route: str) -> None:
+    wrong = []
+    for who in (None, *CALLERS):
+        response = ask(shared_firm, who, route)
+        if who is None:
+            good = response.status_code == 303 and response.location.startswith("/sign-in")
+        elif who in PAGES[route]:
+            good = response.status_code in (200, 302, 303, 404) and "/sign-in" not in (response.location or "")
+        else:
+            good = response.status_code == 403
+        if not good:
+            wrong.append((who, response.status_code))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("who", ["key:other", "client", "trader", "key:firm"])
+def test_what_belongs_to_another_does_not_exist(firm: Firm, who: str) -> None:
+    """The same body for a random id, a malformed one and another client's."""
+    owner = "key:client" if who == "key:other" else "key:other"
+    order = firm.order(owner).get_json()["id"]
+    if who == "key:firm":  # may act for everybody
+        assert firm.call(who, "GET", f"/api/v1/orders/{order}").status_code == 200
+        return
+    answers = []
+    for order_id in (order, NOWHERE, "not-an-id"):
+        for method, path in (("GET", ""), ("POST", "/cancel"), ("DELETE", ""), ("GET", "/fix-messages")):
+            response = firm.call(who, method, f"/api/v1/orders/{order_id}{path}")
+            answers.append((response.status_code, {**response.get_json(), "request_id": ""}))
+    assert all(answer == answers[0] for answer in answers)
+    assert answers[0][0] == 404
+
+
+def test_lists_show_ones_own(firm: Firm) -> None:
+    mine, theirs = firm.order("key:client").get_json()["id"], firm.order("key:other").get_json()["id"]
+
+    def seen(who: str) -> set[str]:
+        return {item["id"] for item in firm.call(who, "GET", "/api/v1/orders").get_json()["items"]}
+
+    assert seen("client") == seen("key:read") == seen("trader") == {mine}
+    assert seen("key:other") == {theirs}
+    assert seen("master") == seen("key:firm") == {mine, theirs}
+
+
+def test_a_key_acts_for_clients_only_with_that_right(firm: Firm) -> None:
+    assert firm.order("key:firm", client_id="C-1").status_code == 201
+    refused = firm.order("key:firm-trade", client_id="C-1")
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "may_not_act_for_clients")
+    assert firm.order("key:client", client_id="C-2").status_code == 404
+    assert firm.order("key:client", client_id="C-1").status_code == 201
+    unnamed = firm.order("key:firm")
+    assert (unnamed.status_code, unnamed.get_json()["errors"][0]["field"]) == (422, "client_id")
+    assert firm.order("key:firm", headers={"X-Client-Id": "C-1"}).status_code == 201
+    assert firm.order("key:firm", client_id="C-1", headers={"X-Client-Id": "C-2"}).status_code == 422
