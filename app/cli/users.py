@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ def _password(from_stdin: bool, generate: bool) -> str:
     if generate:
         return secrets.token_urlsafe(18)
     if from_stdin:
-        return click.get_text_stream("stdin").readline().rstrip("\r\n")
+        return sys.stdin.readline().rstrip("\r\n")
     answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     return answer
 

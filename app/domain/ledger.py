@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from .money import decimals, scale_of
+from .money import ZERO, decimals, scale_of
 
 
 class AccountKind(StrEnum):
@@ -17,6 +17,7 @@ class AccountKind(StrEnum):
     FEES = "fees"
     CLEARING = "clearing"
     EXTERNAL = "external"
+    ROUNDING = "rounding"
 
 
 class EntryKind(StrEnum):
@@ -99,12 +100,14 @@ def trade_lines(
     fee: Decimal,
     from_hold: Decimal,
     freed: Decimal,
+    rounding: Decimal = ZERO,
 ) -> list[PostingLine]:
     """One fill of a cash wallet.
 
     ``value`` and ``fee`` are in the quote currency. ``from_hold`` of the spent asset (quote for a buy,
     base for a sell) was held and pays first, the rest comes from available; ``freed`` goes back from
-    held to available in the same entry because this fill needed less than was set aside.
+    held to available in the same entry because this fill needed less than was set aside. ``rounding`` is
+    what the house adds to a buy where roundings left the hold short.
     """
     spent_currency, spent = (quote, value + fee) if buy else (base, qty)
     available, held = AccountKind.AVAILABLE, AccountKind.HELD
@@ -112,7 +115,8 @@ def trade_lines(
         PostingLine(_wallet(wallet_id, spent_currency, held), -(from_hold + freed)),
         PostingLine(_wallet(wallet_id, spent_currency, available), -(spent - from_hold) + freed),
         PostingLine(AccountRef(HOUSE, base, AccountKind.CLEARING), -qty if buy else qty),
-        PostingLine(AccountRef(HOUSE, quote, AccountKind.CLEARING), value if buy else -value),
+        PostingLine(AccountRef(HOUSE, quote, AccountKind.CLEARING), value + rounding if buy else -value),
+        PostingLine(AccountRef(HOUSE, quote, AccountKind.ROUNDING), -rounding),
         PostingLine(AccountRef(HOUSE, quote, AccountKind.FEES), fee),
     ]
     if buy:

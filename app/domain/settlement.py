@@ -14,8 +14,9 @@ from .orders import Side
 class Settlement:
     """Amounts in the quote currency, but ``from_hold``, ``freed`` and ``held`` in what the order spends."""
 
-    value: Decimal
+    value: Decimal  # what the client pays or gets for the quantity
     fee: Decimal
+    rounding: Decimal  # what the house adds where roundings ask for more than was held
     from_hold: Decimal  # paid out of what was held
     freed: Decimal  # held before, not needed any more
     held: Decimal  # still held for what is left of the order
@@ -27,18 +28,22 @@ def settle(
     """Settle one fill against the order's hold.
 
     Value and fee are rounded half-even, each once. ``still_needed`` is the reserve of what is left of the
-    order. Where the roundings of many partial fills add up to more than was held, the house gives way: the
-    fee shrinks by that fraction of a cent, so that a hold always suffices for a fill within its price.
+    order. Where the roundings of many partial fills add up to more than was held, the house gives way,
+    first with its fee, then in a posting of its own: a hold always suffices. An order without a hold (a
+    fill after its end) pays from the available balance.
     """
     value = round_amount(qty * price, currency)
     fee = fee_for(value, rate, currency)
+    rounding = ZERO
     if side is Side.SELL:
-        from_hold = min(held, qty)
-        left = min(held - from_hold, still_needed)
-        return Settlement(value, fee, from_hold, held - from_hold - left, left)
-    excess = value + fee - held
-    if ZERO < excess <= fee and not still_needed:
-        fee -= excess
-    from_hold = min(held, value + fee)
+        spent = qty
+    else:
+        excess = max(value + fee - held, ZERO) if held else ZERO
+        waived = min(excess, fee)
+        rounding = excess - waived
+        fee -= waived
+        value -= rounding
+        spent = value + fee
+    from_hold = min(held, spent)
     left = min(held - from_hold, still_needed)
-    return Settlement(value, fee, from_hold, held - from_hold - left, left)
+    return Settlement(value, fee, rounding, from_hold, held - from_hold - left, left)

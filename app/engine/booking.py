@@ -273,6 +273,7 @@ class Booking:
             trade_lines(
                 row["wallet_id"], instrument.base, instrument.quote, buy=side is Side.BUY, qty=report.qty,
                 value=settled.value, fee=settled.fee, from_hold=settled.from_hold, freed=settled.freed,
+                rounding=settled.rounding,
             ),
         )  # fmt: skip
         position, position_qty, realized = self._apply_to_position(row, fill)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -95,7 +96,8 @@ class Lease:
         """Give the lease up; safe to call twice."""
         self.epoch = None
         if self._connection is not None:
-            self._connection.invalidate()  # closes the server session, and the advisory lock with it
+            with suppress(sa.exc.DBAPIError):  # a dead connection has lost the lock already
+                self._connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
             self._connection.close()
             self._connection = None
         if self._file is not None:

@@ -25,6 +25,7 @@ CHART = {
     AccountKind.CLEARING: "1691",
     AccountKind.FEES: "7041",
     AccountKind.EXTERNAL: "1041",
+    AccountKind.ROUNDING: "6599",
 }
 WALLET_KINDS = frozenset({AccountKind.AVAILABLE, AccountKind.HELD})
 

@@ -298,6 +298,8 @@ def _begin_attempt(session: Session, email: str, ip: str, now: datetime) -> User
 
     What is counted belongs to this address alone: a stranger elsewhere cannot make the owner wait.
     """
+    if session.get_bind().dialect.name == "postgresql":  # one at a time per address, or all of a burst count none
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"sign-in {ip}", 0))))
     recent = (SignInAttempt.ip == ip, SignInAttempt.at > now - ATTEMPTS_COUNT_FOR)
     for conditions, free in (
         ((*recent, SignInAttempt.email == email), FREE_ATTEMPTS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,13 +20,14 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.config import Settings, TestingConfig
+from app.config import TestingConfig
 from app.core.clock import ManualClock
 from app.core.ids import new_id
 from app.core.permissions import SYSTEM, Role
 from app.domain.quotes import Quote
-from app.models import UserSession
+from app.models import Client, UserSession
 from app.services import api_keys, clients, users, wallets
+from tests.conftest import START
 
 KEYS: dict[str, dict[str, Any]] = {
     "key:read": {"scopes": ["read"], "client": "ana"},
@@ -55,9 +57,7 @@ class Firm:
 
     def quote(self, symbol: str, bid: str, ask: str) -> None:
         now = self.clock.now()
-        self.app.extensions["services"].quotes.put(
-            Quote(symbol, Decimal(bid), Decimal(ask), None, now, now, "test")
-        )
+        self.app.extensions["services"].quotes.put(Quote(symbol, Decimal(bid), Decimal(ask), None, now, now, "test"))
 
     def run(self, work: Callable[[Session], Any]) -> Any:
         return self.app.extensions["services"].database.run(work)
@@ -100,12 +100,10 @@ def _sign_in(session: Session, user_id: str, now: datetime) -> str:
 def _fill(firm: Firm, session: Session) -> None:
     now = firm.clock.now()
 
-    def user(name: str, role: Role, client_id: str | None = None) -> str:
+    def user(name: str, role: Role, of: Client | None = None) -> None:
         made = users.create(session, email=f"{name}@firm.example", name=name, role=role, password_hash="-",
-                            client_id=client_id, principal=SYSTEM, now=now)  # fmt: skip
-        session.flush()
+                            client=of, principal=SYSTEM, now=now)  # fmt: skip
         firm.ids[name], firm.tokens[name] = made.id, _sign_in(session, made.id, now)
-        return made.id
 
     for name in ("master", "trader", "operator", "middle_office"):
         user(name, ROLES[name])
@@ -115,7 +113,7 @@ def _fill(firm: Firm, session: Session) -> None:
     for name, client in (("ana", ana), ("luis", luis)):
         starting = {"USDT": Decimal(100_000), "USD": Decimal(50_000)}
         firm.ids[f"{name}:wallet"] = wallets.create(session, client, "Main", starting, SYSTEM, now).id
-    user("client", Role.CLIENT, ana.id)
+    user("client", Role.CLIENT, ana)
     for name, wanted in KEYS.items():
         values = {**wanted, "client": {"ana": ana, "luis": luis}.get(wanted.get("client", ""))}
         row, firm.keys[name] = api_keys.create(session, api_keys.KeyRequest(name=name, **values), SYSTEM, now)
@@ -171,15 +169,8 @@ def firm_on_each(database_url: str, clock: ManualClock) -> Iterator[Firm]:
 @pytest.fixture(scope="module")
 def shared_firm(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firm]:
     """One firm for tests that look and change nothing that matters to the next."""
-    import shutil
-
-    from tests.conftest import START
-
     path = tmp_path_factory.mktemp("routes") / "firm.db"
     shutil.copyfile(sqlite_template, path)
     firm = open_firm(f"sqlite:///{path}", ManualClock(START))
     yield firm
     firm.app.extensions["services"].database.dispose()
-
-
-__all__ = ["Firm", "Settings"]

@@ -89,7 +89,7 @@ async function money() {
   }
   setText($("#total"), format.usd(sum(answers.map((answer) => answer.total_usd))));
   const unpriced = [...new Set(answers.flatMap((answer) => answer.unpriced))];
-  setText($("#total-note"), unpriced.length ? t("without %(assets)s: no price", { assets: unpriced.join(", ") }) : t("in %(n)s wallets, at current prices", { n: wallets.length }));
+  setText($("#total-note"), unpriced.length ? t("without %(assets)s: no price", { assets: unpriced.join(", ") }) : t("at current prices"));
   drawAllocation($("#allocation"), [...assets.values()]);
 }
 

@@ -1,0 +1,220 @@
+"""The command line against the real application: JSON on stdout, refusals as JSON on stderr."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from app import create_app
+from app.config import TestingConfig
+from app.core.clock import ManualClock
+from app.core.errors import Unauthenticated
+from app.core.transaction import Database
+from app.models import AuditRecord, Posting
+from app.services import api_keys, audit, demo, users
+
+Run = Callable[..., Any]
+IP = "127.0.0.1"
+
+
+@pytest.fixture
+def app(database_url: str, clock: ManualClock) -> Flask:
+    return create_app(TestingConfig(database_url=database_url), clock=clock)
+
+
+@pytest.fixture
+def database(app: Flask) -> Any:
+    database: Database = app.extensions["services"].database
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def run(app: Flask, database: Database) -> Run:
+    """``run("users", "create", ...)`` gives what was printed as JSON."""
+
+    def run_(*arguments: str, status: int = 0, typed: str | None = None) -> Any:
+        result = app.test_cli_runner().invoke(args=list(arguments), input=typed)
+        assert result.exit_code == status, result.output
+        return json.loads(result.stderr if status and not result.stdout else result.stdout)
+
+    return run_
+
+
+def test_client_wallet_and_key_from_nothing(run: Run, database: Database, clock: ManualClock) -> None:
+    client = run("clients", "create", "--code", "C-7", "--name", "Ana", "--email", "ana@example.org")
+    wallet = run("wallets", "create", "--client", "C-7", "--balance", "USDT=100000", "--balance", "USD=50000.25")
+    assert wallet["client_id"] == client["id"]
+    assert wallet["balances"] == {"USD": "50000.25", "USDT": "100000"}
+    key = run("keys", "create", "--client", "C-7", "--scopes", "read,trade")
+    caller = database.read(lambda session: api_keys.authenticate(session, key["key"], IP, clock.now()))
+    assert caller.client_id == client["id"] and caller.scopes == {"read", "trade"}
+    actors = database.read(lambda session: set(session.scalars(sa.select(AuditRecord.actor))))
+    assert actors == {"system"}
+
+
+def test_firms_key_with_its_limits(run: Run, database: Database, clock: ManualClock) -> None:
+    key = run(
+        "keys", "create", "--system", "--scopes", "read, admin", "--act-for-clients", "--expires-days", "1",
+        "--allowed-ip", "192.0.2.0/24", "--name", "CRM",
+    )  # fmt: skip
+    assert key["system"] and key["act_for_clients"] and key["name"] == "CRM"
+    assert database.read(lambda session: api_keys.authenticate(session, key["key"], "192.0.2.7", clock.now()))
+    clock.advance(24 * 3600)
+    with pytest.raises(Unauthenticated):
+        database.read(lambda session: api_keys.authenticate(session, key["key"], "192.0.2.7", clock.now()))
+
+
+def test_key_is_rotated_and_revoked(run: Run, database: Database, clock: ManualClock) -> None:
+    old = run("keys", "create", "--system", "--scopes", "read")
+    new = run("keys", "rotate", old["prefix"], "--overlap-hours", "1")
+    for key in (old, new):
+        assert database.read(lambda session, key=key: api_keys.authenticate(session, key["key"], IP, clock.now()))
+    assert run("keys", "revoke", new["prefix"])["revoked_at"]
+    with pytest.raises(Unauthenticated):
+        database.read(lambda session: api_keys.authenticate(session, new["key"], IP, clock.now()))
+
+
+def test_user_signs_in_with_the_generated_password_until_disabled(
+    run: Run, database: Database, clock: ManualClock
+) -> None:
+    user = run("users", "create", "--email", "Mia@Example.org", "--name", "Mia", "--role", "trader",
+               "--generate-password")  # fmt: skip
+    assert user["email"] == "mia@example.org"
+    assert users.sign_in(database, user["email"], user["password"], IP, None, clock.now())
+    assert run("users", "disable", "mia@example.org")["sessions_ended"] == 1
+    with pytest.raises(Unauthenticated):
+        users.sign_in(database, user["email"], user["password"], IP, None, clock.now())
+
+
+def test_password_from_standard_input_is_not_printed(run: Run, database: Database, clock: ManualClock) -> None:
+    run("clients", "create", "--code", "C-7", "--name", "Ana")
+    user = run("users", "create", "--email", "ana@example.org", "--name", "Ana", "--role", "client", "--client", "C-7",
+               "--password-stdin", typed="violin-otter-47\n")  # fmt: skip
+    assert "violin" not in json.dumps(user)
+    signed_in = users.sign_in(database, "ana@example.org", "violin-otter-47", IP, None, clock.now())
+    assert signed_in.principal.client_id == user["client_id"]
+
+
+@pytest.mark.parametrize(("arguments", "code"), [
+    (("users", "create", "--email", "x", "--name", "X", "--role", "master", "--generate-password"), "invalid_email"),
+    (("users", "disable", "nobody@example.org"), "not_found"),
+    (("clients", "create", "--code", "C 7", "--name", "X"), "invalid_code"),
+    (("clients", "create", "--code", "C-7", "--name", "X", "--trader", "nobody@example.org"), "not_found"),
+    (("wallets", "create", "--client", "C-404"), "not_found"),
+    (("keys", "create", "--client", "C-404", "--scopes", "read"), "not_found"),
+    (("keys", "create", "--scopes", "read"), "client_or_system"),
+    (("keys", "create", "--system", "--scopes", "fly"), "unknown_scope"),
+    (("keys", "revoke", "ck_nothing"), "not_found"),
+])  # fmt: skip
+def test_refusal_is_a_problem_on_stderr(run: Run, arguments: tuple[str, ...], code: str) -> None:
+    problem = run(*arguments, status=1)
+    assert problem["code"] == code and problem["detail"] and problem["status"] in (404, 422)
+
+
+@pytest.mark.parametrize(("balance", "code"), [
+    ("USDT=NaN", "invalid_amount"), ("USDT=1e400", "invalid_amount"), ("USDT=\u0661", "invalid_amount"),
+    ("USDT", "invalid_amount"),
+    ("USDT=0", "amount_out_of_range"), ("USDT=-1", "amount_out_of_range"), ("USD=1.001", "precision"),
+    ("DOGE=1", "unknown_asset"), ("=1", "unknown_asset"),
+])  # fmt: skip
+def test_bad_starting_balance_opens_no_wallet(run: Run, database: Database, balance: str, code: str) -> None:
+    run("clients", "create", "--code", "C-7", "--name", "Ana")
+    problem = run("wallets", "create", "--client", "C-7", "--balance", "EUR=5", "--balance", balance, status=1)
+    assert problem["code"] == code
+    assert database.read(lambda session: session.scalar(sa.select(sa.func.count(Posting.id)))) == 0
+
+
+def test_same_asset_twice_is_refused(run: Run) -> None:
+    run("clients", "create", "--code", "C-7", "--name", "Ana")
+    problem = run("wallets", "create", "--client", "C-7", "--balance", "USD=1", "--balance", "usd=2", status=1)
+    assert problem["code"] == "repeated"
+
+
+def test_reconcile_and_audit_tell_what_is_broken(run: Run, database: Database, clock: ManualClock) -> None:
+    run("clients", "create", "--code", "C-7", "--name", "Ana")
+    run("wallets", "create", "--client", "C-7", "--balance", "USD=10")
+    assert run("reconcile")["ok"]
+    database.run(audit.chain)
+    assert run("audit", "verify") == {"ok": True, "breaks": []}
+
+
+# the schema
+
+
+def test_empty_database_says_what_to_do_and_is_upgraded(tmp_path: Path) -> None:
+    app = create_app(TestingConfig(database_url=f"sqlite:///{tmp_path / 'new.db'}"))
+    runner = app.test_cli_runner()
+    refused = runner.invoke(args=["clients", "create", "--code", "C-1", "--name", "Ana"])
+    assert refused.exit_code == 1
+    assert json.loads(refused.stderr)["code"] == "database_error"
+    assert runner.invoke(args=["db", "current"]).exit_code == 1
+    assert json.loads(runner.invoke(args=["db", "upgrade"]).stdout) == {"current": True, "changed": True}
+    assert json.loads(runner.invoke(args=["db", "upgrade"]).stdout) == {"current": True, "changed": False}
+    assert json.loads(runner.invoke(args=["db", "current"]).stdout) == {"current": True}
+    assert runner.invoke(args=["clients", "create", "--code", "C-1", "--name", "Ana"]).exit_code == 0
+    app.extensions["services"].database.dispose()
+
+
+# the demo
+
+
+@pytest.fixture
+def demo_app(tmp_path: Path, sqlite_template: Path) -> Any:
+    path = tmp_path / "var" / "cambista.db"
+    path.parent.mkdir()
+    path.write_bytes(sqlite_template.read_bytes())
+    app = create_app(TestingConfig(database_url=f"sqlite:///{path}", port=5123))
+    yield app
+    app.extensions["services"].database.dispose()
+
+
+def test_demo_shows_the_same_keys_at_every_start(demo_app: Flask, tmp_path: Path) -> None:
+    runner = demo_app.test_cli_runner()
+    first = json.loads(runner.invoke(args=["demo", "load", "--if-empty"]).stdout)
+    file = tmp_path / "var" / "demo_keys.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert first["loaded"] and json.loads(file.read_text()) == first["keys"]
+    second = json.loads(runner.invoke(args=["demo", "load", "--if-empty"]).stdout)
+    assert not second["loaded"] and second["keys"] == first["keys"]
+    shown = runner.invoke(args=["demo", "load", "--if-empty", "--human"]).stdout
+    for expected in ("http://127.0.0.1:5123", demo.PASSWORD, "trader@demo.cambista", *first["keys"].values()):
+        assert expected in shown
+    file.unlink()
+    third = json.loads(runner.invoke(args=["demo", "load", "--if-empty"]).stdout)
+    assert set(third["keys"].values()).isdisjoint(first["keys"].values())
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"client": 3}', '{"client": "ck_x", "system": null}'])
+def test_damaged_key_file_is_written_anew(demo_app: Flask, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "var" / "demo_keys.json"
+    file.write_text(content)
+    result = demo_app.test_cli_runner().invoke(args=["demo", "load"])
+    assert result.exit_code == 0
+    assert json.loads(file.read_text()) == json.loads(result.stdout)["keys"]
+
+
+def test_firm_of_ones_own_is_left_alone(demo_app: Flask, tmp_path: Path) -> None:
+    runner = demo_app.test_cli_runner()
+    runner.invoke(args=["clients", "create", "--code", "REAL-1", "--name", "Real"])
+    answer = json.loads(runner.invoke(args=["demo", "load", "--if-empty"]).stdout)
+    assert not answer["loaded"] and answer["keys"] == {} and answer["sign_ins"] == []
+    assert demo.PASSWORD not in runner.invoke(args=["demo", "load", "--if-empty", "--human"]).stdout
+
+
+def test_demo_is_refused_in_production(tmp_path: Path, sqlite_template: Path) -> None:
+    path = tmp_path / "cambista.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    settings = TestingConfig(database_url=f"sqlite:///{path}", environment="production", secret_key="s" * 40)
+    app = create_app(settings)
+    result = app.test_cli_runner().invoke(args=["demo", "load"])
+    assert result.exit_code == 1 and json.loads(result.stderr)["code"] == "demo_in_production"
+    assert app.extensions["services"].database.read(demo.is_empty)
+    app.extensions["services"].database.dispose()

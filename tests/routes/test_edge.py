@@ -1,0 +1,354 @@
+"""What every request meets: problems, limits, ids, headers, keys for repeats, CSRF."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from limits.storage import memory
+
+from app.core.errors import Conflict
+from app.models import Client, IdempotencyRecord, Order
+from app.services import clients, idempotency
+
+from .conftest import LIMIT, Firm
+
+PROBLEM = {"type", "title", "status", "detail", "code", "errors", "request_id"}
+
+
+def count(firm: Firm, model: Any = Order) -> int:
+    found: int = firm.run(lambda session: session.scalar(sa.select(sa.func.count()).select_from(model)))
+    return found
+
+
+# -- problems and headers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/api/v1/nothing", 404, "not_found"),
+        ("PUT", "/api/v1/orders", 405, "method_not_allowed"),
+        ("GET", "/api/v1/orders/%00", 404, "not_found"),
+        ("GET", "/api/v1/clients/%00", 404, "not_found"),
+        ("GET", "/api/v1/clients?q=%00", 422, "invalid_characters"),
+        ("GET", "/api/v1/clients?q=a&q=b", 422, "repeated"),
+        ("GET", "/api/v1/orders?limit=1000000000", 422, "invalid"),
+        ("GET", "/api/v1/orders?limit=x", 422, "invalid"),
+        ("GET", "/api/v1/orders?color=red", 422, "unknown_field"),
+        ("GET", "/api/v1/events?after=-1", 422, "invalid"),
+    ],
+)
+def test_problem(shared_firm: Firm, method: str, path: str, status: int, code: str) -> None:
+    response = shared_firm.call("key:firm", method, path)
+    body = response.get_json()
+    assert (response.status_code, response.content_type) == (status, "application/problem+json")
+    assert set(body) == PROBLEM
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["X-Request-Id"]
+    assert body["code"] == code or (code == "invalid" and body["errors"])
+
+
+@pytest.mark.parametrize("given", ["abc", "x" * 65, "has space", "äöü-12345"])
+def test_a_strange_request_id_is_replaced(shared_firm: Firm, given: str) -> None:
+    response = shared_firm.call(None, "GET", "/health", headers={"X-Request-Id": given.encode("latin-1").decode("latin-1")})
+    assert response.headers["X-Request-Id"] != given
+
+
+def test_a_good_request_id_is_kept(shared_firm: Firm) -> None:
+    assert shared_firm.call(None, "GET", "/health", headers={"X-Request-Id": "trace-0001"}).headers[
+        "X-Request-Id"
+    ] == "trace-0001"  # fmt: skip
+
+
+def test_security_headers(shared_firm: Firm) -> None:
+    headers = shared_firm.call("key:read", "GET", "/api/v1/orders").headers
+    policy = headers["Content-Security-Policy"]
+    for part in ("default-src 'self'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"):
+        assert part in policy
+    assert "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["Cache-Control"] == "no-store"
+    assert "Strict-Transport-Security" not in headers
+
+
+def test_an_unforeseen_error_says_nothing_but_its_id(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode(*_: object, **__: object) -> None:
+        raise RuntimeError("the secret cause")
+
+    monkeypatch.setattr(clients, "search", explode)
+    with caplog.at_level(logging.ERROR):
+        response = firm.call("key:firm", "GET", "/api/v1/clients")
+    assert response.status_code == 500
+    assert "secret cause" not in response.get_data(as_text=True)
+    assert response.get_json()["request_id"] == response.headers["X-Request-Id"]
+    assert any(record.exc_info and "secret cause" in str(record.exc_info[1]) for record in caplog.records)
+
+
+def test_no_database(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise sa.exc.OperationalError("SELECT", {}, Exception("gone"), connection_invalidated=True)
+
+    monkeypatch.setattr(clients, "search", gone)
+    response = firm.call("key:firm", "GET", "/api/v1/clients")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+
+
+# -- bodies --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "status", "code"),
+    [
+        ("{", "application/json", 400, "malformed_json"),
+        (b"\xff\xfe", "application/json", 400, "malformed_json"),
+        ('{"qty": 1, "qty": 2}', "application/json", 400, "duplicate_key"),
+        ('{"clientId": "a", "client_id": "b"}', "application/json", 400, "duplicate_key"),
+        ("[" * 5000 + "]" * 5000, "application/json", 400, "too_deep"),
+        ("a=b", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
+        (json.dumps(LIMIT), "text/plain", 415, "unsupported_media_type"),
+        ('"' + "x" * (1 << 20) + '"', "application/json", 413, "too_large"),
+        ("[]", "application/json", 422, "invalid_type"),
+        ('{"symbol": "BTC\\u0000"}', "application/json", 422, "invalid_characters"),
+        ('{"symbol": "\\ud800"}', "application/json", 422, "invalid_characters"),
+    ],
+)
+def test_bad_bodies(shared_firm: Firm, data: Any, content_type: str, status: int, code: str) -> None:
+    response = shared_firm.call("key:client", "POST", "/api/v1/orders", data=data, content_type=content_type)
+    assert (response.status_code, response.get_json()["code"]) == (status, code)
+
+
+# -- repeats -------------------------------------------------------------------------------------------------
+
+
+def test_a_repeat_gets_the_stored_answer(firm_on_each: Firm) -> None:
+    firm = firm_on_each
+    first = firm.order(headers={"Idempotency-Key": "k-1"})
+    again = firm.order(headers={"Idempotency-Key": "k-1"})
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.get_json() == first.get_json()
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert count(firm) == 1
+
+
+def test_a_key_belongs_to_its_caller_and_request(firm: Firm) -> None:
+    key = {"Idempotency-Key": "k-1"}
+    assert firm.order(headers=key).status_code == 201
+    other_body = firm.order(qty="0.2", headers=key)
+    assert (other_body.status_code, other_body.get_json()["code"]) == (422, "idempotency_key_reused")
+    assert firm.order("key:other", headers=key).status_code == 201
+    ids = [firm.order().get_json()["id"] for _ in range(2)]
+    cancels = [firm.call("key:client", "POST", f"/api/v1/orders/{one}/cancel", headers=key) for one in ids]
+    assert [response.status_code for response in cancels] == [200, 422]
+    assert count(firm) == 4
+
+
+def test_what_was_refused_is_not_remembered(firm: Firm) -> None:
+    key = {"Idempotency-Key": "k-1"}
+    assert firm.order(symbol="NOPE", headers=key).status_code == 422
+    assert count(firm, IdempotencyRecord) == 0
+    assert firm.order(headers=key).status_code == 201
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
+def test_an_impossible_key(firm: Firm, key: str) -> None:
+    assert firm.order(headers={"Idempotency-Key": key}).status_code == 422
+    assert count(firm) == 0
+
+
+def test_work_and_record_are_one(firm_on_each: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the record cannot be stored the order is not either; the 500 is kept, and repeated."""
+    firm, stored, failing = firm_on_each, idempotency.store, iter([True])
+
+    def store(*args: Any) -> None:
+        if next(failing, False):
+            raise RuntimeError("cut off")
+        stored(*args)
+
+    monkeypatch.setattr(idempotency, "store", store)
+    first = firm.order(headers={"Idempotency-Key": "k-1"})
+    assert (first.status_code, count(firm)) == (500, 0)
+    again = firm.order(headers={"Idempotency-Key": "k-1"})
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (500, "true")
+    assert again.get_json() == first.get_json()
+    assert count(firm) == 0
+
+
+def test_a_key_whose_request_still_runs(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    create = clients.create
+
+    def slow(*args: Any, **kwargs: Any) -> Client:
+        inside.set()
+        assert go_on.wait(10)
+        return create(*args, **kwargs)
+
+    monkeypatch.setattr(clients, "create", slow)
+    answers: list[int] = []
+    body, key = {"code": "C-9", "name": "Eva"}, {"Idempotency-Key": "k"}
+
+    def post() -> None:
+        answers.append(firm.call("key:firm", "POST", "/api/v1/clients", json=body, headers=key).status_code)
+
+    runner = threading.Thread(target=post)
+    runner.start()
+    assert inside.wait(10)
+    meanwhile = firm.call("key:firm", "POST", "/api/v1/clients", json=body, headers=key)
+    go_on.set()
+    runner.join(10)
+    assert (meanwhile.status_code, meanwhile.get_json()["code"]) == (409, "in_progress")
+    assert meanwhile.headers["Retry-After"] == "1"
+    assert answers == [201]
+
+
+def test_fifty_clicks_make_one_order(firm_on_each: Firm) -> None:
+    firm = firm_on_each
+    answers: list[int] = []
+    start = threading.Barrier(10)
+
+    def click() -> None:
+        start.wait(10)
+        for _ in range(5):
+            answers.append(firm.order(headers={"Idempotency-Key": "click"}).status_code)
+
+    threads = [threading.Thread(target=click) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(answers) == 50 and set(answers) <= {201, 409}
+    assert count(firm) == 1
+
+
+def test_records_end_after_a_day(firm: Firm) -> None:
+    firm.order(headers={"Idempotency-Key": "k-1"})
+    now = firm.clock.now()
+    assert firm.run(lambda session: idempotency.sweep(session, now + timedelta(hours=24))) == 0
+    assert firm.run(lambda session: idempotency.sweep(session, now + timedelta(hours=24, seconds=1))) == 1
+
+
+# -- one transaction -----------------------------------------------------------------------------------------
+
+
+def test_a_refusal_late_in_a_request_leaves_nothing(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_late(*_: object) -> None:
+        raise Conflict("late")
+
+    monkeypatch.setattr(clients, "show", too_late)
+    before = count(firm, Client)
+    response = firm.call("key:firm", "POST", "/api/v1/clients", json={"code": "C-9", "name": "Eva"})
+    assert (response.status_code, count(firm, Client)) == (409, before)
+
+
+class Woken:
+    def __init__(self) -> None:
+        self.times = 0
+
+    def wake(self) -> None:
+        self.times += 1
+
+    def status(self) -> dict[str, Any]:
+        return {"running": True}
+
+
+def test_the_engine_is_woken_after_a_change(firm: Firm) -> None:
+    engine = firm.app.extensions["services"].engine = Woken()
+    firm.call("key:client", "GET", "/api/v1/orders")
+    firm.order(symbol="NOPE")
+    assert engine.times == 0
+    firm.order()
+    assert engine.times == 1
+
+
+# -- rates ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time the limits go by, in a list of one."""
+    at = [1_000_000.0]
+    monkeypatch.setattr(memory.time, "time", lambda: at[0])
+    return at
+
+
+def test_orders_a_second(open_app: Callable[..., Firm], frozen: list[float]) -> None:
+    firm = open_app(order_rate_per_second=3)
+    answers = [firm.order() for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 429]
+    assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
+    refused = answers[-1]
+    assert (refused.headers["Retry-After"], refused.headers["X-RateLimit-Limit"]) == ("1", "3")
+    assert int(refused.headers["X-RateLimit-Reset"]) == 1_000_001
+    assert refused.get_json()["code"] == "rate_limited"
+    assert count(firm) == 3
+    assert firm.call("key:client", "GET", "/api/v1/orders").status_code == 200  # other requests have their own
+    assert firm.order("key:other").status_code == 201  # and so has every other key
+    frozen[0] += 1.01
+    assert firm.order().status_code == 201
+
+
+def test_a_batch_counts_as_its_orders(open_app: Callable[..., Firm], frozen: list[float]) -> None:
+    firm = open_app(order_rate_per_second=5)
+
+    def batch(size: int) -> int:
+        orders = [LIMIT] * size
+        return firm.call("key:client", "POST", "/api/v1/orders/batch", json={"orders": orders}).status_code
+
+    assert batch(4) == 201
+    assert batch(2) == 429
+    assert count(firm) == 4
+    frozen[0] += 1.01
+    assert batch(5) == 201
+
+
+def test_requests_a_second(open_app: Callable[..., Firm], frozen: list[float]) -> None:
+    firm = open_app(request_rate_per_second=2)
+    assert [firm.call("key:read", "GET", "/api/v1/orders").status_code for _ in range(3)] == [200, 200, 429]
+    assert [firm.call("client", "GET", "/api/v1/orders").status_code for _ in range(3)] == [200, 200, 429]
+    assert [firm.call(None, "GET", "/api/v1/orders").status_code for _ in range(3)] == [401, 401, 429]
+
+
+# -- CSRF ----------------------------------------------------------------------------------------------------
+
+
+def test_a_browser_needs_the_token_and_a_key_does_not(firm: Firm) -> None:
+    refused = firm.call("client", "POST", "/api/v1/orders", json=LIMIT, csrf=False)
+    assert (refused.status_code, refused.get_json()["code"], count(firm)) == (403, "csrf", 0)
+    taken = firm.call("client", "POST", "/api/v1/orders", json=LIMIT)
+    assert (taken.status_code, taken.get_json()["source"]) == (201, "web")
+    assert firm.order().get_json()["source"] == "api"
+
+
+def test_unsafe_methods_all_ask_for_it(shared_firm: Firm) -> None:
+    for rule, method in itertools.product(shared_firm.app.url_map.iter_rules(), ("POST", "PUT", "PATCH", "DELETE")):
+        if method in (rule.methods or ()):
+            path = rule.rule.replace("<path:", "<").replace("<", "").replace(">", "")
+            response = shared_firm.call("client", method, path, csrf=False)
+            assert response.status_code == 403, rule
+
+
+# -- production ----------------------------------------------------------------------------------------------
+
+
+def test_production_is_stricter(open_app: Callable[..., Firm]) -> None:
+    firm = open_app(environment="production", secret_key="s" * 32)
+    secure = {"base_url": "https://localhost"}
+    response = firm.app.test_client().get("/sign-in", **secure)
+    cookie = response.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-session=")
+    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+    assert "max-age=31556926" in response.headers["Strict-Transport-Security"]
+    plain = firm.app.test_client().get("/sign-in")
+    assert (plain.status_code, plain.location) == (302, "https://localhost/sign-in")
+    assert firm.app.test_client().get("/health").status_code == 200
