@@ -25,10 +25,10 @@ ALLOWED = {
     "core": {"domain"},  # JSON writes amounts as the domain does
     "models": {"domain", "core"},
     "adapters": {"domain", "core"},
-    "services": {"domain", "models", "core", "adapters"},
+    "services": {"domain", "models", "core", "adapters", "schemas"},  # one shape of an object: answers and events
     "schemas": {"domain", "core"},
     "routes": {"services", "schemas", "core", "models", "domain", "adapters", "extensions"},
-    "engine": {"services", "domain", "core", "models", "adapters"},
+    "engine": {"services", "domain", "core", "models", "adapters", "schemas"},
     "realtime": {"core", "domain"},
 }
 ENTRY_LAYERS = {"cli"}  # commands are entry points: they may put parts together as create_app does

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import click
 from flask import current_app
@@ -16,14 +16,14 @@ from app.core import json
 from app.core.errors import AppError
 from app.services.container import Services
 
-Work = Callable[[Session, datetime], Any]
+T = TypeVar("T")
 
 
 def services() -> Services:
     return cast(Services, current_app.extensions["services"])
 
 
-def run(work: Work) -> Any:
+def run(work: Callable[[Session, datetime], T]) -> T:
     """``work(session, now)`` in one transaction."""
     now = services().clock.now()
     return services().database.run(lambda session: work(session, now))

@@ -76,8 +76,7 @@ def _load_firm(if_empty: bool) -> dict[str, Any] | None:
     if if_empty and not services().database.read(demo.is_empty):
         return None
     hashes = demo.hash_passwords()  # slow: before the transaction
-    result: dict[str, Any] = run(lambda session, now: demo.load(session, hashes, now))
-    return result
+    return run(lambda session, now: demo.load(session, hashes, now))
 
 
 def _load_keys(path: Path) -> dict[str, str]:
@@ -86,7 +85,7 @@ def _load_keys(path: Path) -> dict[str, str]:
     def work(session: Session, now: datetime) -> dict[str, str]:
         return demo.ensure_keys(session, known, now) if demo.is_loaded(session) else {}
 
-    keys: dict[str, str] = run(work)
+    keys = run(work)
     if keys and keys != known:
         _write_keys(path, keys)  # after the commit: a key is made again when its text was lost in between
     return keys

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -13,9 +15,10 @@ from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
 from app import build_engine
-from app.adapters.marketdata.recordings import ReplayError, ReplayFile
+from app.adapters.marketdata.recordings import ReplayError, ReplayFile, ReplayRow
 from app.core.clock import ManualClock, SystemClock, iso
 from app.core.errors import Conflict, Invalid
+from app.engine.engine import Engine
 from app.models import Order
 from app.realtime.publisher import SilentPublisher
 
@@ -62,24 +65,10 @@ def replay(file: str, instrument: str, speed: float | None) -> dict[str, Any]:
     engine = build_engine(parts, SilentPublisher(), clock=clock)
     if not engine.start():
         raise Conflict("an engine is running on this database; stop the server first", code="engine_running")
-    pace = SystemClock()
-    began = pace.monotonic()
-    row = first
     try:
-        with click.progressbar(
-            length=recording.total_rows, label="replay", file=click.get_text_stream("stderr")
-        ) as bar:
-            while row is not None:
-                if speed is not None:
-                    due = (row.at - first.at).total_seconds() / speed - (pace.monotonic() - began)
-                    if due > 0:
-                        engine.inbox.pause(due)
-                clock.set(max(row.at, clock.now()))
-                engine.inbox.put_in_order(row.quote(recording.instrument.symbol, clock.now(), "replay"))
-                engine.step(clock.now())
-                bar.update(1)
-                row = next(rows, None)  # type: ignore[assignment]
+        _play(engine, clock, recording, itertools.chain([first], rows), speed)
         _settle(engine, clock)
+        parts.database.run(parts.bars.flush)
     finally:
         engine.lease.release()
     report = recording.report
@@ -97,7 +86,26 @@ def replay(file: str, instrument: str, speed: float | None) -> dict[str, Any]:
     }
 
 
-def _settle(engine: Any, clock: ManualClock) -> None:
+def _play(
+    engine: Engine, clock: ManualClock, recording: ReplayFile, rows: Iterable[ReplayRow], speed: float | None
+) -> None:
+    """Every quote in its turn, with all that follows from it before the next."""
+    pace = SystemClock()
+    began, first_at = pace.monotonic(), clock.now()
+    progress: Any = click.progressbar(length=recording.total_rows, label="replay", file=sys.stderr)
+    with progress as bar:
+        for row in rows:
+            if speed is not None:
+                early = (row.at - first_at).total_seconds() / speed - (pace.monotonic() - began)
+                if early > 0:
+                    engine.inbox.pause(early)
+            clock.set(max(row.at, clock.now()))
+            engine.inbox.put_in_order(row.quote(recording.instrument.symbol, clock.now(), "replay"))
+            engine.step(clock.now())
+            bar.update(1)
+
+
+def _settle(engine: Engine, clock: ManualClock) -> None:
     """Let the venue finish what it owes, but not wait for the end of a trading day."""
     end = clock.now() + AFTERWARDS
     due = engine.venue.next_due()

@@ -65,7 +65,18 @@ def loads(data: bytes | str) -> Any:
         raise Malformed("the body is not valid JSON", code="malformed_json") from error
     if _depth(value) > MAX_DEPTH:
         raise Malformed("the JSON is nested too deeply", code="too_deep")
+    # only an escape can hide them: raw UTF-8 has no surrogates, and raw NUL is no JSON
+    if "\\u" in raw and _holds_unstorable(value):
+        raise Malformed("a text holds NUL or half a character", code="invalid_characters")
     return value
+
+
+def _holds_unstorable(value: Any) -> bool:
+    if isinstance(value, str):
+        return any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value)
+    if isinstance(value, dict):
+        return any(_holds_unstorable(item) for pair in value.items() for item in pair)
+    return isinstance(value, list) and any(_holds_unstorable(item) for item in value)
 
 
 def _depth(value: Any) -> int:

@@ -70,7 +70,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 class Database:
     """Engine, sessions and ``run``, the one way to a transaction.
 
-    After a commit every function given to ``on_commit`` is called; that is how the engine and the relay
+    After a commit every function given to ``after_commit`` is called; that is how the engine and the relay
     learn that there is work.
     """
 

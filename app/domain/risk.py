@@ -234,15 +234,18 @@ def _check_usd(
 
 
 def _check_losses(account: Account, limits: WalletLimits, fail: Any) -> None:
+    """Loss limits against the day's start and the peak; an equity nobody can price fails them."""
     start, equity, peak = account.day_start_equity_usd, account.equity_usd, account.peak_equity_usd
-    allowed = [limits.daily_loss_usd] if limits.daily_loss_usd is not None else []
-    if limits.daily_loss_percent is not None and start is not None:
-        allowed.append(start * limits.daily_loss_percent / 100)
-    if allowed and start is not None and (equity is None or start - equity >= min(allowed)):
-        fail("DAILY_LOSS_LIMIT", "the wallet has lost as much today as it may",
-             loss_usd=_show(None if equity is None else start - equity), limit_usd=text(min(allowed)))  # fmt: skip
-    if limits.max_drawdown_percent is not None and peak:
-        drawdown = None if equity is None else (peak - equity) * 100 / peak
+    if limits.daily_loss_usd is not None or limits.daily_loss_percent is not None:
+        percent = limits.daily_loss_percent
+        by_percent = None if percent is None or start is None else start * percent / 100
+        allowed = [limit for limit in (limits.daily_loss_usd, by_percent) if limit is not None]
+        if start is None or equity is None or start - equity >= min(allowed):
+            loss = None if start is None or equity is None else start - equity
+            fail("DAILY_LOSS_LIMIT", "the wallet has lost as much today as it may",
+                 loss_usd=_show(loss), limit_usd=_show(min(allowed, default=None)))  # fmt: skip
+    if limits.max_drawdown_percent is not None:
+        drawdown = None if equity is None else (peak - equity) * 100 / peak if peak else ZERO
         if drawdown is None or drawdown >= limits.max_drawdown_percent:
             fail("MAX_DRAWDOWN", "the wallet is as far below its peak as it may be",
                  drawdown_percent=_show(drawdown), limit_percent=text(limits.max_drawdown_percent))  # fmt: skip

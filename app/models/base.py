@@ -40,7 +40,7 @@ class ExactDecimal(sa.types.TypeDecorator[Decimal]):
         if isinstance(value, bool) or not isinstance(value, Decimal | int):
             raise TypeError(f"{type(value).__name__} is not an exact number: {value!r}")
         number = Decimal(value) + 0  # no negative zero: its sign would be stored
-        if not number.is_finite() or number != round(number, 18) or abs(number) >= 10**20:
+        if not number.is_finite() or abs(number) >= 10**20 or number != round(number, 18):
             raise ValueError(f"{number} does not fit NUMERIC(38,18)")
         return format(number, ".18f") if dialect.name == "sqlite" else number
 

@@ -257,8 +257,10 @@ class Sockets:
         chosen = rooms_of(connection.principal)
         if room in chosen:
             return {"room": room}
-        client = self._access.client_id(connection.principal, room.removeprefix(_CLIENT)) if ":" in room else None
-        if client is None or not room.startswith(_CLIENT):
+        client = None
+        if room.startswith(_CLIENT):
+            client = self._access.client_id(connection.principal, room.removeprefix(_CLIENT))
+        if client is None:
             raise Refused("forbidden", "this room is not open to you")
         joined = client_room(client)
         if joined not in chosen:

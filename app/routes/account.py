@@ -27,7 +27,7 @@ SHOWN_KEYS = 200
 CLIENT_SCOPES = (Scope.READ, Scope.TRADE, Scope.FUNDING)
 
 
-class KeyForm(FlaskForm):
+class KeyForm(FlaskForm):  # type: ignore[misc]
     """``client_id`` and ``system`` are for masters alone; the password proves that it is the person."""
 
     name = StringField()
@@ -40,7 +40,7 @@ class KeyForm(FlaskForm):
     current_password = PasswordField()
 
 
-class PasswordForm(FlaskForm):
+class PasswordForm(FlaskForm):  # type: ignore[misc]
     current_password = PasswordField()
     password = PasswordField()
 

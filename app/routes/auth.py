@@ -18,7 +18,7 @@ blueprint = Blueprint("auth", __name__)
 KEPT = ("language", "theme")  # what a browser keeps through sign-in and sign-out
 
 
-class SignInForm(FlaskForm):
+class SignInForm(FlaskForm):  # type: ignore[misc]
     email = StringField()
     password = PasswordField()
     next = HiddenField()

@@ -18,7 +18,7 @@ class TraderOf:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
         self._traders: dict[str, str] = {}
-        self._read_at = float("-inf")
+        self._read_at = float("-inf")  # ok: seconds
 
     def __call__(self, client_id: str) -> str | None:
         """The trader's user id; None for a client without one."""

@@ -91,7 +91,7 @@ def _entries(session: Session, report: Report) -> None:
         report.add("ENTRY_UNBALANCED", "L1: postings of an entry do not sum to zero",
                    entry_id=row.entry_id, currency=row.currency, total=row.total)  # fmt: skip
     counted = (
-        sa.select(entries.c.id, sa.func.count(postings.c.id).label("count"))
+        sa.select(entries.c.id, sa.func.count(postings.c.id).label("total"))
         .outerjoin(postings, postings.c.entry_id == entries.c.id)
         .group_by(entries.c.id)
         .having(sa.func.count(postings.c.id) < 2)
@@ -122,7 +122,8 @@ def _accounts(session: Session, report: Report) -> None:
         count += 1
         if row.balance != (row.total or ZERO):
             report.add("BALANCE_MISMATCH", "L3: a cached balance is not the sum of its postings", account_id=row.id,
-                       owner=row.owner, currency=row.currency, balance=row.balance, postings=row.total or ZERO)  # fmt: skip
+                       owner=row.owner, currency=row.currency, balance=row.balance,
+                       postings=row.total or ZERO)  # fmt: skip
         if row.balance < 0:
             report.add("NEGATIVE_BALANCE", "L4: a wallet's balance is negative", account_id=row.id, owner=row.owner,
                        currency=row.currency, balance=row.balance)  # fmt: skip
@@ -270,7 +271,8 @@ def _positions(session: Session, report: Report, filled: dict[str, list[Decimal]
         whole = row["exit_value"] - row["exit_fees"] - row["entry_value"] - row["entry_fees"] == cash
         if row["realized_pnl"] != realized or (whole and expected != realized):
             report.add("REALIZED_PNL_MISMATCH", "P2: realized profit is not what the money did",
-                       position_id=row["id"], realized=row["realized_pnl"], executions=realized, cash=expected)  # fmt: skip
+                       position_id=row["id"], realized=row["realized_pnl"], executions=realized,
+                       cash=expected)  # fmt: skip
     report.checked["positions"] = count
 
 
@@ -293,7 +295,7 @@ def _events(session: Session, report: Report) -> None:
     versions = (
         sa.select(
             events.c.object_id,
-            sa.func.count(sa.distinct(events.c.object_version)).label("count"),
+            sa.func.count(sa.distinct(events.c.object_version)).label("total"),
             sa.func.max(events.c.object_version).label("last"),
             orders.c.version,
         )
@@ -302,19 +304,19 @@ def _events(session: Session, report: Report) -> None:
         .group_by(events.c.object_id, orders.c.version)
     )
     for row in session.execute(versions):
-        if not row.count == row.last == row.version:
+        if not row.total == row.last == row.version:
             report.add("EVENT_VERSION_GAP", "O3: an order's event versions have a gap", order_id=row.object_id,
-                       events=row.count, last=row.last, version=row.version)  # fmt: skip
+                       events=row.total, last=row.last, version=row.version)  # fmt: skip
     streams = (
-        sa.select(events.c.stream, sa.func.count().label("count"), sa.func.max(events.c.seq).label("last"))
+        sa.select(events.c.stream, sa.func.count().label("total"), sa.func.max(events.c.seq).label("last"))
         .where(events.c.seq.is_not(None))
         .group_by(events.c.stream)
     )
     count = 0
     for row in session.execute(streams):
-        count += row.count
-        if row.count != row.last:
+        count += row.total
+        if row.total != row.last:
             report.add(
-                "EVENT_SEQ_GAP", "A3: a stream's numbers have a gap", stream=row.stream, count=row.count, last=row.last
+                "EVENT_SEQ_GAP", "A3: a stream's numbers have a gap", stream=row.stream, count=row.total, last=row.last
             )
     report.checked["events"] = count

@@ -95,9 +95,10 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
     assert (caught.value.code, caught.value.status) == ("malformed_json", 400)
 
 
+STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 TREES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | STORABLE,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(STORABLE, inner, max_size=3),
     max_leaves=10,
 )
 
@@ -106,3 +107,14 @@ TREES = st.recursive(
 def test_written_and_read_again_a_value_is_the_same(tree: Any) -> None:
     assert json.loads(json.dumps(tree)) == tree
     assert json.loads(json.dumps(tree).encode()) == tree
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '{"a": ["\\u0000"]}', '{"\\udfff": 1}'])
+def test_text_that_no_database_can_store_is_refused(text: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        json.loads(text)
+    assert refused.value.code == "invalid_characters"
+
+
+def test_a_whole_character_written_as_two_escapes_is_fine() -> None:
+    assert json.loads('"\\ud83d\\ude00 \\u00e1"') == "😀 á"

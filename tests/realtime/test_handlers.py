@@ -363,6 +363,16 @@ def test_resume_is_complete_up_to_its_cursor_though_the_relay_goes_on(
     assert answer["cursor"] == max(event["cursor"] for event in answer["events"]) == 2
 
 
+def test_resume_stops_at_its_cursor(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was numbered after the cursor was read is pushed; in the answer it would come twice, or before others."""
+    from app.services import events
+
+    live.number_events(live.firm.ana.id, 3)
+    ana = live.listen("ana")
+    monkeypatch.setattr(events, "last_ordinal", lambda _session: 2)
+    assert [event["cursor"] for event in ana.ask("resume", {"after": 0})["events"]] == [1, 2]
+
+
 def test_too_much_missed_means_reload(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "MAX_MISSED", 3)
     live.number_events(live.firm.ana.id, 4)

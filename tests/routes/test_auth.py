@@ -258,17 +258,16 @@ def test_person_ends_other_sessions(app: Flask, ana: Browser, database: Database
 def test_person_ends_one_session_but_nobody_elses(
     app: Flask, ana: Browser, master: Browser, database: Database
 ) -> None:
-    sessions = database.read(
-        lambda session: {
-            row.email: row.id for row in session.execute(sa.select(User.email, UserSession.id).join(UserSession))
-        }
-    )
-    assert sessions[CLIENT] in ana.get("/account/sessions").text
-    assert sessions[MASTER] not in ana.get("/account/sessions").text
-    assert ana.post(f"/account/sessions/{sessions[MASTER]}/end", page="/account/sessions").status_code == 404
+    other = Browser(app)
+    other.sign_in()
+    query = sa.select(UserSession.id).join(User).order_by(UserSession.id.desc()).limit(1)
+    of_other, of_master = (scalar(database, query.where(User.email == email)) for email in (CLIENT, MASTER))
+    page = ana.get("/account/sessions").text
+    assert of_other in page and of_master not in page
+    assert ana.post(f"/account/sessions/{of_master}/end", page="/account/sessions").status_code == 404
     assert master.is_signed_in()
-    ana.post(f"/account/sessions/{sessions[CLIENT]}/end", page="/account/sessions")
-    assert not ana.is_signed_in()
+    assert ana.post(f"/account/sessions/{of_other}/end", page="/account/sessions").status_code == 303
+    assert ana.is_signed_in() and not other.is_signed_in()
 
 
 def test_person_changes_the_password(app: Flask, ana: Browser) -> None:

@@ -160,8 +160,9 @@ def test_who_may_make_which_key(database: Database, clock: ManualClock, ana: Cli
     for by, request in allowed:
         make(database, clock, by=by, **request)
     for by, request in refused:
-        with pytest.raises(Forbidden):
+        with pytest.raises(Forbidden) as answer:
             make(database, clock, by=by, **request)
+        assert (answer.value.code == "keys_cannot_make_keys") == (by.kind == "key")
 
 
 def test_who_sees_and_ends_which_key(database: Database, clock: ManualClock, ana: Client) -> None:

@@ -70,7 +70,7 @@ export function executionColumns({ tick, quote, client = null }) {
 export function movementColumns() {
   return [
     { label: t("Time"), cell: (row) => when(row.at), csv: (row) => row.at },
-    { label: t("Entry"), cell: (row) => h("a", { href: `/journal/${row.entry_id}` }, `#${row.entry_number}`), csv: (row) => row.entry_number },
+    { label: t("Journal entry"), cell: (row) => h("a", { href: `/journal/${row.entry_id}` }, `#${row.entry_number}`), csv: (row) => row.entry_number },
     { label: t("Kind"), cell: (row) => label(row.kind), csv: (row) => row.kind },
     { label: t("Account"), cell: (row) => label(row.account), csv: (row) => row.account },
     { label: t("Amount"), end: true, cell: (row) => h("span", { class: format.tone(row.amount) }, format.money(row.amount, row.asset, { plus: true })), csv: (row) => row.amount },

@@ -1,4 +1,5 @@
 import { h } from "./dom.js";
+import { fieldText } from "./failures.js";
 import { t } from "./i18n.js";
 
 /** Ask before something that costs money; resolves to true or false. ``body`` is text or nodes. */
@@ -73,7 +74,7 @@ export function showErrors(form, errors) {
     input.classList.add("is-invalid");
     input.setAttribute("aria-invalid", "true");
     const holder = input.closest(".input-group") ?? input;
-    holder.after(h("div", { class: "invalid-feedback d-block field-error" }, error.message));
+    holder.after(h("div", { class: "invalid-feedback d-block field-error" }, fieldText(error)));
   }
   return left;
 }

@@ -14,7 +14,7 @@ const names = {
   take_profit: t("Take profit"), stop_loss: t("Stop loss"), trailing_stop: t("Trailing stop"),
   break_even: t("Break-even"), manual: t("Manual"), ai_signal: t("Signal"),
   maker: t("Maker"), taker: t("Taker"), web: t("Web"), api: t("API"), engine: t("Engine"),
-  deposit: t("Deposit"), hold: t("Hold"), release: t("Release"), trade: t("Trade"), reversal: t("Reversal"),
+  deposit: t("Deposit"), hold: t("Hold"), release: t("Release"), trade: t("Execution"), reversal: t("Reversal"),
   available: t("Available"), held: t("Held"), fees: t("Fees"), clearing: t("Clearing"), external: t("External"),
   healthy: t("Healthy"), degraded: t("Degraded"), down: t("Down"), running: t("Running"), stopped: t("Stopped"),
   failed: t("Failed"), starting: t("Starting"), finished: t("Finished"), live: t("Live"), stale: t("Stale"),

@@ -5,7 +5,7 @@ import { showErrors } from "../confirm.js";
 import { h } from "../dom.js";
 import { money } from "../format.js";
 import { t } from "../i18n.js";
-import { failureText } from "./failures.js";
+import { failureText, fieldText } from "../failures.js";
 import { instrument } from "./state.js";
 
 const WAIT_MS = 350;
@@ -42,7 +42,7 @@ export class Check {
       if (mine !== this.serial) return;
       this.answer = null;
       const left = showErrors(this.form, problem.errors ?? []);
-      const texts = problem.errors?.length ? left.map((error) => `${error.field}: ${error.message}`) : [problem.message];
+      const texts = problem.errors?.length ? left.map((error) => `${error.field}: ${fieldText(error)}`) : [problem.message];
       this.root.replaceChildren(texts.length ? list(texts.map((text) => [text])) : h("div", { class: "text-secondary" }, t("Correct the marked fields.")));
     }
     this.timer = setTimeout(() => this.run(request, mine), AGAIN_MS);

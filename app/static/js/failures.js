@@ -1,7 +1,7 @@
-// Reasons of pre-trade risk, in the reader's words, with the values that decided.
+// What was refused, in the reader's words: checks of pre-trade risk with their values, and wrong fields.
 
-import { number } from "../format.js";
-import { t } from "../i18n.js";
+import { number } from "./format.js";
+import { t } from "./i18n.js";
 
 const TEXTS = {
   INSUFFICIENT_BALANCE: t("Not enough balance"), SYMBOL_BLOCKED: t("The instrument is blocked for this client"),
@@ -31,3 +31,18 @@ export function failureText(failure) {
   });
   return [TEXTS[failure.code] ?? failure.message, values.join(" · ")];
 }
+
+const FIELDS = {
+  required: t("Is needed."), invalid_amount: t("Must be a number."), amount_out_of_range: t("Is out of range; it must be above zero."),
+  precision: t("Has too many decimals."), lot_size: t("Must be a multiple of the lot."), min_qty: t("Is below the smallest quantity."),
+  max_qty: t("Is above the largest quantity."), tick_size: t("Must be a multiple of the tick."), min_notional: t("The order's value is too small."),
+  PRICE_REQUIRED: t("A limit order needs a price."), PRICE_NOT_ALLOWED: t("A market order has no price."), MISSING_REFERENCE_PRICE: t("There is no price for the instrument"),
+  invalid_choice: t("Is not one of the choices."), invalid_email: t("Is no e-mail address."), invalid_code: t("Letters, digits, points and dashes alone."),
+  unknown_asset: t("Is no known asset."), unknown_instrument: t("Is no known instrument."), exceeds_position: t("Is more than the position."),
+  below_cum_qty: t("Is below what is filled already."), protection_on_sell: t("Exits go with the order that opens a position."),
+  stop_loss_side: t("The stop must be below the market."), take_profit_side: t("The target must be above the market."),
+  crossed: t("The bid must be below the ask."), jump: t("Too far from the last price."), string_too_short: t("Is too short."), string_too_long: t("Is too long."),
+};
+
+/** What is wrong with one field. */
+export const fieldText = (error) => FIELDS[error.code] ?? error.message;

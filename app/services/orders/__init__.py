@@ -37,44 +37,22 @@ from app.domain.quotes import Quote
 from app.domain.risk import RATE_WINDOW, Candidate, Failure, check_order, reference_price, reserve_for, usd_rate
 from app.models import Client, Order, Position, Wallet, table_of
 from app.schemas.orders import OrderIn, order_json
+from app.services import wallets
+from app.services.events import Events
+from app.services.ledger import Journal
+from app.services.quotes import QuoteBook
 
-from . import wallets
-from .events import Events
-from .ledger import Journal
-from .quotes import QuoteBook
+from .draft import Draft, Drafting, OrderRules, check_amend
 
 table = table_of(Order)
 positions = table_of(Position)
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRules:
-    """Settings of order entry. ``protection_bps``: how far a market order may execute from the quote."""
-
-    venue: str = "SIM"
-    protection_bps: Decimal = Decimal(100)
-    max_orders_per_second: int | None = None  # per wallet
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A request with everything about it worked out, before any row is locked."""
-
-    instrument: Instrument
-    qty: Decimal
-    price: Decimal | None
-    protection_px: Decimal | None
-    reference: Decimal | None
-    reserve: Decimal
-    spend_currency: str
-    quote: Quote | None
-
-
-class Orders:
+class Orders(Drafting):
     """Order entry for one process; all state is in the database but the count of the last second's orders."""
 
     def __init__(self, instruments: SymbolTable, quotes: QuoteBook, rules: OrderRules) -> None:
-        self.instruments, self.quotes, self.rules = instruments, quotes, rules
+        super().__init__(instruments, quotes, rules)
         self._recent: dict[str, deque[datetime]] = {}
 
     # -- entry -------------------------------------------------------------------------------------------
@@ -137,49 +115,6 @@ class Orders:
         self._event(events, row, None, row["reject_reason"])
         events.flush(session)
         return self.show(row), True
-
-    def draft(self, request: OrderIn, wallet: Wallet) -> Draft:
-        """Work out quantity, worst price and reserve. Raises ``Invalid`` with every wrong field."""
-        instrument = self.resolve(request.symbol)
-        quote = self.quotes.get(instrument.symbol)
-        errors = _shape_errors(request, instrument)
-        if errors:
-            raise _invalid(errors)
-        reference = reference_price(request.side, request.price, quote)
-        protection_px = self._protection_price(request, instrument, quote)
-        qty = request.qty if request.qty is not None else _qty_for(request, instrument, wallet, protection_px)
-        errors = [FieldError("qty", code, message, text(qty)) for code, message in instrument.qty_errors(qty)]
-        if not errors and reference is not None and not request.reduce_only and (
-            qty * reference < instrument.min_notional
-        ):  # fmt: skip
-            errors.append(FieldError("qty", "min_notional",
-                                     f"the order's value must be at least {text(instrument.min_notional)} "
-                                     f"{instrument.quote}", text(qty)))  # fmt: skip
-        if reference is not None:
-            errors += [
-                FieldError(field, code, message)
-                for field, code, message in protection_errors(request.side, reference, request.to_domain())
-            ]
-        if errors:
-            raise _invalid(errors)
-        worst = request.price if request.type is OrderType.LIMIT else protection_px
-        spend = instrument.quote if request.side is Side.BUY else instrument.base
-        reserve = reserve_for(request.side, qty, worst or reference or ZERO, wallet.taker_rate, instrument.quote)
-        return Draft(instrument, qty, request.price, protection_px, reference, reserve, spend, quote)
-
-    def resolve(self, symbol: str) -> Instrument:
-        """The instrument for any known form of its symbol. Raises ``Invalid``."""
-        try:
-            return self.instruments.resolve(symbol)
-        except UnknownSymbol as error:
-            raise Invalid.field("symbol", "unknown_instrument", "names no known instrument", symbol[:32]) from error
-
-    def _protection_price(self, request: OrderIn, instrument: Instrument, quote: Quote | None) -> Decimal | None:
-        """The worst price a market buy may execute at, so that its hold always suffices."""
-        if request.type is not OrderType.MARKET or request.side is Side.SELL or quote is None:
-            return None
-        worst = quote.ask * (ONE + self.rules.protection_bps / 10_000)
-        return max(floor_to(worst, instrument.tick_size), instrument.tick_size)
 
     def check(
         self,
@@ -309,7 +244,7 @@ class Orders:
         instrument = self.instruments.by_id(row["instrument_id"])
         new_qty = row["qty"] if qty is None else qty
         new_price = row["price"] if price is None else price
-        _check_amend(row, instrument, new_qty, price, new_price)
+        check_amend(row, instrument, new_qty, price, new_price)
         journal = Journal(session, now, actor)
         spend = AccountRef(wallet.id, row["hold_currency"], AccountKind.AVAILABLE)
         journal.lock({spend, replace(spend, kind=AccountKind.HELD)})
@@ -479,60 +414,4 @@ def _store(session: Session, row: dict[str, Any], *columns: str) -> None:
     session.execute(sa.update(table).where(table.c.id == row["id"]).values({name: row[name] for name in columns}))
 
 
-def _invalid(errors: list[FieldError]) -> Invalid:
-    detail = "; ".join(f"{error.field} {error.message}" for error in errors)
-    return Invalid(detail, code=errors[0].code if len(errors) == 1 else None, errors=errors)
-
-
-def _shape_errors(request: OrderIn, instrument: Instrument) -> list[FieldError]:
-    """Fields that contradict each other or the instrument."""
-    errors = []
-    market = request.type is OrderType.MARKET
-    if market and request.price is not None:
-        errors.append(FieldError("price", "PRICE_NOT_ALLOWED", "is not allowed on a market order", text(request.price)))
-    if not market and request.price is None:
-        errors.append(FieldError("price", "PRICE_REQUIRED", "is required on a limit order"))
-    if not market and request.price is not None:
-        errors += [FieldError("price", c, m, text(request.price)) for c, m in instrument.price_errors(request.price)]
-    if market and request.post_only:
-        errors.append(FieldError("post_only", "post_only_market", "is not possible on a market order", True))
-    if request.post_only and request.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
-        errors.append(FieldError("post_only", "post_only_immediate", "contradicts an immediate order", True))
-    if request.quote_qty is not None and not (market and request.side is Side.BUY):
-        errors.append(FieldError("quote_qty", "market_buy_only", "is for market buys", text(request.quote_qty)))
-    if request.quote_qty is not None and request.quote_qty <= 0:
-        errors.append(
-            FieldError("quote_qty", "amount_out_of_range", "must be greater than zero", text(request.quote_qty))
-        )
-    if request.qty is not None:
-        errors += [FieldError("qty", c, m, text(request.qty)) for c, m in instrument.qty_errors(request.qty)]
-    if request.to_domain() and request.side is Side.SELL:
-        errors.append(FieldError("stop_loss", "protection_on_sell", "exits attach to the order that opens a position"))
-    for name in ("stop_loss", "take_profit"):
-        price = getattr(request, name)
-        if price is not None:
-            errors += [FieldError(name, c, m, text(price)) for c, m in instrument.price_errors(price)]
-    return errors
-
-
-def _qty_for(request: OrderIn, instrument: Instrument, wallet: Wallet, worst: Decimal | None) -> Decimal:
-    """The largest quantity an amount of quote currency pays for, fee and worst price included."""
-    if worst is None:
-        raise Invalid.field("quote_qty", "MISSING_REFERENCE_PRICE", f"there is no quote for {instrument.symbol}")
-    assert request.quote_qty is not None
-    return floor_to(request.quote_qty / (worst * (ONE + wallet.taker_rate)), instrument.lot_size)
-
-
-def _check_amend(
-    row: dict[str, Any], instrument: Instrument, new_qty: Decimal, price: Decimal | None, new_price: Decimal | None
-) -> None:
-    errors = [FieldError("qty", code, message, text(new_qty)) for code, message in instrument.qty_errors(new_qty)]
-    if new_qty < row["cum_qty"]:
-        errors.append(FieldError("qty", "below_cum_qty", f"is below the {text(row['cum_qty'])} already filled",
-                                 text(new_qty)))  # fmt: skip
-    if price is not None and row["type"] == OrderType.MARKET:
-        errors.append(FieldError("price", "PRICE_NOT_ALLOWED", "is not allowed on a market order", text(price)))
-    elif new_price is not None:
-        errors += [FieldError("price", c, m, text(new_price)) for c, m in instrument.price_errors(new_price)]
-    if errors:
-        raise _invalid(errors)
+__all__ = ["Draft", "OrderRules", "Orders", "lock_wallet", "order_event", "release_exit"]

@@ -1,0 +1,92 @@
+// One client: tabs that load when they are opened first.
+
+import { get, patch } from "../api.js";
+import { about, orderColumns, positionColumns, walletColumns } from "../columns.js";
+import { formDialog } from "../confirm.js";
+import { $, $$, empty, h } from "../dom.js";
+import * as format from "../format.js";
+import { t } from "../i18n.js";
+import { eventLabel, tag } from "../labels.js";
+import * as live from "../live.js";
+import { openWallet } from "../open_wallet.js";
+import { Table } from "../table.js";
+
+const root = $("#client");
+const id = root.dataset.client;
+const fixed = { client_id: id };
+const nothing = { tick: () => null, quote: () => null };
+const tables = {};
+
+const openers = {
+  wallets: (node) => new Table(node, { path: "/api/v1/wallets", columns: walletColumns({}).filter((column) => column.label !== t("Value")), fixed, url: false, name: "wallets", none: [t("No wallets yet"), t("Open one to let this client trade.")] }),
+  orders: (node) => new Table(node, { path: "/api/v1/orders", columns: orderColumns(nothing), fixed, url: false, name: "orders", none: [t("No orders yet"), ""] }),
+  positions: (node) => new Table(node, { path: "/api/v1/positions", columns: positionColumns(nothing), fixed, url: false, name: "positions", none: [t("No positions yet"), ""] }),
+  movements: (node) => new Table(node, { path: "/api/v1/journal/entries", columns: journalColumns(), fixed, url: false, name: "journal", none: [t("The journal is empty"), ""] }),
+  timeline,
+};
+
+function journalColumns() {
+  return [
+    { label: t("Number"), cell: (row) => h("a", { href: `/journal/${row.id}` }, `#${row.number}`), csv: (row) => row.number },
+    { label: t("Time"), cell: (row) => format.when(row.at), csv: (row) => row.at },
+    { label: t("Kind"), cell: (row) => tag(row.kind), csv: (row) => row.kind },
+    { label: t("About"), cell: about, csv: (row) => row.about_id },
+    { label: t("Memo"), key: "memo" },
+  ];
+}
+
+async function timeline(node) {
+  node.classList.add("panel-body");
+  const items = [];
+  const cursor = Number(document.body.dataset.cursor || 0);
+  const answer = await get("/api/v1/events", { after: Math.max(0, cursor - 3000), limit: 500 });
+  items.push(...answer.items.filter((event) => event.stream === id));
+  const draw = () => {
+    const shown = items.filter((event) => event.type !== "wallet.balance").slice(-100).reverse();
+    node.replaceChildren(shown.length ? h("ol", { class: "timeline" }, shown.map((event) => h("li", { class: { "order.filled": "good", "order.rejected": "bad" }[event.type] ?? null },
+      h("div", { class: "fw-semibold" }, eventLabel(event.type), event.data.symbol ? ` · ${event.data.symbol}` : ""), h("div", { class: "when" }, format.dateTime(event.at)))))
+      : empty(t("Nothing has happened yet"), t("Orders, positions and wallets leave their marks here.")));
+  };
+  for (const family of ["order.*", "position.*", "wallet.*", "execution.*"]) live.on(family, (event) => { if (event.stream === id) { items.push(event); draw(); } });
+  draw();
+}
+
+for (const button of $$("[data-bs-toggle=tab]")) {
+  button.addEventListener("shown.bs.tab", () => {
+    const node = $("[data-tab]", $(button.dataset.bsTarget));
+    if (node && !tables[node.dataset.tab]) tables[node.dataset.tab] = openers[node.dataset.tab](node);
+    history.replaceState(null, "", `#${button.id.replace("tab-", "")}`);
+  });
+}
+if (location.hash) $(`#tab-${CSS.escape(location.hash.slice(1))}`)?.click();
+
+live.on("order.*", ({ data }) => { if (data.client_id === id && tables.orders && !tables.orders.update(data)) tables.orders.refresh(); });
+for (const type of ["position.opened", "position.updated", "position.closed"]) {
+  live.on(type, ({ data }) => { if (data.client_id === id && tables.positions && !tables.positions.update(data)) tables.positions.refresh(); });
+}
+live.start();
+
+const wallet = $("#new-wallet");
+wallet?.addEventListener("click", async () => {
+  const opened = await openWallet([{ code: wallet.dataset.client, name: $("h1").textContent }]);
+  if (opened) location.assign(`/wallets/${opened.id}`);
+});
+
+const edit = $("#edit-client");
+edit?.addEventListener("click", async () => {
+  const client = JSON.parse(edit.dataset.client);
+  const traders = JSON.parse(edit.dataset.traders);
+  const input = (name, text, type) => h("div", { class: "mb-3" }, h("label", { class: "form-label", for: `edit-${name}` }, text), h("input", { class: "form-control", type, id: `edit-${name}`, name, value: client[name] ?? "" }));
+  const fields = [
+    input("name", t("Name"), "text"), input("email", t("Email"), "email"),
+    traders.length ? h("div", { class: "mb-3" }, h("label", { class: "form-label", for: "edit-trader" }, t("Trader")), h("select", { class: "form-select", id: "edit-trader", name: "trader_id" },
+      h("option", { value: "" }, t("nobody")), traders.map((trader) => h("option", { value: trader.id, selected: trader.id === client.trader_id }, trader.name)))) : null,
+    h("div", { class: "form-check" }, h("input", { class: "form-check-input", type: "checkbox", id: "edit-active", name: "active", checked: client.active }), h("label", { class: "form-check-label", for: "edit-active" }, t("Active: may trade"))),
+  ];
+  const saved = await formDialog(t("Edit client"), fields, (form) => {
+    const body = { name: form.elements.name.value.trim(), email: form.elements.email.value.trim() || null, active: form.elements.active.checked };
+    if (traders.length) body.trader_id = form.elements.trader_id.value || null;
+    return patch(`/api/v1/clients/${client.id}`, body, client.version);
+  });
+  if (saved) location.reload();
+});

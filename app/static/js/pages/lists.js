@@ -1,0 +1,119 @@
+// The list pages: orders, positions, wallets, clients, journal.
+
+import { get, post } from "../api.js";
+import { about, clientNames, orderColumns, pnl, positionColumns, ticks, walletColumns } from "../columns.js";
+import { formDialog } from "../confirm.js";
+import { $, h, setText } from "../dom.js";
+import * as format from "../format.js";
+import { t } from "../i18n.js";
+import { label, tag } from "../labels.js";
+import * as live from "../live.js";
+import { openWallet } from "../open_wallet.js";
+import { Table } from "../table.js";
+
+const root = $("#list");
+const filters = $("#filters");
+const staff = root.dataset.staff === "true";
+const client = staff ? clientNames(root) : null;
+const kinds = { orders, positions, wallets, clients, journal };
+
+function follow(table, types) {
+  for (const type of types) live.on(type, ({ data }) => { if (!table.update(data) && table.page === 1) table.refresh(); });
+}
+
+function orders() {
+  const table = new Table(root, {
+    path: "/api/v1/orders", columns: orderColumns({ ...ticks(root), client }), filters, name: "orders",
+    none: [t("No orders yet"), t("They appear here as soon as one is sent.")],
+  });
+  follow(table, ["order.*"]);
+  return table;
+}
+
+function positions() {
+  const table = new Table(root, {
+    path: "/api/v1/positions", columns: positionColumns({ ...ticks(root), client }), filters, name: "positions",
+    none: [t("No positions yet"), t("They open with the first fill of an order.")],
+  });
+  follow(table, ["position.opened", "position.updated", "position.closed", "position.protection"]);
+  live.on("position.sample", ({ id, current }) => {
+    const row = table.rows.find((known) => known.id === id);
+    if (!row || row.status === "CLOSED") return;
+    row.current = { ...row.current, ...current };
+    $(`[data-pnl="${id}"]`, root)?.replaceWith(pnl(current.unrealized_pnl, row.quote_currency, id));
+  });
+  return table;
+}
+
+function wallets() {
+  const table = new Table(root, {
+    path: "/api/v1/wallets", columns: walletColumns({ client }), filters, name: "wallets",
+    none: [t("No wallets yet"), staff ? t("Open one for a client to let them trade.") : t("The firm opens one for you.")],
+  });
+  const draw = table.draw.bind(table);
+  table.draw = () => { draw(); table.rows.forEach(value); };
+  const value = async (wallet) => {
+    const answer = await get(`/api/v1/wallets/${wallet.id}/balances`).catch(() => null);
+    setText($(`[data-total="${wallet.id}"]`, root), answer ? format.usd(answer.total_usd) : "–");
+  };
+  live.on("wallet.*", ({ type }) => { if (type !== "wallet.balance") table.refresh(); });
+  const button = $("#new-wallet");
+  button?.addEventListener("click", async () => { if (await openWallet(JSON.parse(button.dataset.clients))) table.load(); });
+  return table;
+}
+
+function clients() {
+  const traders = new Map(JSON.parse(root.dataset.traders).map((trader) => [trader.id, trader.name]));
+  const columns = [
+    { label: t("Code"), cell: (row) => h("a", { href: `/clients/${encodeURIComponent(row.code)}` }, row.code), csv: (row) => row.code },
+    { label: t("Name"), key: "name", wrap: true },
+    { label: t("Email"), key: "email" },
+    traders.size ? { label: t("Trader"), cell: (row) => traders.get(row.trader_id) ?? "–", csv: (row) => traders.get(row.trader_id) } : null,
+    { label: t("Status"), cell: (row) => tag(row.active ? t("Active") : t("Inactive"), row.active ? "good" : "bad"), csv: (row) => (row.active ? t("Active") : t("Inactive")) },
+    { label: t("Registered"), cell: (row) => format.dateTime(row.created_at), csv: (row) => row.created_at },
+  ].filter(Boolean);
+  const table = new Table(root, {
+    path: "/api/v1/clients", columns, filters, name: "clients",
+    none: [t("No clients yet"), t("Register the first one with New client.")],
+  });
+  const button = $("#new-client");
+  button?.addEventListener("click", () => newClient(JSON.parse(button.dataset.traders)));
+  return table;
+}
+
+async function newClient(traders) {
+  const input = (name, text, type = "text") => h("div", { class: "mb-3" }, h("label", { class: "form-label", for: `new-${name}` }, text),
+    h("input", { class: "form-control", type, id: `new-${name}`, name, autocomplete: "off" }));
+  const trader = traders.length ? h("div", {}, h("label", { class: "form-label", for: "new-trader" }, t("Trader")),
+    h("select", { class: "form-select", id: "new-trader", name: "trader_id" }, h("option", { value: "" }, t("nobody")), traders.map((item) => h("option", { value: item.id }, item.name)))) : null;
+  const created = await formDialog(t("New client"), [input("code", t("Code")), input("name", t("Name")), input("email", t("Email"), "email"), trader], (form) => {
+    const body = { code: form.elements.code.value.trim(), name: form.elements.name.value.trim() };
+    for (const name of ["email", "trader_id"]) if (form.elements[name]?.value.trim()) body[name] = form.elements[name].value.trim();
+    return post("/api/v1/clients", body);
+  }, { action: t("Register") });
+  if (created) location.assign(`/clients/${encodeURIComponent(created.code)}`);
+}
+
+function journal() {
+  const lines = (row) => h("div", { class: "small" }, row.postings.map((line) => h("div", { class: "d-flex gap-3 justify-content-between" },
+    h("span", {}, h("span", { class: "text-secondary num" }, line.code), " ", label(line.account), line.wallet_id ? "" : ` · ${line.owner}`),
+    h("span", { class: `num ${format.tone(line.amount)}` }, format.money(line.amount, line.currency, { plus: true })))));
+  const columns = [
+    { label: t("Number"), cell: (row) => h("a", { href: `/journal/${row.id}` }, `#${row.number}`), csv: (row) => row.number },
+    { label: t("Time"), cell: (row) => format.when(row.at), csv: (row) => row.at },
+    { label: t("Kind"), cell: (row) => tag(row.kind, { trade: "info", deposit: "good", reversal: "bad" }[row.kind] ?? ""), csv: (row) => row.kind },
+    { label: t("About"), cell: (row) => about(row), csv: (row) => `${row.about_type} ${row.about_id}` },
+    { label: t("Postings"), cell: lines, csv: (row) => row.postings.map((line) => `${line.code} ${line.account} ${line.amount} ${line.currency}`).join("; ") },
+    { label: t("Booked by"), cell: (row) => h("span", { class: "code" }, row.created_by.split(":")[0]), csv: (row) => row.created_by },
+  ];
+  const table = new Table(root, {
+    path: "/api/v1/journal/entries", columns, filters, name: "journal",
+    none: [t("The journal is empty"), t("Every movement of money is one balanced entry here.")],
+  });
+  live.on("wallet.balance", () => { if (table.page === 1) table.refresh(); });
+  return table;
+}
+
+const table = kinds[root.dataset.list]();
+live.on("reset", () => table.load());
+live.start();

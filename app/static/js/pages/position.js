@@ -1,0 +1,71 @@
+// One position: its figures, live.
+
+import { get } from "../api.js";
+import { executionColumns, pnl, ticks } from "../columns.js";
+import { $, h } from "../dom.js";
+import * as format from "../format.js";
+import { t } from "../i18n.js";
+import { label, tag } from "../labels.js";
+import * as live from "../live.js";
+import { MiniTable } from "../mini_table.js";
+
+const root = $("#position");
+const context = ticks(root);
+let position = JSON.parse(root.dataset.position);
+const path = `/api/v1/positions/${position.id}`;
+const executions = new MiniTable($("#executions"), { columns: executionColumns(context), most: 100, none: [t("No executions yet"), "", "check2-circle"] });
+const updates = new MiniTable($("#updates"), {
+  most: 20, sort: (a, b) => (a.at < b.at ? 1 : -1), none: [t("No values yet"), t("The position is sampled while it is open."), "activity"],
+  columns: [
+    { label: t("Time"), cell: (row) => format.when(row.at) },
+    { label: t("Price"), end: true, cell: (row) => format.price(row.price, context.tick(position.symbol)) },
+    { label: t("Unrealized P&L"), end: true, cell: (row) => pnl(row.unrealized_pnl, position.quote_currency) },
+    { label: t("Action"), cell: (row) => (row.action ? label(row.action) : "–") },
+  ],
+});
+const facts = (node, pairs) => node.replaceChildren(...pairs.filter(Boolean).map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))));
+const card = (text, value, note = "") => h("div", { class: "panel card-figure" }, h("span", { class: "label" }, text), h("span", { class: "value" }, value), h("span", { class: "note" }, note));
+
+function show() {
+  const { entry, exit, current, statistics, protection, quote_currency: currency } = position;
+  const open = position.status !== "CLOSED";
+  const price = (text) => format.money(text, currency, { max: 8 });
+  $("#cards").replaceChildren(
+    card(t("Status"), h("span", { class: "fs-5" }, tag(position.status), " ", exit.reason ? tag(exit.reason, "info") : "")),
+    open ? card(t("Unrealized P&L"), pnl(current.unrealized_pnl, currency, position.id), format.percent(current.unrealized_percent))
+      : card(t("Realized P&L"), pnl(position.realized_pnl, currency), format.percent(position.realized_percent)),
+    card(t("Quantity"), h("span", { class: "num" }, format.number(open ? position.qty : entry.qty)), label(position.side)),
+    open ? card(t("Now"), format.price(current.price, context.tick(position.symbol)), format.money(current.value, currency, { min: 2, max: 2 }))
+      : card(t("Held for"), format.duration(current.minutes_held), ""));
+  facts($("#facts"), [
+    [t("Entry price"), price(entry.price)], [t("Entry value"), price(entry.value)], [t("Entry fees"), price(entry.fees)], [t("Opened"), format.dateTime(entry.at)],
+    entry.order_id && [t("Entry order"), h("a", { href: `/orders/${entry.order_id}` }, entry.order_id.slice(-8))],
+    exit.price && [t("Exit price"), price(exit.price)], exit.price && [t("Exit value"), price(exit.value)], exit.price && [t("Exit fees"), price(exit.fees)],
+    exit.at && [t("Closed"), format.dateTime(exit.at)], exit.order_id && [t("Exit order"), h("a", { href: `/orders/${exit.order_id}` }, exit.order_id.slice(-8))],
+    [t("Realized P&L"), pnl(position.realized_pnl, currency)],
+  ]);
+  const trail = protection.trailing_stop;
+  facts($("#protection"), [
+    [t("Stop loss"), price(protection.stop_loss)], [t("Take profit"), price(protection.take_profit)],
+    [t("Trailing stop"), trail ? `${format.number(trail.value)} (${trail.type}) → ${trail.trigger_price ? price(trail.trigger_price) : t("waiting")}` : "–"],
+    [t("Break-even"), protection.break_even_percent ? `${format.number(protection.break_even_percent)} %` : "–"],
+    [t("Fees"), price(statistics.fees)], [t("Slippage at entry"), price(statistics.entry_slippage)], [t("Price moves seen"), format.number(String(statistics.price_moves))],
+    [t("Changes of exits"), format.number(String(statistics.stop_adjustments))], [t("Best moment"), price(statistics.mfe)], [t("Worst moment"), price(statistics.mae)],
+    [t("High / low"), `${price(current.high)} / ${price(current.low)}`], [t("Held for"), format.duration(current.minutes_held)],
+  ]);
+}
+
+async function load() {
+  const [fills, samples] = await Promise.all([get(`${path}/executions`), get(`${path}/updates`, { limit: 20 })]);
+  executions.set(fills.items);
+  updates.set(samples.items.map((row) => ({ ...row, id: row.at })));
+}
+
+for (const type of ["position.updated", "position.closed", "position.protection", "position.opened"]) {
+  live.on(type, ({ data }) => { if (data.id === position.id && data.version >= position.version) { position = data; show(); load().catch(() => {}); } });
+}
+live.on("position.sample", ({ id, current }) => { if (id === position.id) { position.current = { ...position.current, ...current }; show(); } });
+live.on("reset", () => location.reload());
+live.start();
+show();
+await load().catch(() => {});

@@ -1,0 +1,135 @@
+// Feeds, engine, faults, reconciliation and the simulated market.
+
+import { get, post } from "../api.js";
+import { showErrors } from "../confirm.js";
+import { floorTo, fromUnits, typed, units } from "../decimal.js";
+import { $, $$, empty, h, setText } from "../dom.js";
+import * as format from "../format.js";
+import { t } from "../i18n.js";
+import { shortId, tag } from "../labels.js";
+import * as live from "../live.js";
+import { Table } from "../table.js";
+import { complain, toast } from "../toast.js";
+
+const root = $("#system");
+const instruments = JSON.parse(root.dataset.instruments);
+const names = { database: t("Database"), engine: t("Engine") };
+const count = (value) => (value === null || value === undefined ? "–" : format.number(String(value)));
+
+async function showServices() {
+  const answer = await get("/api/v1/health/services");
+  $("#services").replaceChildren(...answer.services.map((part) => {
+    const figures = Object.entries(part.figures ?? {}).filter(([, value]) => Number.isInteger(value)).slice(0, 3).map(([name, value]) => `${word(name)} ${count(value)}`);
+    const note = part.milliseconds !== undefined ? t("%(ms)s ms, %(n)s open faults", { ms: part.milliseconds, n: part.faults }) : figures.join(" · ");
+    return h("div", { class: "panel card-figure", "data-service": part.name }, h("span", { class: "label" }, names[part.name] ?? part.name.replace("feed:", `${t("Feed")} `)),
+      h("span", { class: "value fs-5" }, tag(part.status)), h("span", { class: "note" }, note));
+  }));
+}
+
+const rowsTable = (head, rows) => h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": head.map(([text]) => text).join(", ") }, h("table", { class: "list" },
+  h("thead", {}, h("tr", {}, head.map(([text, end]) => h("th", { scope: "col", class: end }, text)))), h("tbody", {}, rows)));
+
+async function showFeeds() {
+  const feeds = (await get("/api/v1/market/feeds")).items;
+  if (!feeds.length) { $("#feeds").replaceChildren(empty(t("No feed in this process"), t("Another process takes the prices."), "activity")); return; }
+  $("#feeds").replaceChildren(rowsTable([[t("Feed")], [t("State")], [t("Quotes"), "end"], [t("Refused"), "end"], [t("Restarts"), "end"], [t("Lag"), "end"], [t("Last message")]],
+    feeds.map((feed) => h("tr", {}, h("td", {}, feed.name), h("td", {}, tag(feed.state)), h("td", { class: "end" }, count(feed.quotes)), h("td", { class: "end" }, count(feed.quarantined)),
+      h("td", { class: "end" }, count(feed.restarts)), h("td", { class: "end" }, feed.lag_ms === null ? "–" : `${count(feed.lag_ms)} ms`), h("td", { title: feed.last_error ?? "" }, format.when(feed.last_message_at))))));
+}
+
+const WORDS = {
+  armed_positions: t("Armed positions"), open_positions: t("Open positions"), pending_reports: t("Reports waiting"), conflated_quotes: t("Quotes conflated"),
+  recovered_orders: t("Orders recovered"), fills: t("Executions"), sent: t("Orders sent"), commits: t("Commits"), quotes: t("Quotes"), messages: t("Messages"),
+  quarantined: t("Refused"), errors: t("Errors"), venue: t("Venue"), last_step_at: t("Last step"), lag_ms: t("Lag"), host: t("Host"), entries: t("Journal entries"),
+  postings: t("Postings"), executions: t("Executions"), positions: t("Positions"), wallets: t("Wallets"), accounts: t("Accounts"), currencies: t("Currencies"), holds: t("Holds"), events: t("Events"), audit: t("Audit records"), streams: t("Streams"),
+  epoch: t("Epoch"), steps: t("Steps"), last_step_age_seconds: t("Last step (s ago)"), pending: t("Waiting"), armed: t("Armed levels"), orders: t("Orders"),
+  faults: t("Faults"), leader: t("Leads"), running: t("Running"), queue: t("Queue"), holder: t("Held by"), acquired_at: t("Leads since"), relayed: t("Events sent"),
+};
+
+const word = (name) => WORDS[name] ?? name.replaceAll("_", " ");
+
+async function showEngine() {
+  const engine = await get("/api/v1/admin/engine", { limit: 20 });
+  const shown = (value) => (typeof value === "boolean" ? (value ? t("yes") : t("no")) : typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value) ? format.dateTime(value)
+    : typeof value === "number" ? format.number(Number.isInteger(value) ? String(value) : value.toFixed(2)) : typeof value === "string" ? value : null);
+  const pairs = [...Object.entries(engine.status), ...Object.entries(engine.lease ?? {}).filter(([name]) => !(name in engine.status))];
+  $("#engine").replaceChildren(...pairs.map(([name, value]) => [word(name), shown(value)]).filter(([, value]) => value !== null)
+    .map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))));
+  const faults = engine.faults.items;
+  $("#faults").replaceChildren(faults.length ? rowsTable([[t("Time")], [t("Stage")], [t("Order")], [t("Error")], [t("Resolved")]], faults.map((fault) => h("tr", {},
+    h("td", {}, format.when(fault.at)), h("td", {}, fault.stage), h("td", {}, fault.order_id ? h("a", { href: `/orders/${fault.order_id}` }, shortId(fault.order_id)) : "–"),
+    h("td", { class: "wrap" }, fault.error), h("td", {}, fault.resolved_at ? format.when(fault.resolved_at) : tag(t("open"), "bad"))))) : empty(t("No faults"), t("What the engine cannot book is parked here instead of stopping the rest."), "shield-check"));
+}
+
+async function reconcile() {
+  const button = $("#reconcile");
+  button.disabled = true;
+  $("#reconcile-panel").hidden = false;
+  $("#reconcile-result").replaceChildren(h("progress", { "aria-label": t("Reconciling") }));
+  try {
+    const answer = await get("/api/v1/admin/reconcile");
+    setText($("#reconcile-when"), format.dateTime(new Date().toISOString()));
+    const checked = Object.entries(answer.checked).map(([name, value]) => h("div", {}, h("dt", {}, word(name)), h("dd", {}, count(value))));
+    $("#reconcile-result").replaceChildren(
+      h("div", { class: `notice ${answer.ok ? "notice-good" : "notice-bad"} mb-3`, "data-reconcile": answer.ok ? "ok" : "breaks" }, answer.ok ? t("Everything agrees: orders, positions, holds and balances.") : t("%(n)s breaks found", { n: answer.breaks.length })),
+      answer.breaks.length ? rowsTable([[t("Code")], [t("What")], [t("Rows")]], answer.breaks.map((item) => h("tr", {}, h("td", {}, tag(item.code, "bad")), h("td", { class: "wrap" }, item.message), h("td", { class: "code wrap" }, JSON.stringify(item.rows ?? []))))) : "",
+      h("dl", { class: "facts" }, checked));
+  } catch (problem) {
+    $("#reconcile-result").replaceChildren(empty(t("Reconciliation failed"), problem.message, "exclamation-triangle"));
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function quoteForm(form) {
+  const symbol = form.elements.symbol;
+  const instrument = () => instruments.find((item) => item.symbol === symbol.value);
+  const send = async (bid, ask) => {
+    try {
+      const quote = await post("/api/v1/market/quotes", { symbol: symbol.value, bid, ask });
+      showErrors(form, []);
+      toast(t("Quote set"), { tone: "good", detail: `${quote.symbol} ${format.number(quote.bid)} / ${format.number(quote.ask)}`, key: "quote" });
+    } catch (problem) {
+      if (showErrors(form, problem.errors).length || !problem.errors.length) complain(problem, t("The quote was not set"));
+    }
+  };
+  const fill = async () => {
+    const quote = await get(`/api/v1/market/quotes/${symbol.value}`).catch(() => null);
+    form.elements.bid.value = quote?.bid ?? "";
+    form.elements.ask.value = quote?.ask ?? "";
+  };
+  symbol.addEventListener("change", fill);
+  form.addEventListener("submit", (event) => { event.preventDefault(); send(typed(form.elements.bid.value), typed(form.elements.ask.value)); });
+  for (const button of $$("[data-push]", form)) {
+    button.addEventListener("click", async () => {
+      await fill();
+      const moved = (text) => {
+        const value = (units(text) * BigInt(100 + Number(button.dataset.push))) / 100n;
+        return floorTo(fromUnits(value), instrument().tick_size);
+      };
+      form.elements.bid.value = moved(form.elements.bid.value);
+      form.elements.ask.value = moved(form.elements.ask.value);
+      await send(form.elements.bid.value, form.elements.ask.value);
+    });
+  }
+  fill();
+}
+
+new Table($("#audit"), {
+  path: "/api/v1/admin/audit", url: false, size: 10, name: "audit", none: [t("Nothing recorded yet"), t("Privileged changes are recorded here, chained by hash.")],
+  columns: [
+    { label: t("Number"), cell: (row) => (row.seq === null ? "…" : `#${row.seq}`), csv: (row) => row.seq },
+    { label: t("Time"), cell: (row) => format.when(row.at), csv: (row) => row.at },
+    { label: t("Who"), cell: (row) => row.actor_label ?? row.actor, csv: (row) => row.actor },
+    { label: t("Action"), cell: (row) => h("span", { class: "code" }, row.action), csv: (row) => row.action },
+    { label: t("About"), cell: (row) => `${row.object_type} ${shortId(row.object_id)}`, csv: (row) => `${row.object_type} ${row.object_id}` },
+    { label: t("Address"), cell: (row) => row.ip ?? "–", csv: (row) => row.ip },
+  ],
+});
+live.start();
+$("#reconcile").addEventListener("click", reconcile);
+const form = $("#quote-form");
+if (form) quoteForm(form);
+const refresh = () => Promise.allSettled([showServices(), showFeeds(), showEngine()]);
+setInterval(() => document.hidden || refresh(), 5000);
+await refresh();

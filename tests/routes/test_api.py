@@ -1,0 +1,289 @@
+"""Clients, wallets, market, journal, events, keys and health over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask.testing import FlaskClient
+
+from app.adapters.marketdata.manual import ManualFeed
+from app.engine import relay
+from app.models import AuditRecord
+from app.services import journal_reports
+from app.services.feeds import FeedSupervisor
+
+from .conftest import Firm, open_firm
+
+NOWHERE = "01a1fd24-c3ab-7178-8428-d7281a5c0e77"
+
+
+# -- clients -------------------------------------------------------------------------------------------------
+
+
+def test_a_client_is_registered_and_changed(firm: Firm) -> None:
+    made = firm.call("master", "POST", "/api/v1/clients", json={"code": "C-9", "name": "Eva", "email": "e@x.pe"})
+    assert (made.status_code, made.headers["ETag"]) == (201, '"v1"')
+    taken = firm.call("master", "POST", "/api/v1/clients", json={"code": "C-9", "name": "Eva"})
+    assert (taken.status_code, taken.get_json()["code"]) == (409, "code_taken")
+    change = {"active": False, "trader_id": firm.ids["trader"], "email": None}
+    changed = firm.call("master", "PATCH", "/api/v1/clients/C-9", json=change, headers={"If-Match": '"v1"'})
+    assert changed.get_json() == {**made.get_json(), **change, "version": 2, "updated_at": changed.get_json()["updated_at"]}
+    stale = firm.call("master", "PATCH", "/api/v1/clients/C-9", json={"name": "X"}, headers={"If-Match": '"v1"'})
+    assert stale.status_code == 412
+    assert firm.call("trader", "GET", f"/api/v1/clients/{made.get_json()['id']}").status_code == 200
+
+
+def test_a_change_is_in_the_audit_trail(firm: Firm) -> None:
+    firm.call("master", "PATCH", "/api/v1/clients/C-1", json={"name": "Ana María"})
+    last = firm.call("master", "GET", "/api/v1/admin/audit?action=client.update").get_json()["items"][0]
+    assert last["actor"] == f"user:{firm.ids['master']}"
+    assert last["details"] == {"changed": {"name": "Ana María"}, "previous": {"name": "Ana Quispe"}}
+    count = firm.run(lambda session: session.scalar(sa.select(sa.func.count()).select_from(AuditRecord)))
+    firm.call("master", "PATCH", "/api/v1/clients/C-1", json={"name": "Ana María"})  # nothing changes
+    assert firm.run(lambda session: session.scalar(sa.select(sa.func.count()).select_from(AuditRecord))) == count
+
+
+def test_a_traders_new_client_is_the_traders(firm: Firm) -> None:
+    made = firm.call("trader", "POST", "/api/v1/clients", json={"code": "C-9", "name": "Eva"}).get_json()
+    assert made["trader_id"] == firm.ids["trader"]
+    assert firm.call("trader", "PATCH", "/api/v1/clients/C-2", json={"name": "x"}).status_code == 404
+    moved = firm.call("trader", "PATCH", "/api/v1/clients/C-1", json={"trader_id": None})
+    assert moved.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"code": "-"}, "code"),
+        ({"code": "a b"}, "code"),
+        ({"email": "nobody"}, "email"),
+        ({"email": "a@x.pe\r\nBcc: b@x.pe"}, "email"),
+        ({"name": "Ana\u202e"}, "name"),
+        ({"name": ""}, "name"),
+        ({"trader_id": NOWHERE}, "trader_id"),
+        ({"version": 3}, "version"),
+    ],
+)
+def test_bad_clients(firm: Firm, fields: dict[str, Any], field: str) -> None:
+    answer = firm.call("master", "POST", "/api/v1/clients", json={"code": "C-9", "name": "Eva", **fields})
+    assert (answer.status_code, answer.get_json()["errors"][0]["field"]) == (422, field)
+
+
+def test_search_takes_percent_signs_as_they_are(firm: Firm) -> None:
+    firm.call("master", "POST", "/api/v1/clients", json={"code": "C-9", "name": "50% off"})
+
+    def codes(text: str) -> list[str]:
+        found = firm.call("master", "GET", "/api/v1/clients", query_string={"q": text}).get_json()
+        return [item["code"] for item in found["items"]]
+
+    assert codes("%") == ["C-9"]
+    assert codes("QUIS") == ["C-1"]
+    assert codes("c-") == ["C-1", "C-2", "C-9"]
+
+
+# -- wallets -------------------------------------------------------------------------------------------------
+
+
+def test_a_wallet_is_opened_limited_and_paused(firm: Firm) -> None:
+    body = {"client_id": "C-1", "name": "Second", "balances": {"usdt": "5000.5", "BTC": 1}}
+    made = firm.call("master", "POST", "/api/v1/wallets", json=body)
+    assert made.status_code == 201
+    path = f"/api/v1/wallets/{made.get_json()['id']}"
+    held = firm.call("client", "GET", f"{path}/balances").get_json()
+    assert {item["asset"]: item["available"] for item in held["balances"]} == {"BTC": "1", "USDT": "5000.5"}
+    limit = {"max_exposure_usd": "20000", "allowed_symbols": ["BTCUSDT", "ETH/USDT"]}
+    changed = firm.call("master", "PATCH", path, json=limit, headers={"If-Match": made.headers["ETag"]})
+    assert changed.get_json()["limits"]["allowed_symbols"] == ["BTC/USDT", "ETH/USDT"]
+    assert firm.call("master", "PATCH", path, json=limit, headers={"If-Match": '"v1"'}).status_code == 412
+    assert firm.call("client", "POST", f"{path}/pause", json={"reason": "holiday"}).get_json()["status"] == "paused"
+    refused = firm.order(wallet_id=made.get_json()["id"], qty="0.01").get_json()
+    assert refused["reject_code"] == "WALLET_PAUSED"
+    assert firm.call("client", "POST", f"{path}/pause").status_code == 409
+    assert firm.call("trader", "POST", f"{path}/resume").get_json()["status"] == "active"
+
+
+@pytest.mark.parametrize("balances", [{"DOGE": "1"}, {"USD": "0"}, {"USD": "1.001"}, {"U$": "1"}, [], {"USD": "NaN"}])
+def test_bad_starting_balances(shared_firm: Firm, balances: Any) -> None:
+    body = {"client_id": "C-1", "balances": balances}
+    assert shared_firm.call("master", "POST", "/api/v1/wallets", json=body).status_code == 422
+
+
+def test_balances_at_a_past_instant(firm: Firm) -> None:
+    before = firm.clock.now().isoformat().replace("+00:00", "Z")
+    firm.clock.advance(60)
+    firm.quote("BTC/USDT", "67000.00", "67001.00")
+    firm.order()
+    path = f"/api/v1/wallets/{firm.ids['ana:wallet']}/balances"
+
+    def usdt(query: str) -> dict[str, str]:
+        answer = firm.call("client", "GET", path + query).get_json()
+        return next(item for item in answer["balances"] if item["asset"] == "USDT")
+
+    assert (usdt("")["available"], usdt("")["held"]) == ("93994", "6006")
+    assert usdt(f"?as_of={before}") == {"asset": "USDT", "available": "100000", "held": "0", "total": "100000"}
+    assert firm.call("client", "GET", path + "?as_of=2026-01-05T14:30:00").status_code == 422  # no time zone
+
+
+# -- market --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", ["BTC/USDT", "BTCUSDT", "btc-usdt", "X:BTC-USD"])
+def test_a_quote_by_any_form_of_its_symbol(shared_firm: Firm, written: str) -> None:
+    quote = shared_firm.call("key:read", "GET", f"/api/v1/market/quotes/{written}").get_json()
+    assert (quote["symbol"], quote["bid"], quote["mid"], quote["spread"]) == ("BTC/USDT", "67000", "67000.5", "1")
+
+
+def test_unknown_symbols(shared_firm: Firm) -> None:
+    assert shared_firm.call("key:read", "GET", "/api/v1/market/quotes/NOPE").status_code == 404
+    assert shared_firm.call("key:read", "GET", "/api/v1/market/quotes/AAPL").get_json()["code"] == "no_quote"
+    for path in ("quotes?symbols=NOPE", "bars?symbol=NOPE", "bars?symbol=AAPL&interval=2m"):
+        assert shared_firm.call("key:read", "GET", f"/api/v1/market/{path}").status_code == 422
+
+
+class Recording(ManualFeed):
+    """The manual feed as it is once it runs."""
+
+    def __init__(self, firm: Firm) -> None:
+        super().__init__(firm.clock, lambda seconds: None)
+        self._sink = lambda quote: firm.app.extensions["services"].quotes.put(quote)
+
+
+def test_a_quote_set_by_hand(firm: Firm) -> None:
+    body = {"symbol": "ETHUSDT", "bid": "3450.00", "ask": 3450.5}
+    off = firm.call("key:firm-admin", "POST", "/api/v1/market/quotes", json=body)
+    assert (off.status_code, off.get_json()["code"]) == (409, "feed_not_running")
+    parts = firm.app.extensions["services"]
+    parts.feeds = FeedSupervisor([Recording(firm)], parts.quotes.put, firm.clock, lambda work: None, lambda s: None)
+    made = firm.call("key:firm-admin", "POST", "/api/v1/market/quotes", json=body)
+    assert (made.status_code, made.get_json()["ask"]) == (201, "3450.5")
+    assert firm.call("key:read", "GET", "/api/v1/market/quotes/ETHUSDT").get_json()["bid"] == "3450"
+    crossed = firm.call("key:firm-admin", "POST", "/api/v1/market/quotes", json={**body, "bid": "4000"})
+    assert (crossed.status_code, crossed.get_json()["code"]) == (422, "crossed")
+    assert firm.call("key:read", "GET", "/api/v1/market/feeds").get_json()["items"][0]["name"] == "manual"
+
+
+def test_a_recording_takes_no_quotes(open_app: Callable[..., Firm]) -> None:
+    firm = open_app(market_feed="replay", replay_file="x.csv", replay_instrument="BTC/USDT")
+    answer = firm.call("master", "POST", "/api/v1/market/quotes", json={"symbol": "AAPL", "bid": 1, "ask": 2})
+    assert answer.get_json()["code"] == "feed_not_settable"
+
+
+# -- journal and events --------------------------------------------------------------------------------------
+
+
+def test_journal_entries_of_ones_own(firm: Firm) -> None:
+    order = firm.order().get_json()
+    firm.order("key:other")
+    mine = firm.call("client", "GET", "/api/v1/journal/entries").get_json()
+    everything = firm.call("master", "GET", "/api/v1/journal/entries").get_json()
+    assert (mine["total"], everything["total"]) == (3, 6)
+    hold = firm.call("client", "GET", f"/api/v1/journal/entries?about_id={order['id']}").get_json()["items"]
+    assert [line["amount"] for line in hold[0]["postings"]] == ["-6006", "6006"]
+    other = next(entry["id"] for entry in everything["items"] if entry not in mine["items"])
+    assert firm.call("client", "GET", f"/api/v1/journal/entries/{other}").status_code == 404
+    assert firm.call("client", "GET", f"/api/v1/journal/entries/{hold[0]['id']}").get_json() == hold[0]
+
+
+def test_every_currency_of_the_trial_balance_sums_to_zero(firm: Firm) -> None:
+    firm.order()
+    rows = firm.call("master", "GET", "/api/v1/journal/trial-balance").get_json()["items"]
+    for currency in {row["currency"] for row in rows}:
+        assert sum(Decimal(row["balance"]) for row in rows if row["currency"] == currency) == 0
+
+
+def test_csv_cells_are_no_formulas(firm: Firm) -> None:
+    answer = firm.call("master", "GET", "/api/v1/journal/entries?format=csv")
+    assert answer.content_type == "text/csv; charset=utf-8"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    assert ",-100000," in answer.get_data(as_text=True)  # an amount keeps its sign
+    shown = [{"number": 1, "at": "", "kind": "", "about_type": "", "about_id": "", "memo": "=cmd|' /C calc'!A0",
+              "postings": [{"code": "", "owner": "@x", "account": "", "currency": "", "amount": "-1.5"}]}]  # fmt: skip
+    text = journal_reports.entries_csv(shown)
+    assert ",'@x," in text and "'=cmd" in text and ",-1.5," in text
+
+
+def test_events_by_cursor(firm: Firm) -> None:
+    for _ in range(3):
+        firm.order()
+    firm.order("key:other")
+    assert firm.call("client", "GET", "/api/v1/events").get_json()["items"] == []  # not numbered yet
+    firm.run(relay.number)
+    first = firm.call("client", "GET", "/api/v1/events?types=order.*&limit=2").get_json()
+    rest = firm.call("client", "GET", f"/api/v1/events?types=order.*&after={first['cursor']}").get_json()
+    assert (len(first["items"]), first["has_more"], len(rest["items"]), rest["has_more"]) == (2, True, 1, False)
+    assert {event["stream"] for event in first["items"] + rest["items"]} == {firm.ids["ana"]}
+    everything = firm.call("master", "GET", "/api/v1/events").get_json()["items"]
+    assert [event["cursor"] for event in everything] == sorted(event["cursor"] for event in everything)
+    assert {event["stream"] for event in everything} == {firm.ids["ana"], firm.ids["luis"]}
+
+
+# -- health --------------------------------------------------------------------------------------------------
+
+
+def test_alive_without_a_database(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise sa.exc.OperationalError("SELECT", {}, Exception("gone"), connection_invalidated=True)
+
+    monkeypatch.setattr(firm.app.extensions["services"].database.engine, "connect", gone)
+    monkeypatch.setattr(sa.orm.Session, "execute", gone)
+    assert firm.call(None, "GET", "/health").get_json() == {"status": "OK"}
+    answer = firm.call(None, "GET", "/ready")
+    assert (answer.status_code, answer.get_json()["checks"]) == (503, {"database": "not reachable"})
+    assert firm.call(None, "GET", "/metrics").status_code == 200
+
+
+def test_ready_needs_the_newest_schema_and_an_engine(firm: Firm, open_app: Callable[..., Firm]) -> None:
+    assert firm.call(None, "GET", "/ready").status_code == 200  # ENGINE=off: it answers requests
+    firm.run(lambda session: session.execute(sa.text("UPDATE alembic_version SET version_num = '0000'")))
+    behind = firm.call(None, "GET", "/ready")
+    assert (behind.status_code, behind.get_json()["checks"]["migrations"]) == (503, "not at the newest")
+
+
+def test_ready_needs_its_engine(sqlite_url: str, clock: Any) -> None:
+    firm = open_firm(sqlite_url, clock, engine=True)
+    answer = firm.call(None, "GET", "/ready")
+    assert (answer.status_code, answer.get_json()["checks"]["engine"]) == (503, "not running")
+    firm.app.extensions["services"].database.dispose()
+
+
+def test_metrics(firm: Firm) -> None:
+    firm.order()
+    text = firm.call(None, "GET", "/metrics").get_data(as_text=True)
+    assert 'http_requests_total{method="POST",route="/api/v1/orders",status="201"} 1.0' in text
+    assert 'orders_live{status="NEW"} 1.0' in text
+    assert 'quote_age_seconds{symbol="BTC/USDT"} 0.0' in text
+
+
+def test_metrics_are_for_this_machine_and_supervisors(firm: Firm, client: FlaskClient) -> None:
+    away = {"REMOTE_ADDR": "203.0.113.7"}
+    assert client.get("/metrics", environ_overrides=away).status_code == 401
+    passed_on = client.get("/metrics", headers={"X-Forwarded-For": "203.0.113.7"})
+    assert passed_on.status_code == 401
+    for key, status in (("key:read", 403), ("key:firm-admin", 200)):
+        assert client.get("/metrics", environ_overrides=away, headers={"X-API-Key": firm.keys[key]}).status_code == status
+
+
+def test_health_of_the_services(firm: Firm) -> None:
+    answer = firm.call("operator", "GET", "/api/v1/health/services").get_json()
+    assert (answer["status"], [part["name"] for part in answer["services"]]) == ("healthy", ["database"])
+
+
+def test_reconcile_and_engine(firm: Firm) -> None:
+    firm.order()
+    assert firm.call("key:firm-admin", "GET", "/api/v1/admin/reconcile").get_json()["ok"] is True
+    engine = firm.call("key:firm-admin", "GET", "/api/v1/admin/engine").get_json()
+    assert (engine["running"], engine["lease"], engine["faults"]["total"]) == (False, None, 0)
+
+
+def test_keys_are_for_people(firm: Firm) -> None:
+    listed = firm.call("client", "GET", "/api/v1/keys").get_json()
+    assert {key["client_id"] for key in listed["items"]} == {firm.ids["ana"]}
+    assert "secret" not in str(listed)
+    own, other = firm.ids["key:client"], firm.ids["key:other"]
+    assert firm.call("client", "POST", f"/api/v1/keys/{other}/revoke").status_code == 404
+    assert firm.call("client", "POST", f"/api/v1/keys/{own}/revoke").status_code == 200
+    assert firm.call("key:client", "GET", "/api/v1/orders").status_code == 401

@@ -1,0 +1,190 @@
+"""Orders over HTTP: what is answered, to good requests and to bad ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .conftest import LIMIT, Firm
+
+NOWHERE = "01a1fd24-c3ab-7178-8428-d7281a5c0e77"
+
+
+def test_the_sequence_of_an_older_client(firm: Firm) -> None:
+    """CamelCase, a joined symbol and numbers, as systems send them that were here before."""
+    body = {
+        "clientId": "C-1", "symbol": "XAUUSD", "side": "BUY", "type": "LIMIT", "qty": 1, "price": 2000.0,
+        "timeInForce": "GTC",
+    }  # fmt: skip
+    made = firm.call("key:firm", "POST", "/api/v1/orders", json=body)
+    order = made.get_json()
+    assert (made.status_code, made.headers["ETag"]) == (201, '"v1"')
+    assert (order["status"], order["symbol"], order["qty"], order["price"]) == ("NEW", "XAU/USD", "1", "2000")
+    assert order["client_id"] == firm.ids["ana"]
+    assert firm.call("key:firm", "GET", f"/api/v1/orders/{order['id']}").get_json() == order
+    listed = firm.call("key:firm", "GET", "/api/v1/orders").get_json()
+    assert (listed["total"], listed["has_more"], listed["items"]) == (1, False, [order])
+    assert firm.call("key:firm", "POST", f"/api/v1/orders/{NOWHERE}/cancel").status_code == 404
+    assert firm.call("key:firm", "GET", "/api/v1/positions").status_code == 200
+
+
+def test_client_order_id(firm: Firm) -> None:
+    first = firm.order(client_order_id="mine/1")
+    again = firm.order(client_order_id="mine/1")
+    other = firm.order(client_order_id="mine/1", qty="0.2")
+    assert [r.status_code for r in (first, again, other)] == [201, 200, 409]
+    assert again.get_json() == first.get_json()
+    assert other.get_json()["code"] == "DUPLICATE_ORDER"
+    found = firm.call("key:client", "GET", "/api/v1/orders/by-client-order-id/mine/1")
+    assert found.get_json() == first.get_json()
+    assert firm.call("key:other", "GET", "/api/v1/orders/by-client-order-id/mine/1").status_code == 404
+
+
+def test_dry_run_stores_nothing(firm: Firm) -> None:
+    answer = firm.order(dry_run=True)
+    assert answer.status_code == 200
+    assert answer.get_json()["accepted"] is True
+    assert answer.get_json()["reserve"] == "6006"
+    assert firm.call("key:client", "GET", "/api/v1/orders").get_json()["total"] == 0
+
+
+def test_refused_by_risk_is_stored_with_every_reason(firm: Firm) -> None:
+    answer = firm.order(qty="100")
+    order = answer.get_json()
+    assert (answer.status_code, order["status"]) == (201, "REJECTED")
+    assert [failure["code"] for failure in order["reject_values"]] == ["INSUFFICIENT_BALANCE"]
+    assert all(failure["values"] for failure in order["reject_values"])
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "1e400", True, "٣", "1,5", "", [], {}, "0x10"])
+@pytest.mark.parametrize("field", ["qty", "price", "stop_loss"])
+def test_no_amount(shared_firm: Firm, field: str, amount: Any) -> None:
+    answer = shared_firm.order(**{field: amount})
+    assert answer.status_code == 422
+    assert {(error["field"], error["code"]) for error in answer.get_json()["errors"]} == {(field, "invalid_amount")}
+
+
+@pytest.mark.parametrize("bare", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_no_number(shared_firm: Firm, bare: str) -> None:
+    text = f'{{"symbol": "BTC/USDT", "side": "BUY", "type": "LIMIT", "price": "60000", "qty": {bare}}}'
+    answer = shared_firm.call("key:client", "POST", "/api/v1/orders", data=text, content_type="application/json")
+    assert (answer.status_code, answer.get_json()["code"]) == (422, "invalid_amount")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"qty": 0}, "amount_out_of_range"),
+        ({"qty": "-1"}, "amount_out_of_range"),
+        ({"qty": "1" + "0" * 20}, "amount_out_of_range"),
+        ({"qty": "0.1" + "0" * 17 + "1"}, "precision"),
+        ({"qty": "0.123456"}, "lot_size"),
+        ({"price": "60000.005"}, "tick_size"),
+        ({"qty": "0.00001"}, "min_notional"),
+        ({"price": None}, "PRICE_REQUIRED"),
+        ({"type": "MARKET"}, "PRICE_NOT_ALLOWED"),
+        ({"symbol": "DOGE/USDT"}, "unknown_instrument"),
+        ({"side": "HOLD"}, "invalid_choice"),
+        ({"status": "FILLED"}, "unknown_field"),
+        ({"role": "master"}, "unknown_field"),
+        ({"symbol": "BTC\u202e/USDT"}, "invalid_characters"),
+        ({"client_order_id": "a\r\nb"}, "invalid_characters"),
+        ({"qty": None}, "invalid_qty"),
+    ],
+)
+def test_refused_by_field(shared_firm: Firm, fields: dict[str, Any], code: str) -> None:
+    answer = shared_firm.order(**fields)
+    assert (answer.status_code, answer.get_json()["code"]) == (422, code)
+
+
+def test_a_stop_on_the_wrong_side(shared_firm: Firm) -> None:
+    answer = shared_firm.order(stop_loss="61000")
+    assert answer.status_code == 422
+    assert answer.get_json()["errors"][0]["field"] == "stop_loss"
+
+
+def test_amend_with_the_version_seen(firm: Firm) -> None:
+    order = firm.order().get_json()
+    path = f"/api/v1/orders/{order['id']}"
+    first = firm.call("key:client", "PATCH", path, json={"price": "61000"}, headers={"If-Match": '"v1"'})
+    assert (first.status_code, first.headers["ETag"], first.get_json()["price"]) == (200, '"v2"', "61000")
+    stale = firm.call("key:client", "PATCH", path, json={"price": "62000"}, headers={"If-Match": '"v1"'})
+    assert (stale.status_code, stale.get_json()["current_version"]) == (412, 2)
+    assert firm.call("key:client", "PATCH", path, json={"price": "62000"}).status_code == 200
+    assert firm.call("key:client", "PATCH", path, json={}).status_code == 422
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/cancel"), ("DELETE", "")])
+def test_cancel_once(firm: Firm, method: str, path: str) -> None:
+    order_id = firm.order().get_json()["id"]
+    canceled = firm.call("key:client", method, f"/api/v1/orders/{order_id}{path}")
+    assert (canceled.status_code, canceled.get_json()["status"]) == (200, "CANCELED")
+    late = firm.call("key:client", method, f"/api/v1/orders/{order_id}{path}")
+    assert (late.status_code, late.get_json()["code"]) == (409, "too_late")
+    assert late.get_json()["order"]["status"] == "CANCELED"
+    amended = firm.call("key:client", "PATCH", f"/api/v1/orders/{order_id}", json={"qty": "1"})
+    assert amended.status_code == 409
+
+
+def test_cancel_all_reaches_what_is_named(firm: Firm) -> None:
+    firm.order()
+    firm.order("key:other")
+    gold = firm.order(symbol="XAUUSD", qty="1", price="1900").get_json()["id"]
+    canceled = firm.call("key:client", "POST", "/api/v1/orders/cancel-all", json={"symbol": "XAUUSD"}).get_json()
+    assert [order["id"] for order in canceled["items"]] == [gold]
+    assert firm.call("key:firm", "POST", "/api/v1/orders/cancel-all", json={"clientId": "C-2"}).get_json()["total"] == 1
+    live = firm.call("key:firm", "GET", "/api/v1/orders?open=true").get_json()
+    assert [order["client_id"] for order in live["items"]] == [firm.ids["ana"]]
+
+
+def test_a_batch_is_as_many_requests(firm: Firm) -> None:
+    orders = [LIMIT, {"symbol": "BTC/USDT"}, {**LIMIT, "qty": "NaN"}, {**LIMIT, "clientOrderId": "x"},
+              {**LIMIT, "client_order_id": "x"}, {**LIMIT, "client_order_id": "x", "qty": "0.2"}]  # fmt: skip
+    answer = firm.call("key:client", "POST", "/api/v1/orders/batch", json={"orders": orders})
+    items = answer.get_json()["items"]
+    assert answer.status_code == 201
+    assert [item["status"] for item in items] == [201, 422, 422, 201, 200, 409]
+    assert [item["index"] for item in items] == list(range(6))
+    assert items[2]["error"]["errors"][0]["field"] == "qty"
+    assert items[4]["order"]["id"] == items[3]["order"]["id"]
+    assert firm.call("key:client", "GET", "/api/v1/orders").get_json()["total"] == 2
+    too_many = firm.call("key:client", "POST", "/api/v1/orders/batch", json={"orders": [LIMIT] * 101})
+    assert too_many.status_code == 422
+
+
+def test_pages_of_a_list(firm: Firm) -> None:
+    ids = [firm.order().get_json()["id"] for _ in range(5)]
+    page = firm.call("key:client", "GET", "/api/v1/orders?limit=2&offset=1").get_json()
+    assert [item["id"] for item in page["items"]] == ids[::-1][1:3]
+    assert (page["total"], page["limit"], page["offset"], page["has_more"]) == (5, 2, 1, True)
+    assert firm.call("key:client", "GET", "/api/v1/orders?limit=2&offset=4").get_json()["has_more"] is False
+
+
+def test_a_filter_by_client_takes_code_and_id(firm: Firm) -> None:
+    firm.order()
+    firm.order("key:other")
+    for ref in ("C-2", firm.ids["luis"]):
+        found = firm.call("master", "GET", f"/api/v1/orders?client_id={ref}").get_json()
+        assert [item["client_id"] for item in found["items"]] == [firm.ids["luis"]]
+    assert firm.call("trader", "GET", "/api/v1/orders?client_id=C-2").status_code == 404
+
+
+def test_events_of_an_order(firm: Firm) -> None:
+    order = firm.order().get_json()
+    firm.call("key:client", "POST", f"/api/v1/orders/{order['id']}/cancel")
+    events = firm.call("key:client", "GET", f"/api/v1/orders/{order['id']}/events").get_json()["items"]
+    assert [event["type"] for event in events] == ["order.new", "order.canceled"]
+    assert events[0]["data"] == order
+
+
+def test_bearer_and_one_wording_for_every_bad_key(firm: Firm) -> None:
+    good = {"Authorization": f"Bearer {firm.keys['key:client']}"}
+    assert firm.call(None, "GET", "/api/v1/orders", headers=good).status_code == 200
+    firm.call("master", "POST", f"/api/v1/keys/{firm.ids['key:other']}/revoke")
+    answers = []
+    for key in ("", "nonsense", firm.keys["key:client"][:-1] + "x", firm.keys["key:other"]):
+        answer = firm.call(None, "GET", "/api/v1/orders", headers={"X-API-Key": key})
+        answers.append((answer.status_code, {**answer.get_json(), "request_id": ""}))
+    assert all(answer == answers[0] for answer in answers)
+    assert answers[0][0] == 401
