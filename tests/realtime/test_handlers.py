@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from queue import Queue
 from typing import Any
 
 import pytest
+import requests
 import socketio as socketio_client
 import sqlalchemy as sa
 import websocket
@@ -463,3 +465,16 @@ def test_consumer_that_does_not_read_is_dropped_and_others_hear_on(live: Live) -
     live.socketio.emit("after", {}, to="staff")
     assert quick.next("after") == {}
     slow.close(timeout=0)
+
+
+def test_consumer_that_stops_polling_is_dropped_too(live: Live) -> None:
+    live.sockets.backpressure.max_queued = 20
+    headers = {"X-API-Key": live.firm.keys["luis"]}
+    address = f"{live.url}/socket.io/?EIO=4&transport=polling"
+    opened = json.loads(requests.get(address, headers=headers, timeout=WAIT).text[1:])
+    requests.post(f"{address}&sid={opened['sid']}", data="40", headers=headers, timeout=WAIT)
+    assert live.sockets.count() == 1
+    for n in range(30):
+        live.socketio.emit("order.new", {"n": n}, to=_room(live.firm.luis))
+    _eventually(lambda: live.sockets.count() == 0)
+    assert live.sockets.figures() == {"open": 0, "by_kind": {}, "dropped": 1}

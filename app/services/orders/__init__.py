@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,27 +13,24 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core import json
-from app.core.errors import Conflict, FieldError, Invalid
+from app.core.errors import Conflict, Invalid
 from app.core.ids import new_id
 from app.domain.calendars import session_close
 from app.domain.fees import fee_for
-from app.domain.instruments import Instrument, SymbolTable, UnknownSymbol
+from app.domain.instruments import SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
-from app.domain.money import ONE, ZERO, floor_to, round_amount, text
+from app.domain.money import ZERO, round_amount, text
 from app.domain.orders import (
     AMENDABLE,
     LIVE,
     TERMINAL,
     OrderSource,
     OrderStatus,
-    OrderType,
     Side,
     TimeInForce,
     check_transition,
 )
 from app.domain.positions import ExitReason
-from app.domain.protection import protection_errors
-from app.domain.quotes import Quote
 from app.domain.risk import RATE_WINDOW, Candidate, Failure, check_order, reference_price, reserve_for, usd_rate
 from app.models import Client, Order, Position, Wallet, table_of
 from app.schemas.orders import OrderIn, order_json
