@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from app.domain.ledger import EntryKind
 
@@ -12,6 +14,16 @@ from .base import AmountOut, Request, Response, Time, TimeOut
 from .orders import PageQuery
 
 Format = Literal["json", "csv"]
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _believable(moment: datetime) -> datetime:
+    if not _FIRST <= moment < _LAST:
+        raise PydanticCustomError("invalid_time", "must be between 1970 and 2200")
+    return moment
+
+
+Instant = Annotated[Time, AfterValidator(_believable)]
 
 
 class EntryQuery(PageQuery):
@@ -20,13 +32,13 @@ class EntryQuery(PageQuery):
     about_id: Annotated[str, Field(max_length=36)] | None = None
     client_id: Annotated[str, Field(max_length=64)] | None = None
     wallet_id: Annotated[str, Field(max_length=64)] | None = None
-    from_: Annotated[Time | None, Field(alias="from")] = None
-    to: Time | None = None
+    from_: Annotated[Instant | None, Field(alias="from")] = None
+    to: Instant | None = None
     format: Format = "json"
 
 
 class TrialBalanceQuery(Request):
-    until: Time | None = None
+    until: Instant | None = None
     format: Format = "json"
 
 

@@ -15,7 +15,7 @@ class Empty(Request):
 
 
 class EventQuery(Request):
-    after: Annotated[QueryInt, Field(ge=0, description="The cursor of the last event seen")] = 0
+    after: Annotated[QueryInt, Field(ge=0, le=2**63 - 1, description="The cursor of the last event seen")] = 0
     types: Annotated[
         str,
         Field(max_length=500, pattern=r"^[a-z_.*]+(,[a-z_.*]+)*$", description="Comma separated; order.* for all"),

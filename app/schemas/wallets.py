@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from .base import AmountOut, PositiveAmount, Request, Response, Text, Time, TimeOut
+from .base import AmountOut, PositiveAmount, Request, Response, Text, TimeOut
 from .clients import without_default
+from .ledger import Instant
 from .orders import PageQuery
 
 WalletName = Annotated[Text, Field(min_length=1, max_length=100)]
@@ -62,7 +63,7 @@ class WalletQuery(PageQuery):
 
 
 class BalanceQuery(Request):
-    as_of: Time | None = None
+    as_of: Instant | None = None
 
 
 class WalletOut(Response):

@@ -31,7 +31,12 @@ def test_a_client_is_registered_and_changed(firm: Firm) -> None:
     assert (taken.status_code, taken.get_json()["code"]) == (409, "code_taken")
     change = {"active": False, "trader_id": firm.ids["trader"], "email": None}
     changed = firm.call("master", "PATCH", "/api/v1/clients/C-9", json=change, headers={"If-Match": '"v1"'})
-    assert changed.get_json() == {**made.get_json(), **change, "version": 2, "updated_at": changed.get_json()["updated_at"]}
+    assert changed.get_json() == {
+        **made.get_json(),
+        **change,
+        "version": 2,
+        "updated_at": changed.get_json()["updated_at"],
+    }
     stale = firm.call("master", "PATCH", "/api/v1/clients/C-9", json={"name": "X"}, headers={"If-Match": '"v1"'})
     assert stale.status_code == 412
     assert firm.call("trader", "GET", f"/api/v1/clients/{made.get_json()['id']}").status_code == 200
@@ -264,7 +269,9 @@ def test_metrics_are_for_this_machine_and_supervisors(firm: Firm, client: FlaskC
     passed_on = client.get("/metrics", headers={"X-Forwarded-For": "203.0.113.7"})
     assert passed_on.status_code == 401
     for key, status in (("key:read", 403), ("key:firm-admin", 200)):
-        assert client.get("/metrics", environ_overrides=away, headers={"X-API-Key": firm.keys[key]}).status_code == status
+        assert (
+            client.get("/metrics", environ_overrides=away, headers={"X-API-Key": firm.keys[key]}).status_code == status
+        )
 
 
 def test_health_of_the_services(firm: Firm) -> None:

@@ -58,7 +58,9 @@ def test_problem(shared_firm: Firm, method: str, path: str, status: int, code: s
 
 @pytest.mark.parametrize("given", ["abc", "x" * 65, "has space", "äöü-12345"])
 def test_a_strange_request_id_is_replaced(shared_firm: Firm, given: str) -> None:
-    response = shared_firm.call(None, "GET", "/health", headers={"X-Request-Id": given.encode("latin-1").decode("latin-1")})
+    response = shared_firm.call(
+        None, "GET", "/health", headers={"X-Request-Id": given.encode("latin-1").decode("latin-1")}
+    )
     assert response.headers["X-Request-Id"] != given
 
 
@@ -119,8 +121,8 @@ def test_no_database(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
         (json.dumps(LIMIT), "text/plain", 415, "unsupported_media_type"),
         ('"' + "x" * (1 << 20) + '"', "application/json", 413, "too_large"),
         ("[]", "application/json", 422, "invalid_type"),
-        ('{"symbol": "BTC\\u0000"}', "application/json", 422, "invalid_characters"),
-        ('{"symbol": "\\ud800"}', "application/json", 422, "invalid_characters"),
+        ('{"symbol": "BTC\\u0000"}', "application/json", 400, "invalid_characters"),
+        ('{"symbol": "\\ud800"}', "application/json", 400, "invalid_characters"),
     ],
 )
 def test_bad_bodies(shared_firm: Firm, data: Any, content_type: str, status: int, code: str) -> None:

@@ -74,7 +74,9 @@ def test_the_reference_page_runs_nothing_inline(shared_firm: Firm) -> None:
     text = page.get_data(as_text=True)
     assert page.status_code == 200
     assert not re.search(r"<script(?![^>]*\bsrc=)[^>]*>|\sstyle=|\son[a-z]+=", text)
-    assert "//" not in re.sub(r"https?://127\.0\.0\.1|http://localhost", "", "".join(re.findall(r'src="([^"]*)"', text)))
+    assert "//" not in re.sub(
+        r"https?://127\.0\.0\.1|http://localhost", "", "".join(re.findall(r'src="([^"]*)"', text))
+    )
 
 
 def test_paths_to_the_static_files_of_the_reference_page_exist(shared_firm: Firm) -> None:

@@ -165,13 +165,14 @@ def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
 def _responses(method: str, meta: Endpoint, has_arguments: bool) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status in (meta.status, *meta.also):
-        headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _RESPONSE_HEADERS}
+        headers: dict[str, Any] = {name: {"$ref": f"#/components/headers/{name}"} for name in _RESPONSE_HEADERS}
         if meta.etag:
             headers["ETag"] = {"schema": {"type": "string"}}
+        content: dict[str, Any] = {meta.media_type: {"schema": _answer_schema(meta, meta.also.get(status))}}
         responses[str(status)] = {
             "description": "Done" if method != "GET" else "Found",
             "headers": headers,
-            "content": {meta.media_type: {"schema": _answer_schema(meta, meta.also.get(status))}},
+            "content": content,
         }
         csv_too = meta.query is not None and "format" in meta.query.model_fields
         if csv_too:

@@ -135,7 +135,8 @@ def cancel_all() -> ResponseReturnValue:
     wallet = wanted.wallet_id and access.wallet(db(), principal(), wanted.wallet_id, WRITE, Resource.ORDERS).id
     canceled = services().orders.cancel_all(
         db(), access.visible_clients(principal(), Resource.ORDERS, WRITE),
-        client_id=None if client is None else client.id, wallet_id=wallet, symbol=wanted.symbol, side=wanted.side, actor=principal().actor, now=now(),
+        client_id=None if client is None else client.id, wallet_id=wallet,
+        symbol=wanted.symbol, side=wanted.side, actor=principal().actor, now=now(),
     )  # fmt: skip
     return whole(canceled)
 

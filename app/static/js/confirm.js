@@ -69,7 +69,7 @@ export function showErrors(form, errors) {
   for (const note of form.querySelectorAll(".field-error")) note.remove();
   const left = [];
   for (const error of errors) {
-    const input = form.elements.namedItem(error.field);
+    const input = form.elements.namedItem(error.field) ?? form.elements.namedItem(`${error.field}.value`);
     if (!input || input.length) { left.push(error); continue; }
     input.classList.add("is-invalid");
     input.setAttribute("aria-invalid", "true");

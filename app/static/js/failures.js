@@ -40,7 +40,9 @@ const FIELDS = {
   invalid_choice: t("Is not one of the choices."), invalid_email: t("Is no e-mail address."), invalid_code: t("Letters, digits, points and dashes alone."),
   unknown_asset: t("Is no known asset."), unknown_instrument: t("Is no known instrument."), exceeds_position: t("Is more than the position."),
   below_cum_qty: t("Is below what is filled already."), protection_on_sell: t("Exits go with the order that opens a position."),
-  stop_loss_side: t("The stop must be below the market."), take_profit_side: t("The target must be above the market."),
+  stop_wrong_side: t("The stop must be below the market."), target_wrong_side: t("The target must be above the market."),
+  trail_too_wide: t("The distance is too wide."), market_buy_only: t("An amount of money is for market buys."),
+  post_only_market: t("Not possible on a market order."), post_only_immediate: t("Contradicts an immediate order."),
   crossed: t("The bid must be below the ask."), jump: t("Too far from the last price."), string_too_short: t("Is too short."), string_too_long: t("Is too long."),
 };
 

@@ -22,6 +22,8 @@ export function number(text, { min = 0, max = 18, plus = false } = {}) {
 
 const CASH = new Set(["USD", "USDT", "USDC", "PEN", "EUR", "GBP"]);
 
+export const isCash = (currency) => CASH.has(currency);
+
 /** An amount with its currency, all digits kept, two decimals at least for cash. */
 export function money(text, currency, options = {}) {
   if (text === null || text === undefined) return EMPTY;

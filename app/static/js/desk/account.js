@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { $, h, setText } from "../dom.js";
-import { money, usd } from "../format.js";
+import { isCash, money, usd } from "../format.js";
 import { t } from "../i18n.js";
 import { label } from "../labels.js";
 import * as live from "../live.js";
@@ -57,7 +57,7 @@ async function loadBalances() {
 
 function show() {
   const { base, quote } = instrument();
-  const shown = (asset) => money(state.balances.get(asset)?.available ?? "0", asset);
+  const shown = (asset) => money(state.balances.get(asset)?.available ?? "0", asset, isCash(asset) ? { max: 2 } : {});
   setText($("#have-quote"), shown(quote));
   setText($("#have-base"), shown(base));
   tell("balances");

@@ -106,8 +106,8 @@ function row(position) {
     h("td", {}, protectionCell(position)),
     h("td", {}, tag(position.status)),
     h("td", {}, h("div", { class: "row-actions" },
-      mayTrade && open && h("button", { type: "button", class: "btn btn-quiet btn-sm btn-icon", onclick: () => protect(position.id), "data-protect": true }, icon("shield-check"), " ", t("Protect")),
-      mayTrade && open && h("button", { type: "button", class: "btn btn-quiet btn-sm btn-icon", onclick: () => close(position.id), "data-close": true }, icon("x-lg"), " ", t("Close")),
+      mayTrade && open && h("button", { type: "button", class: "btn btn-quiet btn-sm btn-icon", onclick: () => protect(position.id), "data-protect": true, title: t("Protect"), "aria-label": t("Protect %(symbol)s", { symbol: position.symbol }) }, icon("shield-check")),
+      mayTrade && open && h("button", { type: "button", class: "btn btn-quiet btn-sm btn-icon", onclick: () => close(position.id), "data-close": true, title: t("Close"), "aria-label": t("Close %(symbol)s", { symbol: position.symbol }) }, icon("x-lg")),
       h("a", { class: "btn btn-quiet btn-sm btn-icon", href: `/positions/${position.id}`, "aria-label": t("Details of the position in %(symbol)s", { symbol: position.symbol }) }, icon("info-circle")))));
 }
 

@@ -1,0 +1,135 @@
+"""A real browser against a real server; whatever the browser complains about fails the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from .server import PASSWORD, Server, start
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync",
+]  # fmt: skip
+QUOTES = {
+    "BTC/USDT": ("67000.00", "67001.00"), "ETH/USDT": ("3450.00", "3450.20"), "SOL/USDT": ("148.50", "148.52"),
+    "EUR/USD": ("1.08500", "1.08510"), "USD/PEN": ("3.7400", "3.7430"), "XAU/USD": ("1985.00", "1985.20"),
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = start(tmp_path_factory.mktemp("browser"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def market(server: Server) -> Server:
+    """The server with fresh quotes for the instruments the tests trade."""
+    for symbol, (bid, ask) in QUOTES.items():
+        for _ in range(3):  # a jump is believed when it stands
+            try:
+                server.set_quote(symbol, bid, ask)
+                break
+            except AssertionError:
+                continue
+    return server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@dataclass
+class Watched:
+    """What a browser did that it should not have done."""
+
+    origin: str
+    complaints: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+
+    def attach(self, page: Page) -> None:
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        page.on("request", self._request)
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.type}: {message.text} ({message.location.get('url', '')})")
+
+    def _request(self, request: Any) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != self.origin:
+            self.complaints.append(f"external request: {request.url}")
+
+    def left(self) -> list[str]:
+        return [text for text in self.complaints if not any(part in text for part in self.expected)]
+
+
+SignIn = Callable[..., Page]
+
+
+@pytest.fixture
+def watched(server: Server) -> Iterator[Watched]:
+    watch = Watched(urlsplit(server.url).netloc)
+    yield watch
+    assert watch.left() == []
+
+
+@pytest.fixture
+def open_browser(browser: Browser, server: Server, watched: Watched) -> Iterator[Callable[..., Page]]:
+    """A page of a new browser profile."""
+    contexts: list[BrowserContext] = []
+
+    def open_(*, language: str = "en", theme: str = "light", width: int = 1440, height: int = 900) -> Page:
+        context = browser.new_context(
+            base_url=server.url, locale={"en": "en-US", "es": "es-PE"}[language], color_scheme=theme,  # type: ignore[arg-type]
+            viewport={"width": width, "height": height}, timezone_id="America/Lima",
+        )  # fmt: skip
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        page = context.new_page()
+        watched.attach(page)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def sign_in(open_browser: Callable[..., Page]) -> SignIn:
+    """Sign one of the demo's people in, in a browser of their own."""
+
+    def sign_in_(who: str, path: str | None = None, **options: Any) -> Page:
+        page = open_browser(**options)
+        page.goto("/sign-in" if path is None else path)
+        page.fill("[name=email]", f"{who}@demo.cambista")
+        page.fill("[name=password]", PASSWORD)
+        page.click("main button[type=submit]")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "connected")
+        return page
+
+    return sign_in_
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    return (Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js").read_text()
