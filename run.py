@@ -21,6 +21,12 @@ from typing import Any
 from flask import Flask
 
 from app import create_app, start_engine, stop_engine
+from app.core import blocking
+
+if os.environ["ASYNC_MODE"] == "eventlet":
+    from eventlet import tpool
+
+    blocking.install(tpool.execute)  # password hashing must not stall everybody else
 
 
 def application() -> Flask:

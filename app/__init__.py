@@ -64,6 +64,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     _configure(app, settings)
     socketio = build_socketio(settings)
     socketio.init_app(app)
+    _trust_proxies(app, settings)
     parts = app.extensions["services"] = _build_services(settings, clock or SystemClock())
     app.extensions["sockets"] = handlers.register(socketio, SocketAccess(parts), parts.clock)
     app.extensions["rate_limits"] = limits.RateLimits(settings.redis_url)
@@ -87,6 +88,10 @@ def _configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
+
+
+def _trust_proxies(app: Flask, settings: Settings) -> None:
+    """Outermost, around the sockets too: addresses decide who may use a key."""
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

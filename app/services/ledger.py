@@ -197,6 +197,8 @@ class Journal:
                 )
 
     def _house_ids(self, refs: set[AccountRef]) -> dict[AccountRef, int]:
+        if not refs:
+            return {}
         query = sa.select(accounts.c.id, accounts.c.owner, accounts.c.currency, accounts.c.kind).where(
             accounts.c.wallet_id.is_(None), accounts.c.owner.in_({ref.owner for ref in refs})
         )

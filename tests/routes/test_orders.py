@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from app.core.errors import Conflict
+from app.services.orders import Orders
+
 from .conftest import LIMIT, Firm
 
 NOWHERE = "01a1fd24-c3ab-7178-8428-d7281a5c0e77"
@@ -188,3 +191,23 @@ def test_bearer_and_one_wording_for_every_bad_key(firm: Firm) -> None:
         answers.append((answer.status_code, {**answer.get_json(), "request_id": ""}))
     assert all(answer == answers[0] for answer in answers)
     assert answers[0][0] == 401
+
+
+def test_an_order_of_a_batch_that_fails_late_leaves_nothing(
+    firm_on_each: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firm, submit = firm_on_each, Orders.submit
+
+    def fail_late(self: Orders, *args: Any, **kwargs: Any) -> Any:
+        shown, new = submit(self, *args, **kwargs)
+        if shown["client_order_id"] == "late":
+            raise Conflict("after the order was written")
+        return shown, new
+
+    monkeypatch.setattr(Orders, "submit", fail_late)
+    orders = [LIMIT, {**LIMIT, "client_order_id": "late"}, LIMIT]
+    items = firm.call("key:client", "POST", "/api/v1/orders/batch", json={"orders": orders}).get_json()["items"]
+    assert [item["status"] for item in items] == [201, 409, 201]
+    listed = firm.call("key:client", "GET", "/api/v1/orders").get_json()["items"]
+    assert {order["id"] for order in listed} == {items[0]["order"]["id"], items[2]["order"]["id"]}
+    assert firm.call("master", "GET", "/api/v1/admin/reconcile").get_json()["ok"] is True

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, WRITE, Resource
+from app.core.transaction import after_commit
 from app.routes.edge import body, db, endpoint, now, principal, query
+from app.routes.identity import disconnect_sockets
 from app.schemas.orders import PageQuery
 from app.schemas.system import Empty, KeyOut
 from app.services import api_keys
@@ -29,4 +33,5 @@ def revoke_key(key_id: str) -> ResponseReturnValue:
     body(Empty)
     key = api_keys.find(db(), principal(), key_id)
     api_keys.revoke(db(), key, principal(), now())
+    after_commit(db(), partial(disconnect_sockets, key=key.id))
     return api_keys.show(key)

@@ -106,3 +106,8 @@ export function start() {
     else take(event);
   });
 }
+
+/** Cut the connection as a network would; it comes back by itself. */
+export function drop() {
+  socket.io.engine.close();
+}
