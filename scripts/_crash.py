@@ -268,7 +268,8 @@ class Proof:
             if status != 200 or order["client_order_id"] != sent.name or order["symbol"] != sent.body["symbol"]:
                 self._broken(number, f"{sent.name} was accepted as {sent.order_id} and is now {status} {order}")
                 continue
-            final[order["status"]] += 1
+            code = order["reject_code"]
+            final[f"{order['status']} {code}" if code else order["status"]] += 1
             if sent.canceled and order["status"] not in TERMINAL:
                 self._broken(number, f"{sent.name}: its cancel was accepted and it is {order['status']}")
         return final

@@ -79,7 +79,7 @@ def start(folder: Path, **settings: str) -> Server:
     _flask({**environ, "ASYNC_MODE": "threading"}, "db", "upgrade")
     _flask({**environ, "ASYNC_MODE": "threading"}, "demo", "load")
     made = json.loads(
-        _flask({**environ, "ASYNC_MODE": "threading"}, "keys", "create", "--system", "--scopes", "read,trade,clients,admin")
+        _flask({**environ, "ASYNC_MODE": "threading"}, "keys", "create", "--system", "--act-for-clients", "--scopes", "read,trade,clients,admin")
     )
     log = folder / "server.log"
     with log.open("wb") as out:
