@@ -145,6 +145,8 @@ def time_from(value: Any) -> Any:
             raise PydanticCustomError("invalid_time", "must be an ISO 8601 time") from error
         if moment.tzinfo is None:
             raise PydanticCustomError("invalid_time", "must carry a time zone, for example Z")
+        if not 1970 <= moment.year < 2200:
+            raise PydanticCustomError("invalid_time", "must lie between 1970 and 2200")
         return moment
     raise PydanticCustomError("invalid_time", "must be an ISO 8601 time")
 
@@ -153,7 +155,9 @@ Time = Annotated[datetime, BeforeValidator(time_from)]
 
 
 def _query_int(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,18}", value):
+        raise PydanticCustomError("invalid_number", "must be a whole number")
+    return value
 
 
 QueryInt = Annotated[int, BeforeValidator(_query_int)]

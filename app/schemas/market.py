@@ -13,8 +13,7 @@ from app.domain.instruments import Instrument
 from app.domain.money import text
 from app.domain.quotes import Quote
 
-from .base import AmountOut, PositiveAmount, QueryInt, Request, Response, Text, TimeOut
-from .ledger import Instant
+from .base import AmountOut, PositiveAmount, QueryInt, Request, Response, Text, Time, TimeOut
 
 
 class QuoteIn(Request):
@@ -36,7 +35,7 @@ class BarsQuery(Request):
     symbol: Annotated[str, Field(max_length=32)]
     interval: Annotated[str, Field(max_length=4)] = "1m"
     limit: Annotated[QueryInt, Field(ge=1, le=1000)] = 300
-    before: Instant | None = None
+    before: Time | None = None
 
 
 class InstrumentOut(Response):

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from .base import AmountOut, PositiveAmount, Request, Response, Text, TimeOut
+from .base import AmountOut, PositiveAmount, Request, Response, Text, Time, TimeOut
 from .clients import without_default
-from .ledger import Instant
 from .orders import PageQuery
 
 WalletName = Annotated[Text, Field(min_length=1, max_length=100)]
@@ -63,7 +62,7 @@ class WalletQuery(PageQuery):
 
 
 class BalanceQuery(Request):
-    as_of: Instant | None = None
+    as_of: Time | None = None
 
 
 class WalletOut(Response):

@@ -226,8 +226,8 @@ def test_the_victim_of_a_deadlock_runs_again(postgres_database: Database, pauses
     for thread in threads:
         thread.join(timeout=20)
     assert stored(postgres_database) == {"a": 2, "b": 2}
-    assert len(attempts) == 3
-    assert len(pauses) == 1
+    assert len(attempts) == 2 + len(pauses), "each victim ran again, once for each deadlock"
+    assert pauses
 
 
 def test_writers_in_many_threads_lose_nothing(database: Database) -> None:

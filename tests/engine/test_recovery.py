@@ -84,6 +84,49 @@ def test_resting_and_partly_filled_orders_go_on_where_they_were(database: Databa
     firm.engine.lease.release()
 
 
+@pytest.mark.parametrize("seconds", [0.3, 0.5], ids=["sent", "partly filled"])
+def test_a_market_order_outlives_a_restart_that_is_faster_than_the_feed(
+    database: Database, clock: ManualClock, seconds: float
+) -> None:
+    slow = Behaviour(latency=timedelta(milliseconds=400), partial_rate=D(1), slippage_bps=D(0))
+    firm = Firm(database, clock, slow).start()
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    order, unlucky = firm.send(wallet, qty="0.1"), firm.send(wallet, qty="0.2")
+    firm.run_for(seconds)
+    status = firm.order(order["id"])["status"]
+    assert status == ("SENT" if seconds == 0.3 else "PARTIALLY_FILLED")
+    firm.crash()
+    firm.run_for(2)
+    assert firm.order(order["id"])["status"] == status, "there is no quote yet to judge it by"
+    firm.database.run(lambda s: firm.orders.cancel(s, unlucky["id"], actor="t", now=firm.clock.now()))
+    firm.run_for(1)
+    assert firm.order(unlucky["id"])["status"] == "CANCELED"
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.run_for(1)
+    assert firm.order(order["id"])["status"] == "FILLED"
+    assert firm.order(unlucky["id"])["status"] == "CANCELED"
+    firm.reconciled()
+    firm.engine.lease.release()
+
+
+def test_a_market_order_does_not_wait_for_ever_for_a_feed_that_stays_silent(
+    sqlite_database: Database, clock: ManualClock
+) -> None:
+    firm = Firm(sqlite_database, clock, Behaviour(latency=timedelta(milliseconds=400), slippage_bps=D(0))).start()
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    order = firm.send(wallet, qty="0.1")
+    firm.run_for(0.2)
+    firm.crash()
+    firm.run_for(16)
+    row = firm.order(order["id"])
+    assert (row["status"], row["reject_code"]) == ("REJECTED", "STALE_QUOTE")
+    assert firm.balance(wallet, "USDT") == D(100000)
+    firm.reconciled()
+    firm.engine.lease.release()
+
+
 def test_a_cancel_on_its_way_when_the_process_dies_is_sent_again(firm: Firm) -> None:
     _, wallet = firm.client(USDT="100000")
     firm.quote("BTC/USDT", "50000", "50010")

@@ -28,6 +28,7 @@ from .base import Outgoing, Report, RestingOrder, VenueOrder
 from .client import FixClient
 
 DONE_KEPT = 10_000
+QUOTE_POLL = timedelta(milliseconds=100)
 _ORD_STATUS = {
     OrderStatus.OPEN: "0", OrderStatus.PARTIALLY_FILLED: "1", OrderStatus.FILLED: "2",
     OrderStatus.CANCELED: "4", OrderStatus.REJECTED: "8", OrderStatus.EXPIRED: "C",
@@ -92,6 +93,7 @@ class SimulatedVenue:
         self._done: dict[str, OrderStatus] = {}  # the newest finished orders, to answer about them
         self._resting: dict[str, dict[str, _Book]] = defaultdict(dict)  # by symbol
         self._quotes: dict[str, Quote] = {}
+        self._restored_at: datetime | None = None
         self.new_order = self._client.new_order
         self.cancel = self._client.cancel
         self.replace = self._client.replace
@@ -128,6 +130,7 @@ class SimulatedVenue:
 
     def restore(self, orders: list[RestingOrder], now: datetime) -> None:
         """Rebuild what was live from what was booked; nothing is executed twice."""
+        self._restored_at = now
         for resting in orders:
             order = resting.order
             book = self._book(order)
@@ -199,6 +202,11 @@ class SimulatedVenue:
 
     def _accept(self, book: _Book, at: datetime) -> None:
         """Acknowledge or reject a new order, then try to execute it."""
+        if book.status in TERMINAL:
+            return  # canceled while it waited
+        if self._awaits_first_quote(book, at):
+            self._at(at + QUOTE_POLL, partial(self._accept, book))
+            return
         order = book.order
         quote = self._quotes.get(order.symbol)
         if order.type is OrderType.MARKET and (quote is None or self._is_stale(quote, at)):
@@ -220,6 +228,14 @@ class SimulatedVenue:
         self._execute(book, at)
         book.resting = True
 
+    def _awaits_first_quote(self, book: _Book, at: datetime) -> bool:
+        """A restart has lost the quotes too: what executes at once is not judged before the feed had time to speak."""
+        order = book.order
+        immediate = order.type is OrderType.MARKET or order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+        if not immediate or order.symbol in self._quotes or self._restored_at is None:
+            return False
+        return at < self._restored_at + book.instrument.stale_after
+
     def _match(self, book: _Book, at: datetime) -> Match | None:
         quote = self._quotes.get(book.order.symbol)
         if quote is None or self._is_stale(quote, at):
@@ -240,6 +256,9 @@ class SimulatedVenue:
             return
         if book.expires_at is not None and at >= book.expires_at:
             self._finish(book, OrderStatus.EXPIRED, "C", "EXPIRED: end of the trading day", at)
+            return
+        if self._awaits_first_quote(book, at):
+            self._at(at + QUOTE_POLL, partial(self._execute, book))
             return
         match = self._match(book, at)
         if match is None:
