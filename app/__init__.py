@@ -11,6 +11,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 from flask_talisman import Talisman
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import config
@@ -24,6 +25,7 @@ from app.adapters.venues.simulated import Behaviour, SimulatedVenue
 from app.config import Settings
 from app.core import logs
 from app.core.clock import Clock, SystemClock
+from app.core.group_commit import GroupCommit
 from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
 from app.domain.quotes import Quote
@@ -38,7 +40,7 @@ from app.services.bars import BarService
 from app.services.container import Services
 from app.services.feeds import FeedSupervisor
 from app.services.market import load_instruments, seed_instruments
-from app.services.orders import OrderRules, Orders
+from app.services.orders import Entry, OrderRules, Orders
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.sockets import SocketAccess
@@ -65,7 +67,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     socketio = build_socketio(settings)
     socketio.init_app(app)
     _trust_proxies(app, settings)
-    parts = app.extensions["services"] = _build_services(settings, clock or SystemClock())
+    parts = app.extensions["services"] = _build_services(settings, clock or SystemClock(), socketio)
     app.extensions["sockets"] = handlers.register(socketio, SocketAccess(parts), parts.clock)
     app.extensions["rate_limits"] = limits.RateLimits(settings.redis_url)
     load_catalog(app)
@@ -127,14 +129,19 @@ def _register_identity_and_pages(app: Flask) -> None:
     pages.register(app)
 
 
-def _build_services(settings: Settings, clock: Clock) -> Services:
+def _build_services(settings: Settings, clock: Clock, socketio: SocketIO) -> Services:
     database = Database(settings.database_url)
     instruments = SymbolTable(())  # filled by load_catalog
     cache = RedisQuoteCache.from_url(settings.redis_url, clock) if settings.redis_url else None
     quotes = QuoteBook(clock, instruments, cache=cache, publishes=settings.engine)
     rules = OrderRules(protection_bps=settings.market_protection_bps, max_orders_per_second=settings.wallet_order_rate)
     orders = Orders(instruments, quotes, rules)
+
+    def enter(session: Session, entries: list[Entry]) -> list[Any]:
+        return orders.submit_many(session, entries, clock.now())
+
     return Services(
+        order_entry=GroupCommit(database, enter, lambda: socketio.sleep(0)),
         settings=settings, clock=clock, database=database, instruments=instruments, quotes=quotes, orders=orders,
         positions=Positions(orders, instruments, quotes), bars=BarService(instruments),
     )  # fmt: skip

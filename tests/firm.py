@@ -18,11 +18,11 @@ from app.core.transaction import Database
 from app.domain.orders import OrderSource
 from app.domain.quotes import Quote
 from app.engine.engine import Engine, Schedule
-from app.models import Client, Order, Position, Wallet, table_of
+from app.models import Client, Order, Position, table_of
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
 from app.services import ledger, market, wallets
-from app.services.orders import OrderRules, Orders
+from app.services.orders import Entry, OrderRules, Orders
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.reconcile import reconcile
@@ -124,15 +124,8 @@ class Firm:
         """Enter an order, as a request does; the engine has not looked at it yet."""
         request = validate(OrderIn, {"symbol": "BTC/USDT", "side": "BUY", "type": "MARKET", **fields})
 
-        def work(session: Session) -> dict[str, Any]:
-            wallet = session.get_one(Wallet, wallet_id)
-            client = session.get_one(Client, wallet.client_id)
-            order, _ = self.orders.submit(
-                session, client, wallet, request, actor="test", source=OrderSource.API, now=self.clock.now()
-            )
-            return order
-
-        order = self.database.run(work)
+        entry = Entry(wallet_id, request, "test", OrderSource.API)
+        order, _ = self.database.run(lambda session: self.orders.submit(session, entry, self.clock.now()))
         self.engine.wake()
         return order
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -118,6 +117,5 @@ def _settle(engine: Engine, clock: ManualClock) -> None:
 
 
 def _orders_by_status(session: Session) -> dict[str, int]:
-    return Counter(
-        dict(session.execute(sa.select(Order.status, sa.func.count()).group_by(Order.status)).tuples().all())
-    )
+    rows = session.execute(sa.select(Order.status, sa.func.count().label("total")).group_by(Order.status))
+    return {row.status: row.total for row in rows}

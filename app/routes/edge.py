@@ -88,6 +88,12 @@ def no_transaction(view: View) -> View:
     return view
 
 
+def shared_commit(view: View) -> View:
+    """The view's work is committed together with others'; under an Idempotency-Key it is on its own."""
+    view.shared_commit = True  # type: ignore[attr-defined]
+    return view
+
+
 # -- what views ask for --------------------------------------------------------------------------------------
 
 
@@ -106,6 +112,11 @@ def principal() -> Principal:
 def db() -> Session:
     """The request's one session; committed after the view has returned."""
     return cast(Session, g.db)
+
+
+def in_transaction() -> bool:
+    """Whether the request has a session of its own."""
+    return "db" in g
 
 
 def now() -> datetime:
@@ -181,6 +192,10 @@ class EdgeFlask(Flask):
         if view is None or getattr(view, "no_transaction", False):
             return super().dispatch_request()
         ticket = _idempotency_ticket()
+        if ticket is None and getattr(view, "shared_commit", False):
+            response = super().dispatch_request()
+            self._wake_engine()
+            return response
         if ticket is None:
             return self._in_transaction(None)
         with idempotency.in_flight(ticket):
@@ -225,10 +240,15 @@ class EdgeFlask(Flask):
             return self._unforeseen(error, ticket)
         finally:
             g.pop("db", None)
-        engine = services().engine
-        if engine is not None and request.method not in SAFE_METHODS:
-            engine.wake()
+        if request.method not in SAFE_METHODS:
+            self._wake_engine()
         return response
+
+    @staticmethod
+    def _wake_engine() -> None:
+        engine = services().engine
+        if engine is not None:
+            engine.wake()
 
     def _unforeseen(self, error: Exception, ticket: idempotency.Ticket | None) -> Response:
         """Answer 500; under a key the answer is kept, so that a repeat does not do the work again."""

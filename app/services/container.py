@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.clock import Clock
+from app.core.group_commit import GroupCommit
 from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
 
-from .orders import Orders
+from .orders import Entry, Orders
 from .positions import Positions
 from .quotes import QuoteBook
 
@@ -24,6 +25,7 @@ class Services:
     instruments: SymbolTable
     quotes: QuoteBook
     orders: Orders
+    order_entry: GroupCommit[Entry, Any]
     positions: Positions
     bars: Any
     feeds: Any = None

@@ -47,7 +47,8 @@ class LockedAccount:
     id: int
     ref: AccountRef
     balance: Decimal
-    changed: bool = False
+    changed: bool = False  # since it was last written
+    posted: bool = False  # by this journal at all
 
 
 def lock_accounts(session: Session, refs: Iterable[AccountRef], now: datetime) -> dict[AccountRef, LockedAccount]:
@@ -134,6 +135,7 @@ class Journal:
         memo: str | None = None,
         effective_at: datetime | None = None,
         reverses_id: str | None = None,
+        actor: str | None = None,
     ) -> str:
         """Queue an entry and return its id. Raises ``domain.ledger.Unbalanced``."""
         check_balanced(lines)
@@ -146,7 +148,7 @@ class Journal:
             "source": source,
             "external_ref": external_ref,
             "effective_at": effective_at or self.now,
-            "created_by": self.actor,
+            "created_by": actor or self.actor,
             "memo": memo,
             "reverses_id": reverses_id,
         }
@@ -175,7 +177,7 @@ class Journal:
                 account = self.locked.get(line.account)
                 if account is not None:
                     account.balance += line.amount
-                    account.changed = True
+                    account.changed = account.posted = True
                 rows.append({
                     "entry_id": entry.row["id"],
                     "account_id": account.id if account is not None else ids[line.account],

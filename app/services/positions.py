@@ -22,7 +22,7 @@ from app.schemas.orders import OrderIn
 from app.schemas.positions import SignalIn, position_json
 
 from .events import Events
-from .orders import Orders
+from .orders import Entry, Orders
 from .quotes import QuoteBook
 
 table = table_of(Position)
@@ -86,9 +86,8 @@ class Positions:
             raise Invalid.field("qty", "exceeds_position", f"is more than the {text(row['qty'])} held", text(qty))
         wanted = row["qty"] if qty is None else qty
         request = exit_request(instrument, wanted, client_order_id)
-        order, new = self.orders.submit(
-            session, client, wallet, request, actor=actor, source=source, now=now, position=row, exit_reason=reason
-        )
+        entry = Entry(row["wallet_id"], request, actor, source, position=row, exit_reason=reason)
+        order, new = self.orders.submit(session, entry, now)
         if new and order["status"] == "NEW" and wanted == row["qty"]:
             # closing: the engine stops watching the levels, so that they cannot sell it a second time
             row.update(status=PositionStatus.CLOSING.value, exit_order_id=order["id"], exit_reason=reason.value,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -129,21 +129,21 @@ def limits_of(wallet: Wallet) -> WalletLimits:
     )
 
 
-def client_limits(session: Session, client_id: str, instrument_id: int) -> ClientLimits:
-    """The client's limits for an instrument: the specific row, else the general one, else none."""
-    query = (
-        sa.select(ClientLimit)
-        .where(
-            ClientLimit.client_id == client_id,
-            sa.or_(ClientLimit.instrument_id == instrument_id, ClientLimit.instrument_id.is_(None)),
-        )
-        .order_by(ClientLimit.instrument_id.is_(None))
-    )
-    row = session.scalars(query).first()
-    if row is None:
-        return ClientLimits()
-    hours = TradingHours.parse(row.hours, row.time_zone or "UTC") if row.hours else None
-    return ClientLimits(row.blocked, row.max_order_qty, row.max_notional_usd, hours)
+def limits_of_clients(session: Session, client_ids: set[str]) -> Callable[[str, int], ClientLimits]:
+    """Answers (client id, instrument id): the specific limit, else the general one, else none."""
+    rows = {
+        (row.client_id, row.instrument_id): row
+        for row in session.scalars(sa.select(ClientLimit).where(ClientLimit.client_id.in_(client_ids)))
+    }
+
+    def limits(client_id: str, instrument_id: int) -> ClientLimits:
+        row = rows.get((client_id, instrument_id)) or rows.get((client_id, None))
+        if row is None:
+            return ClientLimits()
+        hours = TradingHours.parse(row.hours, row.time_zone or "UTC") if row.hours else None
+        return ClientLimits(row.blocked, row.max_order_qty, row.max_notional_usd, hours)
+
+    return limits
 
 
 def risk_account(

@@ -171,6 +171,12 @@ class Server:
             raise AssertionError(f"SIGTERM did not end the server within {limit} s:\n{self.tail()}") from None
         return code, time.monotonic() - began
 
+    def processor_seconds(self) -> float:
+        """User and system time of the process so far."""
+        assert self.process is not None
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def orphans(self) -> list[int]:
         """Processes of the server's session that have outlived it."""
         assert self.process is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 
 from app.core.errors import AppError
 from app.core.permissions import READ, WRITE, Resource
@@ -16,11 +17,13 @@ from app.routes.edge import (
     check_version,
     db,
     endpoint,
+    in_transaction,
     named_client,
     now,
     principal,
     query,
     services,
+    shared_commit,
     tagged,
 )
 from app.routes.errors import problem
@@ -40,7 +43,7 @@ from app.schemas.orders import (
 )
 from app.schemas.system import BatchOut, Empty, EventOut, ExecutionQuery, WalletChoice
 from app.services import access, blotter
-from app.services.orders import lock_wallet
+from app.services.orders import Entry, lock_wallets
 
 from . import blueprint, page, whole
 
@@ -52,19 +55,36 @@ def source() -> OrderSource:
     return OrderSource.API if principal().kind == "key" else OrderSource.WEB
 
 
-def account_of(request: OrderIn) -> tuple[Client, Wallet]:
-    client = access.acting_client(db(), principal(), named_client(request.client_id))
-    return client, access.wallet_for(db(), client, request.wallet_id)
+def entry_of(session: Session, request: OrderIn) -> tuple[Client, Wallet, Entry]:
+    """Whose order it is, by who is calling and what the request names."""
+    client = access.acting_client(session, principal(), named_client(request.client_id))
+    wallet = access.wallet_for(session, client, request.wallet_id)
+    return client, wallet, Entry(wallet.id, request, principal().actor, source())
+
+
+def dry_run(session: Session, request: OrderIn) -> dict[str, Any]:
+    client, wallet, _ = entry_of(session, request)
+    return services().orders.dry_run(session, client, wallet, request, now())
 
 
 def submit(request: OrderIn) -> tuple[dict[str, Any], int]:
-    """Store one order; the status says whether it is new."""
-    client, wallet = account_of(request)
+    """Store one order in the request's own transaction; the status says whether it is new."""
     if request.dry_run:
-        return services().orders.dry_run(db(), client, wallet, request, now()), 200
-    shown, new = services().orders.submit(
-        db(), client, wallet, request, actor=principal().actor, source=source(), now=now()
-    )
+        return dry_run(db(), request), 200
+    shown, new = services().orders.submit(db(), entry_of(db(), request)[2], now())
+    return shown, 201 if new else 200
+
+
+def submit_together(request: OrderIn) -> tuple[dict[str, Any], int]:
+    """Store one order in a transaction it shares with those that arrive at the same time."""
+    database = services().database
+    if request.dry_run:
+        return database.read(lambda session: dry_run(session, request)), 200
+    _, _, entry = database.read(lambda session: entry_of(session, request))
+    outcome = services().order_entry.run(entry)
+    if isinstance(outcome, AppError):
+        raise outcome
+    shown, new = outcome
     return shown, 201 if new else 200
 
 
@@ -75,8 +95,10 @@ def submit(request: OrderIn) -> tuple[dict[str, Any], int]:
     description="An order refused by risk is stored as REJECTED and answered with 201 too; reject_values has every "
     "failing check. 200: this client_order_id was sent before with the same body, or dry_run was asked for.",
 )  # fmt: skip
+@shared_commit
 def create_order() -> ResponseReturnValue:
-    shown, status = submit(body(OrderIn))
+    # an Idempotency-Key is stored in the order's own transaction
+    shown, status = submit(body(OrderIn)) if in_transaction() else submit_together(body(OrderIn))
     return tagged(shown, status) if "version" in shown else (shown, status)
 
 
@@ -164,7 +186,7 @@ def amend_order(order_id: str) -> ResponseReturnValue:
     row = access.order(db(), principal(), order_id, WRITE)
     request = body(OrderAmendIn)
     client, wallet = owner_of(row)
-    lock_wallet(db(), wallet.id)  # before the order, as everybody does
+    lock_wallets(db(), {wallet.id})  # before the order, as everybody does
     check_version(access.order(db(), principal(), order_id, WRITE, lock=True)["version"])
     shown = services().orders.amend(
         db(), client, wallet, row["id"], request.qty, request.price, actor=principal().actor, now=now()

@@ -10,7 +10,7 @@ from app.schemas.orders import ExecutionOut, OrderOut, PageQuery
 from app.schemas.positions import CloseIn, PositionOut, PositionQuery, ProtectIn, SignalIn
 from app.schemas.system import PositionUpdateOut, SignalResult
 from app.services import access, blotter, positions
-from app.services.orders import lock_wallet
+from app.services.orders import lock_wallets
 
 from . import blueprint, page
 from .orders import READING, TRADING, client_id, instrument_id, owner_of, show_executions, source
@@ -52,7 +52,7 @@ def close(position_id: str) -> ResponseReturnValue:
     seen = access.position(db(), principal(), position_id, WRITE)
     request = body(CloseIn)
     client, wallet = owner_of(seen)
-    lock_wallet(db(), wallet.id)
+    lock_wallets(db(), {wallet.id})
     row = access.position(db(), principal(), position_id, WRITE, lock=True)
     order = services().positions.close(
         db(), client, wallet, row, request.qty, request.client_order_id, actor=principal().actor, source=source(),
@@ -68,7 +68,7 @@ def signal(position_id: str) -> ResponseReturnValue:
     seen = access.position(db(), principal(), position_id, WRITE)
     request = body(SignalIn)
     client, wallet = owner_of(seen)
-    lock_wallet(db(), wallet.id)
+    lock_wallets(db(), {wallet.id})
     row = access.position(db(), principal(), position_id, WRITE, lock=True)
     result = services().positions.signal(
         db(), client, wallet, row, request, actor=principal().actor, source=source(), now=now()

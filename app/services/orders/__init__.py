@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core import json
-from app.core.errors import Conflict, Invalid
+from app.core.errors import AppError, Conflict, Invalid
 from app.core.ids import new_id
 from app.domain.calendars import session_close
 from app.domain.fees import fee_for
@@ -31,7 +31,16 @@ from app.domain.orders import (
     check_transition,
 )
 from app.domain.positions import ExitReason
-from app.domain.risk import RATE_WINDOW, Candidate, Failure, check_order, reference_price, reserve_for, usd_rate
+from app.domain.risk import (
+    RATE_WINDOW,
+    Candidate,
+    ClientLimits,
+    Failure,
+    check_order,
+    reference_price,
+    reserve_for,
+    usd_rate,
+)
 from app.models import Client, Order, Position, Wallet, table_of
 from app.schemas.orders import OrderIn, order_json
 from app.services import wallets
@@ -45,6 +54,21 @@ table = table_of(Order)
 positions = table_of(Position)
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An order as it was asked for. Only ids: what decides is read under its lock.
+
+    ``position`` is the locked row of the position it closes, with the reason.
+    """
+
+    wallet_id: str
+    request: OrderIn
+    actor: str
+    source: OrderSource
+    position: dict[str, Any] | None = None
+    exit_reason: ExitReason | None = None
+
+
 class Orders(Drafting):
     """Order entry for one process; all state is in the database but the count of the last second's orders."""
 
@@ -54,64 +78,82 @@ class Orders(Drafting):
 
     # -- entry -------------------------------------------------------------------------------------------
 
-    def submit(
-        self,
-        session: Session,
-        client: Client,
-        wallet: Wallet,
-        request: OrderIn,
-        *,
-        actor: str,
-        source: OrderSource,
-        now: datetime,
-        position: dict[str, Any] | None = None,
-        exit_reason: ExitReason | None = None,
-    ) -> tuple[dict[str, Any], bool]:
+    def submit(self, session: Session, entry: Entry, now: datetime) -> tuple[dict[str, Any], bool]:
         """Store an order and its hold; returns it as the API shows it, and whether it is new.
 
         Refused by risk it is stored as REJECTED with every reason. Raises ``Invalid`` for a request that
         makes no sense, ``Conflict`` for a used ``client_order_id`` with another body; then nothing is stored.
         """
-        draft = self.draft(request, wallet)
-        body_hash = _body_hash(request) if request.client_order_id else None
-        lock_wallet(session, wallet.id)
-        if request.client_order_id is not None:
-            known = _by_client_order_id(session, wallet.id, request.client_order_id)
-            if known is not None:
-                if known["body_hash"] != body_hash:
-                    raise Conflict(
-                        f"client_order_id {request.client_order_id} was used for another order", code="DUPLICATE_ORDER"
-                    )
-                return self.show(known), False
-        journal = Journal(session, now, actor)
-        spend = AccountRef(wallet.id, draft.spend_currency, AccountKind.AVAILABLE)
-        journal.lock({spend, replace(spend, kind=AccountKind.HELD)})
-        available = journal.locked[spend].balance
-        failures = self.check(session, client, wallet, request, draft, available, now, position)
-        row = self._new_row(client, wallet, request, draft, actor, source, now)
-        row["body_hash"] = body_hash
-        if position is not None:
-            row["position_id"] = position["id"]
-            row["exit_reason"] = (exit_reason or ExitReason.MANUAL).value
-        events = Events(now)
-        if failures:
-            row.update(
-                status=OrderStatus.REJECTED.value, held=ZERO, leaves_qty=ZERO, closed_at=now,
-                reject_code=failures[0].code, reject_reason="; ".join(f.message for f in failures)[:300],
-                reject_values=[failure.to_json() for failure in failures],
-            )  # fmt: skip
-            session.execute(sa.insert(table), row)
-        else:
-            session.execute(sa.insert(table), row)
-            journal.add(
-                EntryKind.HOLD, ("order", row["id"]), f"hold:{row['id']}:1",
-                hold_lines(wallet.id, draft.spend_currency, draft.reserve),
-            )  # fmt: skip
-            locked = journal.flush()
-            wallets.balance_event(events, wallet.client_id, wallet.id, locked.values())
-        self._event(events, row, None, row["reject_reason"])
+        outcome = self.submit_many(session, [entry], now)[0]
+        if isinstance(outcome, AppError):
+            raise outcome
+        return outcome
+
+    def submit_many(
+        self, session: Session, entries: list[Entry], now: datetime
+    ) -> list[tuple[dict[str, Any], bool] | AppError]:
+        """``submit`` for orders that share a transaction: the same answers, in the same order, in few statements.
+
+        What would be raised for one order is returned in its place, and the others go on.
+        """
+        accounts = lock_wallets(session, {entry.wallet_id for entry in entries})
+        drafts: list[Draft | AppError] = []
+        for entry in entries:
+            try:
+                drafts.append(self.draft(entry.request, accounts[entry.wallet_id][0]))
+            except AppError as error:
+                drafts.append(error)
+        known = _by_client_order_ids(session, entries)
+        journal, events = Journal(session, now, entries[0].actor), Events(now)
+        journal.lock(
+            ref
+            for entry, draft in zip(entries, drafts, strict=True)
+            if isinstance(draft, Draft)
+            for ref in wallets.account_refs(entry.wallet_id, draft.spend_currency)
+        )
+        free = {ref: account.balance for ref, account in journal.locked.items()}
+        limits = wallets.limits_of_clients(session, {client.id for _, client in accounts.values()})
+        rows: list[dict[str, Any]] = []
+        outcomes: list[tuple[dict[str, Any], bool] | AppError] = []
+        for entry, draft in zip(entries, drafts, strict=True):
+            if isinstance(draft, AppError):
+                outcomes.append(draft)
+                continue
+            earlier = known.get((entry.wallet_id, entry.request.client_order_id))
+            if earlier is not None:
+                outcomes.append(self._repeated(entry, earlier))
+                continue
+            wallet, client = accounts[entry.wallet_id]
+            spend = AccountRef(wallet.id, draft.spend_currency, AccountKind.AVAILABLE)
+            client_limits = limits(client.id, draft.instrument.id)
+            failures = self.check(session, client, wallet, entry.request, draft, free[spend], client_limits, now,
+                                  closes=entry.position is not None)  # fmt: skip
+            row = self._new_row(entry, client, draft, failures, now)
+            if not failures:
+                free[spend] -= draft.reserve
+                journal.add(
+                    EntryKind.HOLD, ("order", row["id"]), f"hold:{row['id']}:1",
+                    hold_lines(wallet.id, draft.spend_currency, draft.reserve), actor=entry.actor,
+                )  # fmt: skip
+            rows.append(row)
+            if entry.request.client_order_id is not None:
+                known[entry.wallet_id, entry.request.client_order_id] = row
+            self._event(events, row, None, row["reject_reason"])
+            outcomes.append((self.show(row), True))
+        if rows:
+            session.execute(sa.insert(table), rows)
+        locked = journal.flush()
+        for wallet, client in accounts.values():
+            wallets.balance_event(events, client.id, wallet.id, (a for a in locked.values() if a.posted))
         events.flush(session)
-        return self.show(row), True
+        return outcomes
+
+    def _repeated(self, entry: Entry, earlier: Any) -> tuple[dict[str, Any], bool] | AppError:
+        """A client_order_id that was used before: the first order again, or a conflict."""
+        if earlier["body_hash"] != _body_hash(entry.request):
+            name = entry.request.client_order_id
+            return Conflict(f"client_order_id {name} was used for another order", code="DUPLICATE_ORDER")
+        return self.show(earlier), False
 
     def check(
         self,
@@ -121,10 +163,15 @@ class Orders(Drafting):
         request: OrderIn,
         draft: Draft,
         available: Decimal,
+        client_limits: ClientLimits,
         now: datetime,
-        position: dict[str, Any] | None = None,
+        *,
+        closes: bool = False,
     ) -> list[Failure]:
-        """Every failing pre-trade check; the wallet must be locked for the answer to hold."""
+        """Every failing pre-trade check; the wallet must be locked for the answer to hold.
+
+        ``closes``: the order closes a position that the caller holds locked, so it needs no look at it.
+        """
         quotes = self.quotes.snapshot()
         rate = usd_rate(draft.instrument.quote, quotes)
         notional = None if rate is None or draft.reference is None else draft.qty * draft.reference * rate
@@ -142,11 +189,11 @@ class Orders(Drafting):
             draft.instrument,
             draft.quote,
             account,
-            wallets.client_limits(session, client.id, draft.instrument.id),
+            client_limits,
             wallets.limits_of(wallet),
             now,
         )
-        if request.reduce_only and position is None:
+        if request.reduce_only and not closes:
             held = wallets.position_qty(session, wallet.id, draft.instrument.id)
             if request.side is Side.BUY or draft.qty > held:
                 failures.append(Failure("REDUCE_ONLY", "the order would do more than reduce the position",
@@ -162,31 +209,34 @@ class Orders(Drafting):
         return len(recent) - 1
 
     def _new_row(
-        self,
-        client: Client,
-        wallet: Wallet,
-        request: OrderIn,
-        draft: Draft,
-        actor: str,
-        source: OrderSource,
-        now: datetime,
+        self, entry: Entry, client: Client, draft: Draft, failures: list[Failure], now: datetime
     ) -> dict[str, Any]:
+        request, position = entry.request, entry.position
         protection = request.to_domain()
         day = request.time_in_force is TimeInForce.DAY
         row: dict[str, Any] = dict.fromkeys(table.columns.keys())
         row.update(
-            id=new_id(), client_order_id=request.client_order_id, client_id=client.id, wallet_id=wallet.id,
+            id=new_id(), client_order_id=request.client_order_id, client_id=client.id, wallet_id=entry.wallet_id,
+            body_hash=_body_hash(request) if request.client_order_id is not None else None,
             instrument_id=draft.instrument.id, side=request.side.value, type=request.type.value,
             time_in_force=request.time_in_force.value, qty=draft.qty, quote_qty=request.quote_qty,
             price=draft.price, protection_px=draft.protection_px,
             expires_at=session_close(draft.instrument.calendar, now) if day else None,
             reduce_only=request.reduce_only, post_only=request.post_only,
             protection=protection.to_json() if protection else None,
+            position_id=position["id"] if position is not None else None,
+            exit_reason=entry.exit_reason.value if entry.exit_reason is not None else None,
             status=OrderStatus.NEW.value, version=1, cum_qty=ZERO, leaves_qty=draft.qty, cum_value=ZERO, fees=ZERO,
-            hold_currency=draft.spend_currency, held=draft.reserve, venue=self.rules.venue, source=source.value,
-            created_by=actor, created_at=now,
+            hold_currency=draft.spend_currency, held=draft.reserve, venue=self.rules.venue,
+            source=entry.source.value, created_by=entry.actor, created_at=now,
             strategy=request.strategy.model_dump(exclude_none=True) if request.strategy else None,
         )  # fmt: skip
+        if failures:
+            row.update(
+                status=OrderStatus.REJECTED.value, held=ZERO, leaves_qty=ZERO, closed_at=now,
+                reject_code=failures[0].code, reject_reason="; ".join(f.message for f in failures)[:300],
+                reject_values=[failure.to_json() for failure in failures],
+            )  # fmt: skip
         return row
 
     def dry_run(
@@ -195,7 +245,8 @@ class Orders(Drafting):
         """What would happen, with every failing check; stores nothing."""
         draft = self.draft(request, wallet)
         available = wallets.available(session, wallet.id, draft.spend_currency)
-        failures = self.check(session, client, wallet, request, draft, available, now)
+        limits = wallets.limits_of_clients(session, {client.id})(client.id, draft.instrument.id)
+        failures = self.check(session, client, wallet, request, draft, available, limits, now)
         quote, reference = draft.instrument.quote, draft.reference
         value = None if reference is None else round_amount(draft.qty * reference, quote)
         rate = usd_rate(quote, self.quotes.snapshot())
@@ -233,7 +284,7 @@ class Orders(Drafting):
 
         Raises ``Conflict`` when it is too late, ``Invalid`` for impossible values or failing checks.
         """
-        lock_wallet(session, wallet.id)
+        lock_wallets(session, {wallet.id})
         row = _locked(session, order_id)
         status = OrderStatus(row["status"])
         if status not in AMENDABLE:
@@ -286,7 +337,8 @@ class Orders(Drafting):
         extra = max(wanted - row["held"], ZERO)
         draft = Draft(instrument, qty - row["cum_qty"], price, row["protection_px"],
                       reference_price(request.side, price, quote), extra, row["hold_currency"], quote)  # fmt: skip
-        failures = self.check(session, client, wallet, request, draft, available, now, position={})
+        limits = wallets.limits_of_clients(session, {client.id})(client.id, instrument.id)
+        failures = self.check(session, client, wallet, request, draft, available, limits, now, closes=True)
         if failures:
             raise Invalid(
                 "; ".join(failure.message for failure in failures),
@@ -376,12 +428,20 @@ def order_event(
     )  # fmt: skip
 
 
-def lock_wallet(session: Session, wallet_id: str) -> None:
-    """Serialize order entry per wallet: limits and client order ids are decided under this lock.
+def lock_wallets(session: Session, wallet_ids: set[str]) -> dict[str, tuple[Wallet, Client]]:
+    """Serialize order entry per wallet, in ascending id, and read what decides under the lock.
 
     NO KEY UPDATE, so that the engine's inserts, which reference the wallet, do not wait for it.
     """
-    session.execute(sa.select(Wallet.id).where(Wallet.id == wallet_id).with_for_update(key_share=True))
+    query = (
+        sa.select(Wallet, Client)
+        .join(Client, Client.id == Wallet.client_id)
+        .where(Wallet.id.in_(wallet_ids))
+        .order_by(Wallet.id)
+        .with_for_update(key_share=True, of=Wallet)
+        .execution_options(populate_existing=True)
+    )
+    return {wallet.id: (wallet, client) for wallet, client in session.execute(query)}
 
 
 def release_exit(session: Session, row: dict[str, Any]) -> None:
@@ -398,9 +458,13 @@ def _body_hash(request: OrderIn) -> str:
     return hashlib.sha256(json.dumps(request.model_dump(mode="python", exclude={"dry_run"})).encode()).hexdigest()
 
 
-def _by_client_order_id(session: Session, wallet_id: str, client_order_id: str) -> Any:
-    query = sa.select(table).where(table.c.wallet_id == wallet_id, table.c.client_order_id == client_order_id)
-    return session.execute(query).mappings().one_or_none()
+def _by_client_order_ids(session: Session, entries: list[Entry]) -> dict[tuple[str, str | None], Any]:
+    """Orders that already carry one of the entries' client order ids."""
+    named = [(e.wallet_id, e.request.client_order_id) for e in entries if e.request.client_order_id is not None]
+    if not named:
+        return {}
+    query = sa.select(table).where(sa.tuple_(table.c.wallet_id, table.c.client_order_id).in_(named))
+    return {(row["wallet_id"], row["client_order_id"]): row for row in session.execute(query).mappings()}
 
 
 def _locked(session: Session, order_id: str) -> dict[str, Any]:
@@ -411,4 +475,4 @@ def _store(session: Session, row: dict[str, Any], *columns: str) -> None:
     session.execute(sa.update(table).where(table.c.id == row["id"]).values({name: row[name] for name in columns}))
 
 
-__all__ = ["Draft", "OrderRules", "Orders", "lock_wallet", "order_event", "release_exit"]
+__all__ = ["Draft", "Entry", "OrderRules", "Orders", "lock_wallets", "order_event", "release_exit"]

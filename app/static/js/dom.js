@@ -35,5 +35,12 @@ export function empty(title, hint, name = "inbox") {
   return h("div", { class: "empty" }, icon(name), h("strong", {}, title), hint);
 }
 
+/** Rows whose cells carry the words of their table's head, for screens too narrow for one. */
+export function labelled(body, rows) {
+  const heads = $$("th", $(body).closest("table")).map((cell) => cell.textContent);
+  for (const row of rows) [...row.children].forEach((cell, index) => { cell.dataset.label = cell.querySelector(".row-actions") ? "" : heads[index]; });
+  return rows;
+}
+
 export const $ = (selector, within = document) => within.querySelector(selector);
 export const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];

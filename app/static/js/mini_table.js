@@ -24,9 +24,9 @@ export class MiniTable {
   draw(fresh = null) {
     const rows = [...this.rows.values()].filter(this.keep).sort(this.sort).slice(0, this.most);
     if (!rows.length) { this.root.replaceChildren(empty(...this.none)); return; }
-    this.root.replaceChildren(h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": this.root.dataset.label ?? this.none[0] }, h("table", { class: "list" },
+    this.root.replaceChildren(h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": this.root.dataset.label ?? this.none[0] }, h("table", { class: "list cards-on-phone" },
       h("thead", {}, h("tr", {}, this.columns.map((column) => h("th", { scope: "col", class: column.end ? "end" : null }, column.label)))),
       h("tbody", {}, rows.map((row) => h("tr", { "data-id": row.id, class: row.id === fresh ? "fresh" : null },
-        this.columns.map((column) => h("td", { class: column.end ? "end" : null }, column.cell ? column.cell(row) : row[column.key]))))))));
+        this.columns.map((column) => h("td", { class: column.end ? "end" : column.wide ? "wide" : null, "data-label": column.label }, column.cell ? column.cell(row) : row[column.key]))))))));
   }
 }

@@ -53,7 +53,7 @@ const indicator = $("#connection");
 if (indicator) {
   live.onState((state) => {
     indicator.dataset.state = state;
-    setText(indicator, indicator.dataset[state]);
+    setText($(".connection-text", indicator), indicator.dataset[state]);
   });
 }
 

@@ -33,7 +33,7 @@ export class Table {
     this.export = h("button", { type: "button", class: "btn btn-quiet btn-sm", onclick: () => this.save() }, icon("download"), " CSV");
     this.root.replaceChildren(
       h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": this.root.dataset.label ?? t("List") },
-        h("table", { class: "list" }, h("thead", {}, this.head), this.body)),
+        h("table", { class: "list cards-on-phone" }, h("thead", {}, this.head), this.body)),
       this.note,
       h("div", { class: "pager" }, this.status, h("div", { class: "end" }, this.export, this.previous, this.next)));
   }
@@ -141,7 +141,7 @@ export class Table {
 
   row(row) {
     return h("tr", { "data-id": row.id }, this.columns.map((column) =>
-      h("td", { class: column.end ? "end" : column.wrap ? "wrap" : null }, column.cell ? column.cell(row) : row[column.key] ?? "–")));
+      h("td", { class: column.end ? "end" : column.wide ? "wide" : column.wrap ? "wrap" : null, "data-label": column.label }, column.cell ? column.cell(row) : row[column.key] ?? "–")));
   }
 
   draw() {

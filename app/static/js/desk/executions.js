@@ -1,7 +1,7 @@
 // What was executed in the wallet, newest first.
 
 import { get } from "../api.js";
-import { $, empty, h } from "../dom.js";
+import { $, empty, h, labelled } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { label, side } from "../labels.js";
@@ -34,7 +34,7 @@ function take({ data: execution }) {
   draw();
 }
 
-function row(execution) {
+function tableRow(execution) {
   const { fee_currency: currency } = execution;
   const quote = instrument(execution.symbol).quote;
   return h("tr", { "data-id": execution.id },
@@ -49,7 +49,7 @@ function row(execution) {
 }
 
 function draw() {
-  $("#executions-body").replaceChildren(...executions.map(row));
+  $("#executions-body").replaceChildren(...labelled("#executions-body", executions.map(tableRow)));
   $("#executions-empty").replaceChildren(...(executions.length ? [] : [empty(t("No executions yet"), t("Every fill is listed here with its fee."), "check2-circle")]));
 }
 

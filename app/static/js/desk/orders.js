@@ -3,7 +3,7 @@
 import { get, patch, post } from "../api.js";
 import { confirm, formDialog } from "../confirm.js";
 import { typed } from "../decimal.js";
-import { $, empty, h, icon, setText } from "../dom.js";
+import { $, empty, h, icon, labelled, setText } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { isAmendable, isLive, label, side, tag } from "../labels.js";
@@ -52,13 +52,13 @@ function exits(order) {
   if (order.exit_reason) return tag(order.exit_reason, "info");
   if (!protection) return "";
   const tick = instrument(order.symbol).tick_size;
-  return h("span", { class: "d-inline-flex gap-2 small" },
-    protection.stop_loss && h("span", { class: "down", title: t("Stop loss") }, "▼ ", format.price(protection.stop_loss, tick)),
-    protection.take_profit && h("span", { class: "up", title: t("Take profit") }, "▲ ", format.price(protection.take_profit, tick)),
+  return h("span", { class: "d-inline-flex flex-wrap gap-2 small" },
+    protection.stop_loss && h("span", { class: "down text-nowrap", title: t("Stop loss") }, "▼ ", format.price(protection.stop_loss, tick)),
+    protection.take_profit && h("span", { class: "up text-nowrap", title: t("Take profit") }, "▲ ", format.price(protection.take_profit, tick)),
     protection.trailing_stop && h("span", { class: "down", title: t("Trailing stop") }, "⇣ ", format.number(protection.trailing_stop.value)));
 }
 
-function row(order, fresh) {
+function tableRow(order, fresh) {
   const tick = instrument(order.symbol).tick_size;
   const what = `${label(order.side)} ${order.symbol}`;
   return h("tr", { "data-id": order.id, "data-status": order.status, class: fresh ? "fresh" : null },
@@ -79,7 +79,7 @@ function draw(fresh = null) {
   const list = [...orders.values()].sort((a, b) => Number(isLive(b)) - Number(isLive(a)) || (a.id < b.id ? 1 : -1)).slice(0, 200);
   const body = $("#orders-body");
   const focused = body.contains(document.activeElement) ? document.activeElement.closest("tr")?.dataset.id : null;
-  body.replaceChildren(...list.map((order) => row(order, order.id === fresh)));
+  body.replaceChildren(...labelled("#orders-body", list.map((order) => tableRow(order, order.id === fresh))));
   if (focused) body.querySelector(`[data-id="${focused}"] button`)?.focus({ preventScroll: true });
   $("#orders-empty").replaceChildren(...(list.length ? [] : [empty(t("No orders yet"), t("Send one with the ticket; it shows here as it goes on."), "list-ul")]));
   const alive = list.filter(isLive).length;

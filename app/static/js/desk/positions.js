@@ -3,7 +3,7 @@
 import { get, post, put } from "../api.js";
 import { confirm, formDialog } from "../confirm.js";
 import { sum, typed } from "../decimal.js";
-import { $, h, icon, setText, empty } from "../dom.js";
+import { $, h, icon, labelled, setText, empty } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { side, tag } from "../labels.js";
@@ -81,16 +81,16 @@ function protectionCell(position) {
   const { protection } = position;
   const tick = instrument(position.symbol).tick_size;
   const parts = [
-    protection.stop_loss && h("span", { class: "down", title: t("Stop loss") }, "▼ ", format.price(protection.stop_loss, tick)),
+    protection.stop_loss && h("span", { class: "down text-nowrap", title: t("Stop loss") }, "▼ ", format.price(protection.stop_loss, tick)),
     protection.trailing_stop && h("span", { class: "down", title: t("Trailing stop") }, "⇣ ",
       protection.trailing_stop.trigger_price ? format.price(protection.trailing_stop.trigger_price, tick) : t("waiting")),
-    protection.take_profit && h("span", { class: "up", title: t("Take profit") }, "▲ ", format.price(protection.take_profit, tick)),
+    protection.take_profit && h("span", { class: "up text-nowrap", title: t("Take profit") }, "▲ ", format.price(protection.take_profit, tick)),
     protection.break_even_percent && h("span", { class: "text-secondary", title: t("Break-even") }, `BE ${format.number(protection.break_even_percent)} %`),
   ].filter(Boolean);
-  return parts.length ? h("span", { class: "d-inline-flex gap-2" }, parts) : h("span", { class: "text-secondary" }, t("none"));
+  return parts.length ? h("span", { class: "d-inline-flex flex-wrap gap-2" }, parts) : h("span", { class: "text-secondary" }, t("none"));
 }
 
-function row(position) {
+function tableRow(position) {
   const tick = instrument(position.symbol).tick_size;
   const cell = { mark: h("span", { class: "num" }), value: h("span", { class: "num" }), pnl: h("span", { class: "num", "data-pnl": position.id }), percent: h("span", { class: "num small" }) };
   cells.set(position.id, cell);
@@ -114,7 +114,7 @@ function row(position) {
 function draw() {
   cells.clear();
   const list = [...positions.values()].sort((a, b) => (a.opened_at < b.opened_at ? 1 : -1));
-  $("#positions-body").replaceChildren(...list.map(row));
+  $("#positions-body").replaceChildren(...labelled("#positions-body", list.map(tableRow)));
   $("#positions-empty").replaceChildren(...(list.length ? [] : [empty(t("No open positions"), t("Buy something with the ticket; its position appears here."), "briefcase")]));
   showTotal();
   tell("lines");

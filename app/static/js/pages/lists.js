@@ -103,7 +103,7 @@ function journal() {
     { label: t("Time"), cell: (row) => format.when(row.at), csv: (row) => row.at },
     { label: t("Kind"), cell: (row) => tag(row.kind, { trade: "info", deposit: "good", reversal: "bad" }[row.kind] ?? ""), csv: (row) => row.kind },
     { label: t("About"), cell: (row) => about(row), csv: (row) => `${row.about_type} ${row.about_id}` },
-    { label: t("Postings"), cell: lines, csv: (row) => row.postings.map((line) => `${line.code} ${line.account} ${line.amount} ${line.currency}`).join("; ") },
+    { label: t("Postings"), wide: true, cell: lines, csv: (row) => row.postings.map((line) => `${line.code} ${line.account} ${line.amount} ${line.currency}`).join("; ") },
     { label: t("Booked by"), cell: (row) => h("span", { class: "code" }, row.created_by.split(":")[0]), csv: (row) => row.created_by },
   ];
   const table = new Table(root, {

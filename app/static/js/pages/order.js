@@ -22,7 +22,7 @@ const entries = new MiniTable($("#entries"), {
     { label: t("Number"), cell: (row) => h("a", { href: `/journal/${row.id}` }, `#${row.number}`) },
     { label: t("Time"), cell: (row) => format.when(row.at) },
     { label: t("Kind"), cell: (row) => tag(row.kind) },
-    { label: t("Postings"), cell: (row) => h("div", { class: "small" }, row.postings.map((line) => h("div", { class: "d-flex gap-3 justify-content-between" },
+    { label: t("Postings"), wide: true, cell: (row) => h("div", { class: "small" }, row.postings.map((line) => h("div", { class: "d-flex gap-3 justify-content-between" },
       h("span", {}, line.code, " ", label(line.account)), h("span", { class: `num ${format.tone(line.amount)}` }, format.money(line.amount, line.currency, { plus: true }))))) },
   ],
 });
