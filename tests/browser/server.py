@@ -30,8 +30,8 @@ def environment(folder: Path, port: int, **settings: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {
         **kept, "DATABASE_URL": f"sqlite:///{folder / 'browser.db'}", "HOST": "127.0.0.1", "PORT": str(port),
-        "MARKET_FEED": "manual", "SIM_VENUE_LATENCY_MS": "50", "SIM_VENUE_SLIPPAGE_BPS": "0", "ORDER_RATE_PER_SECOND": "1000",
-        "REQUEST_RATE_PER_SECOND": "5000", **settings,
+        "MARKET_FEED": "manual", "SIM_VENUE_LATENCY_MS": "50", "SIM_VENUE_SLIPPAGE_BPS": "0",
+        "ORDER_RATE_PER_SECOND": "1000", "REQUEST_RATE_PER_SECOND": "5000", **settings,
     }  # fmt: skip
 
 
@@ -79,7 +79,15 @@ def start(folder: Path, **settings: str) -> Server:
     _flask({**environ, "ASYNC_MODE": "threading"}, "db", "upgrade")
     _flask({**environ, "ASYNC_MODE": "threading"}, "demo", "load")
     made = json.loads(
-        _flask({**environ, "ASYNC_MODE": "threading"}, "keys", "create", "--system", "--act-for-clients", "--scopes", "read,trade,clients,admin")
+        _flask(
+            {**environ, "ASYNC_MODE": "threading"},
+            "keys",
+            "create",
+            "--system",
+            "--act-for-clients",
+            "--scopes",
+            "read,trade,clients,admin",
+        )
     )
     log = folder / "server.log"
     with log.open("wb") as out:

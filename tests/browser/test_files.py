@@ -45,6 +45,8 @@ def test_scripts_build_no_html_from_strings_and_stay_short() -> None:
         if path.parent.name == "catalog":
             continue
         text = path.read_text()
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), path
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), (
+            path
+        )
         assert not re.search(r"parseFloat", text), path
         assert len(text.splitlines()) < 300, path

@@ -25,7 +25,9 @@ def test_staff_sees_a_client_order_within_a_second_and_another_client_nothing(ma
     staff, other, own = sign_in("master", "/orders"), sign_in("luis", "/orders"), sign_in("ana", "/orders")
     for page in (staff, other, own):
         expect(page.locator("#list .pager [role=status]")).to_be_attached()
-    heard = "window.heard = []; (await import('/static/js/live.js')).on('order.*', (event) => window.heard.push(event.id));"
+    heard = (
+        "window.heard = []; (await import('/static/js/live.js')).on('order.*', (event) => window.heard.push(event.id));"
+    )
     other.evaluate(f"async () => {{ {heard} }}")
     order = buy(market, "ETH/USDT", "0.2")
     expect(staff.locator(f"[data-id='{order}']")).to_be_visible(timeout=SECOND_MS)
@@ -43,10 +45,11 @@ def test_another_clients_objects_do_not_exist(market: Server, sign_in: SignIn, w
     assert response is not None and response.status == 404
     expect(page.locator("main")).to_contain_text("404")
     answers = page.evaluate(
-        "(id) => Promise.all([`/api/v1/orders/${id}`, `/api/v1/orders/${id}/events`].map((path) => fetch(path).then((r) => r.status)))",
+        """(id) => Promise.all(['', '/events', '/fix-messages'].map(
+             (part) => fetch(`/api/v1/orders/${id}${part}`).then((response) => response.status)))""",
         order,
     )
-    assert answers == [404, 404]
+    assert answers == [404, 404, 404]
 
 
 def test_figures_of_the_overview_follow_the_events(market: Server, sign_in: SignIn) -> None:

@@ -13,7 +13,17 @@ from .server import Server
 pytestmark = pytest.mark.browser
 
 PAGES = {
-    "ana": ["/", "/desk", "/orders", "/positions", "/wallets", "/journal", "/account/keys", "/account/sessions", "/help"],
+    "ana": [
+        "/",
+        "/desk",
+        "/orders",
+        "/positions",
+        "/wallets",
+        "/journal",
+        "/account/keys",
+        "/account/sessions",
+        "/help",
+    ],
     "master": ["/", "/clients", "/clients/C-1001", "/system", "/journal/trial-balance", "/orders", "/account/keys"],
     "trader": ["/", "/desk", "/clients"],
 }
@@ -48,7 +58,14 @@ def serious(page: Page, axe: str) -> list[str]:
 
 def detail_pages(server: Server) -> list[str]:
     order = server.api(
-        "POST", "/orders", client_id="C-1001", symbol="BTC/USDT", side="BUY", type="MARKET", qty="0.01", stop_loss="60000"
+        "POST",
+        "/orders",
+        client_id="C-1001",
+        symbol="BTC/USDT",
+        side="BUY",
+        type="MARKET",
+        qty="0.01",
+        stop_loss="60000",
     )
     wallet = order["wallet_id"]
     entry = server.api("GET", "/journal/entries?limit=1")["items"][0]["id"]
@@ -155,7 +172,9 @@ def test_pages_fit_a_phone(market: Server, sign_in: SignIn, language: str) -> No
 
 def test_filters_are_in_the_address_and_csv_has_what_is_seen(market: Server, sign_in: SignIn) -> None:
     for side in ("BUY", "SELL"):
-        market.api("POST", "/orders", client_id="C-1001", symbol="XAU/USD", side=side, type="LIMIT", qty="1", price="1985")
+        market.api(
+            "POST", "/orders", client_id="C-1001", symbol="XAU/USD", side=side, type="LIMIT", qty="1", price="1985"
+        )
     page = sign_in("ana", "/orders")
     expect(page.locator("#list tbody tr").first).to_be_visible()
     page.select_option("#f-side", "SELL")
@@ -172,7 +191,9 @@ def test_filters_are_in_the_address_and_csv_has_what_is_seen(market: Server, sig
 def test_csv_defuses_what_a_spreadsheet_would_run(sign_in: SignIn) -> None:
     page = sign_in("ana", "/help")
     with page.expect_download() as download:
-        page.evaluate("async () => (await import('/static/js/csv.js')).download('x.csv', ['a'], [['=1+1'], ['-5.5'], ['a,\"b']])")
+        page.evaluate(
+            "async () => (await import('/static/js/csv.js')).download('x.csv', ['a'], [['=1+1'], ['-5.5'], ['a,\"b']])"
+        )
     assert download.value.path().read_text(encoding="utf-8-sig").splitlines() == ["a", "'=1+1", "-5.5", '"a,""b"']
 
 

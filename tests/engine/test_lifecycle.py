@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal as D
 
 import pytest
 
-from app.core.errors import Conflict, Invalid
+from app.core.errors import AppError, Conflict, Invalid
+from app.domain.orders import OrderSource
 from app.models import Event, Execution, FixMessage, JournalEntry, Position, Wallet
+from app.schemas.base import validate
+from app.schemas.orders import OrderIn
+from app.services.orders import Entry
 from tests.firm import Firm
 
 
@@ -336,3 +341,43 @@ def test_every_cent_is_in_the_journal(firm: Firm) -> None:
     kinds = [entry["kind"] for entry in sorted(firm.all(JournalEntry), key=lambda e: e["number"])]
     assert kinds == ["deposit", "hold", "trade", "hold", "trade"]
     assert firm.balance(wallet, "USDT") == D("100000") - D("5005") + D("5100") - D("5.1")
+
+
+def test_orders_of_one_transaction_cannot_spend_the_same_money(firm: Firm) -> None:
+    _, wallet = firm.client(USDT="1000")
+    _, other = firm.client(USDT="1000")
+    firm.quote("BTC/USDT", "50000", "50000")
+
+    def entry(wallet_id: str, **fields: str) -> Entry:
+        data = {"symbol": "BTC/USDT", "side": "BUY", "type": "LIMIT", "price": "50000", "qty": "0.015", **fields}
+        return Entry(wallet_id, validate(OrderIn, data), "test", OrderSource.API)
+
+    entries = [
+        entry(wallet, client_order_id="one"),
+        entry(wallet),  # the money is gone
+        entry(wallet, client_order_id="one"),  # the first again
+        entry(wallet, client_order_id="one", qty="0.001"),  # its name, but another order
+        entry(other),
+        entry(other, symbol="NOPE"),
+    ]
+    outcomes = firm.database.run(lambda session: firm.orders.submit_many(session, entries, firm.clock.now()))
+    assert [o if isinstance(o, AppError) else (o[0]["status"], o[1]) for o in outcomes[:3]] == [
+        ("NEW", True), ("REJECTED", True), ("NEW", False),
+    ]  # fmt: skip
+    assert isinstance(outcomes[3], Conflict) and outcomes[3].code == "DUPLICATE_ORDER"
+    assert outcomes[4][0]["status"] == "NEW"
+    assert isinstance(outcomes[5], Invalid) and outcomes[5].code == "unknown_instrument"
+    assert (firm.balance(wallet, "USDT"), firm.balance(wallet, "USDT", "held")) == (D("249.25"), D("750.75"))
+    firm.settle()
+    firm.reconciled()
+
+
+def test_what_is_left_of_a_marketable_limit_order_still_gets_the_market_price(small_firm: Firm) -> None:
+    """Its limit is far above the market: neither lot pays more than the ask."""
+    firm = small_firm
+    firm.engine.venue.behaviour = replace(firm.behaviour, partial_rate=D(1))
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "49990", "50000")
+    firm.send(wallet, type="LIMIT", qty="0.1", price="51000")
+    firm.settle()
+    assert [(e["qty"], e["price"]) for e in firm.all(Execution)] == [(D("0.04"), D(50000)), (D("0.06"), D(50000))]

@@ -40,7 +40,9 @@ def fresh_database(folder: Path) -> Database:
 class Trading(RuleBasedStateMachine):
     """The model is tiny: money in = money in the wallet + what the house got for it."""
 
-    @initialize(partial=st.sampled_from([0, 1]), reject=st.sampled_from(["0", "0.2"]), latency=st.sampled_from([0, 300]))
+    @initialize(
+        partial=st.sampled_from([0, 1]), reject=st.sampled_from(["0", "0.2"]), latency=st.sampled_from([0, 300])
+    )
     def begin(self, partial: int, reject: str, latency: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cambista-run-"))
         self.database = fresh_database(self.folder)
@@ -90,9 +92,7 @@ class Trading(RuleBasedStateMachine):
         row = self._pick(self.firm.all(Order), number)
         if row is not None:
             try:
-                self.database.run(
-                    lambda s: self.firm.orders.cancel(s, row["id"], actor="t", now=self.firm.clock.now())
-                )
+                self.database.run(lambda s: self.firm.orders.cancel(s, row["id"], actor="t", now=self.firm.clock.now()))
             except AppError:
                 return
             self.firm.engine.wake()
@@ -181,6 +181,11 @@ class Trading(RuleBasedStateMachine):
 
 TestTrading = Trading.TestCase
 TestTrading.settings = settings(
-    max_examples=20, stateful_step_count=25, deadline=None, phases=[Phase.explicit, Phase.generate], database=None, suppress_health_check=list(HealthCheck)
+    max_examples=20,
+    stateful_step_count=25,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    database=None,
+    suppress_health_check=list(HealthCheck),
 )
 pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")

@@ -67,7 +67,7 @@ class FixClient:
         return Outgoing(order.id, "G", self._session.encode("G", body, now))
 
     def status(self, order: VenueOrder, now: datetime) -> Outgoing:
-        body = [(11, order.id), *self._order_fields(order)]
+        body = [(11, order.id), (55, self._symbol_form(order.symbol)), (54, fix.SIDE[order.side])]
         return Outgoing(order.id, "H", self._session.encode("H", body, now))
 
     def decode(self, raw: bytes) -> Report:

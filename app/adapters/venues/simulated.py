@@ -137,7 +137,7 @@ class SimulatedVenue:
             book.cum_qty, book.cum_value, book.fills = resting.cum_qty, resting.cum_value, resting.fills
             book.status = OrderStatus.PARTIALLY_FILLED if resting.cum_qty else OrderStatus.OPEN
             self._orders[order.id] = book
-            book.resting = order.type is OrderType.LIMIT and resting.status is not OrderStatus.SENT
+            book.resting = resting.status is not OrderStatus.SENT and not resting.cum_qty
             if resting.status is OrderStatus.SENT:
                 self._at(now + self.behaviour.latency, partial(self._accept, book))
             else:
@@ -226,7 +226,6 @@ class SimulatedVenue:
             return
         self._rest(book)
         self._execute(book, at)
-        book.resting = True
 
     def _awaits_first_quote(self, book: _Book, at: datetime) -> bool:
         """A restart has lost the quotes too: what executes at once is not judged before the feed had time to speak."""
@@ -262,6 +261,7 @@ class SimulatedVenue:
             return
         match = self._match(book, at)
         if match is None:
+            book.resting = True  # from now on it was there first
             immediate = book.order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
             if book.order.type is OrderType.MARKET or immediate:
                 self._finish(book, OrderStatus.CANCELED, "4", "NO_LIQUIDITY: the rest cannot be executed", at)
@@ -291,8 +291,8 @@ class SimulatedVenue:
             self._refuse(fields, "2", at)
             return
         book.qty = qty
-        if book.order.type is OrderType.LIMIT:
-            book.price = fix.number(fields, 44)
+        if book.order.type is OrderType.LIMIT and book.price != fix.number(fields, 44):
+            book.price, book.resting = fix.number(fields, 44), False  # a new price comes to the market anew
         if not book.leaves:
             book.status = OrderStatus.FILLED
         self._report(book, "5", at, cl_ord_id=fields[11])

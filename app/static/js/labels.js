@@ -10,7 +10,7 @@ const names = {
   FAILED: t("Failed"), UNKNOWN: t("Unknown"), OPENING: t("Opening"), CLOSING: t("Closing"), CLOSED: t("Closed"),
   BUY: t("Buy"), SELL: t("Sell"), LONG: t("Long"), SHORT: t("Short"), MARKET: t("Market"), LIMIT: t("Limit"),
   GTC: t("Until canceled"), DAY: t("Day"), IOC: t("Immediate or cancel"), FOK: t("Fill or kill"),
-  active: t("Active"), paused: t("Paused"), suspended: t("Suspended"),
+  active: t("Enabled"), paused: t("Paused"), suspended: t("Suspended"),
   take_profit: t("Take profit"), stop_loss: t("Stop loss"), trailing_stop: t("Trailing stop"),
   break_even: t("Break-even"), manual: t("Manual"), ai_signal: t("Signal"),
   maker: t("Maker"), taker: t("Taker"), web: t("Web"), api: t("API"), engine: t("Engine"),

@@ -102,6 +102,7 @@ export default {
  "Edit client": "Editar cliente",
  "Email": "Correo",
  "Empty means no limit. The stricter of these and the client's limits rules.": "Vacío es sin límite. Rige el más estricto entre estos y los del cliente.",
+ "Enabled": "Habilitada",
  "Engine": "Motor",
  "Enter a price.": "Ingrese un precio.",
  "Enter a quantity to see cost, fee and checks.": "Ingrese una cantidad para ver costo, comisión y controles.",
