@@ -23,14 +23,22 @@ class Settlement:
 
 
 def settle(
-    side: Side, qty: Decimal, price: Decimal, rate: Decimal, currency: str, held: Decimal, still_needed: Decimal
+    side: Side,
+    qty: Decimal,
+    price: Decimal,
+    rate: Decimal,
+    currency: str,
+    held: Decimal,
+    still_needed: Decimal,
+    *,
+    covered: bool = True,
 ) -> Settlement:
     """Settle one fill against the order's hold.
 
     Value and fee are rounded half-even, each once. ``still_needed`` is the reserve of what is left of the
     order. Where the roundings of many partial fills add up to more than was held, the house gives way,
-    first with its fee, then in a posting of its own: a hold always suffices. An order without a hold (a
-    fill after its end) pays from the available balance.
+    first with its fee, then in a posting of its own: a hold always suffices. A fill after the order's end
+    is not ``covered`` by a hold any more and pays from the available balance.
     """
     value = round_amount(qty * price, currency)
     fee = fee_for(value, rate, currency)
@@ -38,7 +46,7 @@ def settle(
     if side is Side.SELL:
         spent = qty
     else:
-        excess = max(value + fee - held, ZERO) if held else ZERO
+        excess = max(value + fee - held, ZERO) if covered else ZERO
         waived = min(excess, fee)
         rounding = excess - waived
         fee -= waived

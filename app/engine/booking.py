@@ -263,7 +263,8 @@ class Booking:
         leaves = row["qty"] - row["cum_qty"] - report.qty
         worst = row["price"] or row["protection_px"] or ZERO
         needed = reserve_for(side, leaves, worst, wallet.taker_rate, instrument.quote) if leaves > 0 else ZERO
-        settled = settle(side, report.qty, report.price, rate, instrument.quote, row["held"], needed)
+        settled = settle(side, report.qty, report.price, rate, instrument.quote, row["held"], needed,
+                         covered=OrderStatus(row["status"]) not in TERMINAL)  # fmt: skip
         fill = Fill(side, report.qty, report.price, settled.value, settled.fee)
         execution_id = new_id()
         entry_id = self.journal.add(

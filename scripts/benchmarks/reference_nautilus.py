@@ -67,7 +67,9 @@ def main() -> None:
         )  # fmt: skip
         keys[order.client_order_id] = key
         cache.add_order(order, None)
-        emulator.execute(SubmitOrder(trader_id=trader, strategy_id=strategy, order=order, command_id=UUID4(), ts_init=0))
+        emulator.execute(
+            SubmitOrder(trader_id=trader, strategy_id=strategy, order=order, command_id=UUID4(), ts_init=0)
+        )
     parse = msgspec.json.Decoder().decode
     began = time.perf_counter()
     for number, frame in enumerate(given.frames):

@@ -216,7 +216,9 @@ class Reference:
         """Both commits of an order, prepared; filled orders a second."""
         self.round += 1
         script = folder / "both.pgbench"
-        script.write_text((HERE / "reference_entry.pgbench").read_text() + (HERE / "reference_booking.pgbench").read_text())
+        script.write_text(
+            (HERE / "reference_entry.pgbench").read_text() + (HERE / "reference_booking.pgbench").read_text()
+        )
         command = [
             postgres_binary("pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(max(1, round(seconds))),
             "-D", "n=0", "-D", f"wallets={wallets}", "-D", f"round={self.round}", "-f", str(script),

@@ -228,3 +228,27 @@ def test_profit_is_exact_beyond_what_a_float_holds(sign_in: SignIn) -> None:
     assert shown[0] == "12,345,678,901,234,567,890.123456789012345678"
     assert Decimal(shown[1]) == Decimal("0.3")
     assert shown[2:] == ["0.12345", "0.00 USD", "1234.50"]
+
+
+def test_stop_is_dragged_on_the_chart_and_sent_after_a_question(market: Server, sign_in: SignIn) -> None:
+    page = sign_in("luis", "/desk?symbol=EUR/USD")
+    fill_ticket(page, qty="100", stop_loss="1.08490", take_profit="1.08530")
+    send(page)
+    row = page.locator("#positions-body tr").filter(has_text="EUR/USD")
+    expect(row).to_contain_text("1.08490")
+    at = page.evaluate("async () => (await import('/static/js/desk/chart.js')).lineHeight('stop_loss')")
+    box = page.locator("#chart").bounding_box()
+    assert box is not None and at is not None
+    x = box["x"] + box["width"] / 3
+    page.mouse.move(x, box["y"] + at)
+    page.mouse.down()
+    page.mouse.move(x, box["y"] + at + 25, steps=5)
+    page.mouse.up()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Stop of EUR/USD: from 1.0849 USD")
+    expect(row).to_contain_text("1.08490")
+    dialog.get_by_role("button", name="Move").click()
+    expect(row).not_to_contain_text("1.08490")
+    row.locator("[data-close]").click()
+    page.get_by_role("dialog").get_by_role("button", name="Close position").click()
+    expect(row).to_have_count(0)

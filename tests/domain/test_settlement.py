@@ -28,7 +28,7 @@ def test_a_sale_pays_with_what_it_held() -> None:
 
 def test_what_the_hold_does_not_cover_comes_from_elsewhere() -> None:
     """A fill that arrives after the cancel: its hold is gone."""
-    settled = settle(Side.BUY, D(1), D(100), RATE, "USD", ZERO, ZERO)
+    settled = settle(Side.BUY, D(1), D(100), RATE, "USD", ZERO, ZERO, covered=False)
     assert (settled.value, settled.fee, settled.from_hold) == (D(100), D("0.10"), ZERO)
 
 

@@ -144,7 +144,7 @@ def live(sqlite_database: Database, clock: ManualClock) -> Iterator[Live]:
     services = Services(
         settings=TestingConfig(), clock=clock, database=sqlite_database,
         instruments=sqlite_database.read(market.load_instruments), quotes=nothing, orders=nothing, positions=nothing,
-        bars=nothing,
+        bars=nothing, order_entry=nothing,
     )  # fmt: skip
     sockets = handlers.register(socketio, SocketAccess(services), clock)
     server = make_server("127.0.0.1", 0, app, threaded=True)

@@ -13,6 +13,7 @@ const SECONDS = { "1s": 1, "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14
 const BARS = 500;
 const FEW = 5;
 const NEAR_PX = 6;
+const NEAR_SHARE = 0.03;
 
 let chart;
 let series;
@@ -109,6 +110,15 @@ export function drawLines(wanted) {
   }));
 }
 
+/** The price scale shows the lines that are not far from the bars. */
+function withLines(original) {
+  const scale = original();
+  if (!scale?.priceRange) return scale;
+  const { minValue, maxValue } = scale.priceRange;
+  const near = lines.map((line) => Number(line.price)).filter((price) => Math.abs(price / maxValue - 1) < NEAR_SHARE);
+  return { ...scale, priceRange: { minValue: Math.min(minValue, ...near), maxValue: Math.max(maxValue, ...near) } };
+}
+
 function lineAt(y) {
   return lines.find((line) => line.field && Math.abs((series.priceToCoordinate(Number(line.price)) ?? -99) - y) <= NEAR_PX);
 }
@@ -157,7 +167,7 @@ export function start() {
     localization: { locale, timeFormatter: (time) => stamp(time, { dateStyle: "short", timeStyle: "medium" }) },
     timeScale: { tickMarkFormatter: axis, rightOffset: 6 },
   });
-  series = chart.addSeries(CandlestickSeries);
+  series = chart.addSeries(CandlestickSeries, { autoscaleInfoProvider: withLines });
   paint();
   dragging(holder);
   document.addEventListener("themechange", () => { paint(); tell("lines"); });
@@ -172,4 +182,10 @@ export function start() {
   watch("symbol", load);
   watch("quote", tick);
   watch("resync", load);
+}
+
+/** Where a line that can be dragged stands, in pixels from the chart's top. */
+export function lineHeight(field) {
+  const line = lines.find((known) => known.field === field);
+  return line ? series.priceToCoordinate(Number(line.price)) : null;
 }

@@ -1,0 +1,91 @@
+"""The table, on the terminal and in docs/benchmarks.md: ratios first, what was measured in brackets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.e2e.server import ROOT
+
+from .figures import Bench, Row
+from .surroundings import postgres_binary, reference_versions
+
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+
+
+def _number(row: Row, value: float | None) -> str:
+    if value is None:
+        return "–"
+    if row.unit == "":
+        return f"{value:.0f}"
+    return f"{value:.0f}{row.unit}" if row.unit != "×" else f"{value:.2f} ×"
+
+
+def table(rows: list[Row]) -> str:
+    lines = ["| figure | measured | floor | goal | reached | (absolute) |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {row.figure} | {_number(row, row.ratio)} | {_number(row, row.floor)} | {_number(row, row.goal)} "
+        f"| {row.verdict} | ({row.absolute}) |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def write(
+    path: Path | None, rows: list[Row], bench: Bench, failed: list[str], taken: float, load: float, arguments: list[str]
+) -> None:
+    versions = ", ".join(f"{name} {number}" for name, number in reference_versions().items())
+    postgres = subprocess.run([postgres_binary("postgres"), "--version"], capture_output=True, text=True, check=True)
+    notes = "".join(f"- {note}\n" for note in bench.notes)
+    broken = "".join(f"- not measured: {line}\n" for line in failed)
+    text = f"""# Benchmarks
+
+Written by `scripts/bench {" ".join(arguments)}`.
+
+- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({_processor()}), load of the machine at the start {load:.1f},
+  {taken / 60:.0f} minutes
+- {postgres.stdout.strip()}, with its own defaults (fsync and synchronous_commit on)
+- {versions}
+- {bench.rounds} rounds of {bench.seconds:g} s, ours and the reference by turns; each ratio is the median of the rounds' own ratios
+
+{table(rows)}
+
+"goal" and "floor" say which of the two was reached, "below" that neither was. Where lower is better (tails,
+latencies, memory, dropped connections) they are upper limits.
+
+{notes}{broken}
+## How it is measured
+
+Absolute figures mean nothing from one machine to the next; ratios do, as far as nothing else runs: our server is one
+process and loses more to a busy machine than pgbench with a process for each connection.
+
+- **Load**: one process of bare asyncio sockets, HTTP/1.1 keep-alive, 32 connections, closed loop; the same for both
+  sides. Everything over loopback. A second of warm-up before each measured round.
+- **Ours**: `run.py` as it ships, started anew for each round, with the simulated feed, the venue's latency 0, key
+  authentication, permissions, limits (only raised), risk checks, ledger, FIX messages, events, socket relay and the
+  request log on. Each connection is its own client with its own wallet. A round counts from the first byte sent until
+  the last fill is booked; every accepted order must be filled, and `/api/v1/admin/reconcile` must be clean after it,
+  without a parked fault.
+- **pgbench**: prepared statements over the same PostgreSQL, preloaded with {bench.preload:,} orders; the commit of an order
+  (two balances, order, journal entry with two postings, event) and of its fill (order, three balances, entry with six
+  postings, execution, position, event), without foreign keys, constraints or rules. We write more for the same order:
+  an event for each status, three FIX messages, constraints and the check that every entry balances.
+- **FastAPI + asyncpg**: the same two commits in one file, uvicorn with uvloop and httptools, one process, as ours.
+- **sqlite3**: the same two commits from one loop, WAL and synchronous FULL.
+- **Idle POST to FILLED**: one order at a time, from the request's first byte to the `order.filled` event at a websocket.
+- **Cancel**: from the request's first byte to the `order.canceled` event, right after two batches of 100 market orders of
+  other clients were stored.
+- **Triggers**: JSON frames with prices as text; ours by orjson and Decimal, NautilusTrader by msgspec and Price; each
+  puts what fires into a queue. The set of what fired, with the tick at which it did, equals a brute-force scan's.
+"""
+    (path or DOCUMENT).write_text(text)
+    print(f"written to {path or DOCUMENT}")
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return " ".join(line.split(":", 1)[1].split())
+    return "unknown"
