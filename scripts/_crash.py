@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -166,6 +167,7 @@ class Proof:
         self.processor: list[float] = []  # seconds of processor time in it: what a busy machine does not stretch
         self.statuses: Counter[str] = Counter()
         self.accepted = self.unanswered = self.live = 0
+        self._log_read = 0
         self._cursors = [0] * len(firm.clients)
         self._seqs = [0] * len(firm.clients)
 
@@ -334,6 +336,11 @@ class Proof:
         faults = admin.get("/api/v1/admin/engine")["faults"]
         if faults["total"]:
             self._broken(number, f"the engine has parked {faults['total']}: {faults['items'][:3]}")
+        log = self.server.log.read_text(errors="replace")
+        fresh, self._log_read = log[self._log_read :], len(log)
+        for line in fresh.splitlines():
+            if any(mark in line for mark in ("[warning", "[error", "[critical", "Traceback")):
+                self._broken(number, f"the server's log: {line[:500]}")
 
 
 @contextmanager
@@ -381,6 +388,7 @@ def main() -> int:
     parser.add_argument("--ready-seconds", type=float, default=5, help="longest time from a start to /ready")
     parser.add_argument("--stop-seconds", type=float, default=5, help="longest time from SIGTERM to the exit")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     kinds = ("sqlite", "postgres") if asked.database == "both" else (asked.database,)
     breaks = [problem for kind in kinds for problem in prove(kind, asked)]
     return 1 if breaks else 0

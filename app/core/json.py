@@ -34,6 +34,11 @@ def dumps(value: Any) -> str:
     return orjson.dumps(value, default=_walk_times, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 
+def loads_stored(data: str) -> Any:
+    """Parse what ``dumps`` wrote: no decimals in it, nothing to distrust, several times faster."""
+    return orjson.loads(data)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):

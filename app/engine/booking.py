@@ -171,8 +171,10 @@ class Booking:
         order_event(self.events, row, order_json(row, instrument.symbol), current, reason)
 
     def _sent(self, row: dict[str, Any], report: Report) -> None:
-        if row["status"] == S.PENDING_SEND:
+        if row["submitted_at"] is None:  # a cancel may have come in between: it was sent all the same
             row["submitted_at"] = report.at
+            self._touched_orders[row["id"]] = None
+        if row["status"] == S.PENDING_SEND:
             self._move(row, S.SENT)
 
     def _acknowledged(self, row: dict[str, Any], report: Report) -> None:
@@ -440,13 +442,13 @@ class Booking:
         touched = self._touched_positions.values()
         for position in touched:
             position["armed_version"] = position["protection_version"]  # the engine arms it right after the commit
-        if self._new_positions:
-            session.execute(sa.insert(positions), self._new_positions)
         new_ids = {position["id"] for position in self._new_positions}
         changed = [bound(row, _POSITION_COLUMNS) for row in touched if row["id"] not in new_ids]
         connection = session.connection()
         if changed:
             connection.execute(_UPDATE_POSITION, changed)
+        if self._new_positions:  # after the updates: it may follow one that this batch has closed
+            session.execute(sa.insert(positions), self._new_positions)
         if self._touched_orders:
             connection.execute(
                 _UPDATE_ORDER, [bound(self._orders[id_], _ORDER_COLUMNS) for id_ in self._touched_orders]

@@ -39,7 +39,7 @@ from .monitor import Monitor, Move
 
 log = structlog.get_logger("engine")
 positions = table_of(Position)
-REPORTS_PER_STEP = 400
+REPORTS_PER_STEP = 200  # short steps: a cancel is looked at between two of them
 NOBODY = "00000000-0000-0000-0000-000000000000"
 Schedule = tuple[str, timedelta, Callable[["Engine", datetime], None]]
 
@@ -67,7 +67,7 @@ class Engine:
         on_quote: Callable[[Quote], None] = lambda quote: None,
         schedules: tuple[Schedule, ...] = (),
         poll: timedelta = timedelta(seconds=1),
-        batch: int = 200,
+        batch: int = 64,
     ) -> None:
         self.database, self.clock, self.instruments, self.quotes = database, clock, instruments, quotes
         self.venue, self.publisher = venue, publisher

@@ -140,7 +140,8 @@ class Intake:
         known, unsure = [], []
         for row in session.execute(query.order_by(orders.c.id)).mappings():
             order = self.venue_order(row)
-            if row["submitted_at"] is None:
+            heard = row["submitted_at"] or row["venue_order_id"] or row["cum_qty"]
+            if not heard:
                 unsure.append(order)
             else:
                 known.append(

@@ -80,7 +80,7 @@ class JsonText(sa.types.TypeDecorator[Any]):
         return None if value is None else json.dumps(value)
 
     def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
-        return None if value is None else json.loads(value)
+        return None if value is None else json.loads_stored(value)
 
 
 class exact_sum(GenericFunction[Decimal]):

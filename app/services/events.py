@@ -88,5 +88,5 @@ def event_json(row: Mapping[Any, Any]) -> dict[str, Any]:
         "object_id": row["object_id"],
         "version": row["object_version"],
         "at": iso(row["at"]),
-        **json.loads(row["payload"]),
+        **json.loads_stored(row["payload"]),
     }

@@ -78,8 +78,8 @@ async def _book(connection: asyncpg.Connection, order: OrderIn, order_id: UUID) 
             "UPDATE orders SET status = 'FILLED', version = 5, cum_qty = qty, avg_px = $2, held = 0, fees = $3,"
             " closed_at = now() WHERE id = $1", order_id, PRICE, FEE,
         )  # fmt: skip
-        await connection.execute(move, -HELD, held)
         await connection.execute(move, FREED, available)
+        await connection.execute(move, -HELD, held)
         await connection.execute(move, order.qty, base)
         entry = await connection.fetchval(
             "INSERT INTO entries (kind, external_ref, posted_at) VALUES ('trade', $1, now()) RETURNING id",

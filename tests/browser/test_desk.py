@@ -15,12 +15,8 @@ pytestmark = pytest.mark.browser
 SECOND_MS = 1_000
 
 
-def open_desk(page: Page, symbol: str) -> None:
-    page.goto(f"/desk?symbol={symbol}")
-    expect(page.locator("#desk")).to_have_attribute("data-ready", "true")
-
-
 def fill_ticket(page: Page, **fields: str) -> None:
+    expect(page.locator("#desk")).to_have_attribute("data-ready", "true")
     for name, value in fields.items():
         page.fill(f"#ticket [name='{name}']", value)
 
@@ -30,13 +26,6 @@ def send(page: Page) -> None:
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name=re.compile("^(Buy|Sell)$")).click()
     expect(dialog).to_have_count(0)
-
-
-def newest_order(page: Page) -> str:
-    page.click("#tab-orders")
-    row = page.locator("#orders-body tr").first
-    expect(row).to_be_visible()
-    return row.get_attribute("data-id") or ""
 
 
 def test_order_with_exits_is_filled_protected_stopped_and_booked(market: Server, sign_in: SignIn) -> None:
@@ -185,6 +174,7 @@ def test_fifty_clicks_buy_once(market: Server, sign_in: SignIn) -> None:
 
 def test_hotkeys_choose_the_side_and_send(market: Server, sign_in: SignIn) -> None:
     page = sign_in("ana", "/desk?symbol=SOL/USDT")
+    expect(page.locator("#desk")).to_have_attribute("data-ready", "true")
     page.locator("h1").evaluate("node => document.activeElement.blur()")
     page.keyboard.press("s")
     expect(page.locator("#ticket-amount")).to_be_focused()

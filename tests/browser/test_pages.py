@@ -56,6 +56,11 @@ def serious(page: Page, axe: str) -> list[str]:
     ]
 
 
+def wait_for_script(page: Page, root: str) -> None:
+    """Until the page's script listens to its buttons."""
+    expect(page.locator(root)).to_have_attribute("data-ready", "true")
+
+
 def detail_pages(server: Server) -> list[str]:
     order = server.api(
         "POST",
@@ -176,6 +181,7 @@ def test_filters_are_in_the_address_and_csv_has_what_is_seen(market: Server, sig
             "POST", "/orders", client_id="C-1001", symbol="XAU/USD", side=side, type="LIMIT", qty="1", price="1985"
         )
     page = sign_in("ana", "/orders")
+    wait_for_script(page, "#list")
     expect(page.locator("#list tbody tr").first).to_be_visible()
     page.select_option("#f-side", "SELL")
     page.wait_for_url("**/orders?side=SELL")
@@ -199,16 +205,19 @@ def test_csv_defuses_what_a_spreadsheet_would_run(sign_in: SignIn) -> None:
 
 def test_client_is_registered_and_gets_a_wallet(sign_in: SignIn) -> None:
     page = sign_in("master", "/clients")
+    wait_for_script(page, "#list")
     page.click("#new-client")
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Code").fill("C-2001")
     dialog.get_by_label("Name").fill("Rosa Chávez")
     dialog.get_by_role("button", name="Register").click()
     expect(page.locator("h1")).to_have_text("Rosa Chávez")
+    wait_for_script(page, "#client")
     page.click("#new-wallet")
     page.get_by_role("dialog").get_by_role("button", name="Open wallet").click()
     expect(page.locator("h1")).to_have_text("Paper · Rosa Chávez")
     expect(page.locator("[data-asset=USDT]")).to_contain_text("100,000.00")
+    wait_for_script(page, "#wallet")
     page.click("#edit-limits")
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Most exposure (USD)").fill("20000")
@@ -216,12 +225,13 @@ def test_client_is_registered_and_gets_a_wallet(sign_in: SignIn) -> None:
     expect(page.locator("#limits")).to_contain_text("20,000.00 USD")
     page.click("#pause")
     page.get_by_role("dialog").get_by_role("button", name="Pause the wallet").click()
-    expect(page.locator("#status")).to_contain_text("Paused")
+    expect(page.locator("#status [data-status=paused]")).to_be_visible()
 
 
 def test_system_page_reconciles_and_pushes_a_quote(market: Server, sign_in: SignIn) -> None:
     page = sign_in("master", "/system")
     expect(page.locator("[data-service=engine] [data-status=healthy]")).to_be_visible()
+    wait_for_script(page, "#system")
     page.click("#reconcile")
     expect(page.locator("[data-reconcile=ok]")).to_be_visible()
     page.select_option("#q-symbol", "USD/PEN")

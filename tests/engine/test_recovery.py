@@ -139,6 +139,34 @@ def test_a_cancel_on_its_way_when_the_process_dies_is_sent_again(firm: Firm) -> 
     firm.reconciled()
 
 
+def test_a_cancel_that_overtook_the_sent_mark_does_not_strand_a_partial_fill(
+    database: Database, clock: ManualClock
+) -> None:
+    slow = Behaviour(latency=timedelta(milliseconds=200), partial_rate=D(1), slippage_bps=D(0))
+    firm = Firm(database, clock, slow).start()
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    order = firm.send(wallet, qty="0.1")
+    firm.engine.step(clock.now())
+    assert firm.order(order["id"])["status"] == "PENDING_SEND", "sent, and not yet marked as sent"
+    clock.advance(0.05)
+    firm.database.run(lambda s: firm.orders.cancel(s, order["id"], actor="t", now=clock.now()))
+    firm.engine.wake()
+    firm.engine.step(clock.now())
+    assert firm.order(order["id"])["submitted_at"] is not None
+    clock.advance(0.15)
+    firm.engine.step(clock.now())
+    row = firm.order(order["id"])
+    assert (row["status"], row["cum_qty"]) == ("PENDING_CANCEL", D("0.04"))
+    firm.crash()
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.run_for(2)
+    row = firm.order(order["id"])
+    assert row["status"] in {"FILLED", "CANCELED"} and row["held"] == 0
+    firm.reconciled()
+    firm.engine.lease.release()
+
+
 def test_a_level_that_fired_before_the_crash_exits_once_after_it(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
     _, wallet = firm.client(USDT="100000")
     firm.quote("BTC/USDT", "50000", "50000")

@@ -359,6 +359,7 @@ class Orders(Drafting):
         check_transition(row["id"], status, wanted)
         row.update(status=wanted.value, version=row["version"] + 1)
         if wanted is OrderStatus.CANCELED:  # the venue never heard of it
+            release_exit(session, row)  # the position before the accounts: the order in which the engine locks
             journal = Journal(session, now, actor)
             journal.add(
                 EntryKind.RELEASE, ("order", row["id"]), f"hold:{row['id']}:{row['version']}",
@@ -367,7 +368,6 @@ class Orders(Drafting):
             locked = journal.flush()
             wallets.balance_event(events, row["client_id"], row["wallet_id"], locked.values())
             row.update(held=ZERO, leaves_qty=ZERO, closed_at=now)
-            release_exit(session, row)
         _store(session, row, "status", "version", "held", "leaves_qty", "closed_at")
         self._event(events, row, status, "canceled by request")
         events.flush(session)

@@ -90,3 +90,4 @@ edit?.addEventListener("click", async () => {
   });
   if (saved) location.reload();
 });
+root.dataset.ready = "true";

@@ -117,3 +117,4 @@ function journal() {
 const table = kinds[root.dataset.list]();
 live.on("reset", () => table.load());
 live.start();
+root.dataset.ready = "true";

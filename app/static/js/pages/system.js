@@ -132,4 +132,5 @@ const form = $("#quote-form");
 if (form) quoteForm(form);
 const refresh = () => Promise.allSettled([showServices(), showFeeds(), showEngine()]);
 setInterval(() => document.hidden || refresh(), 5000);
+root.dataset.ready = "true";
 await refresh();

@@ -104,4 +104,5 @@ $("#pause")?.addEventListener("click", () => setStatus("pause", t("Pause the wal
 $("#resume")?.addEventListener("click", () => setStatus("resume", t("Resume the wallet"), t("Orders are accepted again.")));
 $("#edit-limits")?.addEventListener("click", editLimits);
 setInterval(() => showBalances().catch(() => {}), 15_000);
+root.dataset.ready = "true";
 await showBalances().catch(complain);
