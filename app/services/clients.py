@@ -18,6 +18,7 @@ from app.models import Client, User
 
 from . import audit
 from .access import is_uuid, visible_clients
+from .events import Events
 
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f<>\"(),:;\\]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
@@ -66,6 +67,7 @@ def create(
         session.flush()
     except sa.exc.IntegrityError as error:  # somebody took it between the look and the insert
         raise Conflict(f"the code {code} is taken", code="code_taken") from error
+    _event(session, client, "client.created", now)
     audit.record(session, principal, "client.create", "client", client.id, now, code=code, name=name,
                  trader_id=trader_id)  # fmt: skip
     return client
@@ -87,7 +89,14 @@ def update(session: Session, client: Client, changes: dict[str, Any], principal:
         setattr(client, name, value)
     client.version += 1
     client.updated_at = now
+    _event(session, client, "client.updated", now, changed=sorted(changed))
     audit.record(session, principal, "client.update", "client", client.id, now, changed=changed, previous=previous)
+
+
+def _event(session: Session, client: Client, type_: str, now: datetime, **changed: Any) -> None:
+    events = Events(now)
+    events.add(client.id, type_, "client", client.id, show(client), version=client.version, **changed)
+    events.flush(session)
 
 
 def search(

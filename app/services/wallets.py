@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.core.clock import iso
 from app.core.errors import Conflict, Invalid
 from app.core.ids import new_id
-from app.core.permissions import Principal
+from app.core.permissions import WRITE, Principal, Reach, Resource
 from app.domain.calendars import TradingHours
 from app.domain.instruments import Instrument, SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, deposit_lines
@@ -75,8 +75,8 @@ def set_status(
     """Pause or resume; pausing stops new orders and keeps exits armed."""
     if wallet.status == status:
         raise Conflict(f"the wallet is already {status}", code="unchanged")
-    if wallet.status == "suspended" and principal.client_id is not None:
-        raise Conflict("a suspended wallet is resumed by the firm", code="WALLET_SUSPENDED")
+    if wallet.status == "suspended" and principal.reach(Resource.WALLETS, WRITE) is not Reach.ALL:
+        raise Conflict("a suspended wallet is resumed by the firm's management", code="WALLET_SUSPENDED")
     previous, wallet.status = wallet.status, status
     wallet.version += 1
     wallet.updated_at = now
@@ -85,6 +85,23 @@ def set_status(
                previous_status=previous, reason=reason)  # fmt: skip
     events.flush(session)
     audit.record(session, principal, f"wallet.{status}", "wallet", wallet.id, now, previous=previous, reason=reason)
+
+
+def update(session: Session, wallet: Wallet, changes: dict[str, Any], principal: Principal, now: datetime) -> None:
+    """Change name, limits or default exits; ``wallet`` must be locked. Nothing happens when nothing differs."""
+    changed = {name: value for name, value in changes.items() if getattr(wallet, name) != value}
+    if not changed:
+        return
+    previous = {name: getattr(wallet, name) for name in changed}
+    for name, value in changed.items():
+        setattr(wallet, name, value)
+    wallet.version += 1
+    wallet.updated_at = now
+    events = Events(now)
+    events.add(wallet.client_id, "wallet.updated", "wallet", wallet.id, show(wallet), version=wallet.version,
+               changed=sorted(changed))  # fmt: skip
+    events.flush(session)
+    audit.record(session, principal, "wallet.update", "wallet", wallet.id, now, changed=changed, previous=previous)
 
 
 def balance_event(events: Events, client_id: str, wallet_id: str, locked: Iterable[LockedAccount]) -> None:

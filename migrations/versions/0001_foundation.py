@@ -381,7 +381,8 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.CheckConstraint(
-            "kind IN ('available', 'held', 'fees', 'clearing', 'external', 'rounding')", name=op.f("ck_ledger_accounts_kind")
+            "kind IN ('available', 'held', 'fees', 'clearing', 'external', 'rounding')",
+            name=op.f("ck_ledger_accounts_kind"),
         ),
         sa.CheckConstraint(
             "(wallet_id IS NULL) = (balance IS NULL)", name=op.f("ck_ledger_accounts_cached_for_wallets")

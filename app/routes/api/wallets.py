@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from flask.typing import ResponseReturnValue
 
@@ -34,7 +32,7 @@ from app.schemas.wallets import (
     WalletPatch,
     WalletQuery,
 )
-from app.services import access, audit, journal_reports, wallets
+from app.services import access, journal_reports, wallets
 
 from . import blueprint, page
 
@@ -88,20 +86,8 @@ def change_wallet(wallet_id: str) -> ResponseReturnValue:
     for name in ("allowed_symbols", "blocked_symbols"):
         if changes.get(name) is not None:
             changes[name] = sorted({services().orders.resolve(symbol).symbol for symbol in changes[name]})
-    _change(wallet, changes)
+    wallets.update(db(), wallet, changes, principal(), now())
     return tagged(wallets.show(wallet))
-
-
-def _change(wallet: Wallet, changes: dict[str, Any]) -> None:
-    changed = {name: value for name, value in changes.items() if getattr(wallet, name) != value}
-    if not changed:
-        return
-    previous = {name: getattr(wallet, name) for name in changed}
-    for name, value in changed.items():
-        setattr(wallet, name, value)
-    wallet.version += 1
-    wallet.updated_at = now()
-    audit.record(db(), principal(), "wallet.update", "wallet", wallet.id, now(), changed=changed, previous=previous)
 
 
 def _stoppable(wallet_id: str) -> Wallet:
