@@ -53,7 +53,8 @@ async def _store(connection: asyncpg.Connection, order: OrderIn) -> UUID:
         )
         order_id: UUID = await connection.fetchval(
             "INSERT INTO orders (client_order_id, wallet_id, instrument_id, side, type, qty, price, status, version,"
-            " cum_qty, held, fees, created_at) VALUES ($1, $2, 1, $3, $4, $5, $6, 'NEW', 1, 0, $7, 0, now()) RETURNING id",
+            " cum_qty, held, fees, created_at) VALUES ($1, $2, 1, $3, $4, $5, $6, 'NEW', 1, 0, $7, 0, now())"
+            " RETURNING id",
             order.client_order_id, order.wallet, order.side, order.type, order.qty, order.price, HELD,
         )  # fmt: skip
         entry = await connection.fetchval(
@@ -86,8 +87,8 @@ async def _book(connection: asyncpg.Connection, order: OrderIn, order_id: UUID) 
             f"trade:{order_id}",
         )
         await connection.execute(
-            "INSERT INTO postings (entry_id, account_id, currency, amount, posted_at) VALUES ($1, $2, 'USDT', $5, now()),"
-            " ($1, $3, 'USDT', $6, now()), ($1, 1001, 'BTC', -$7::numeric, now()), ($1, 1002, 'USDT', $8, now()),"
+            "INSERT INTO postings (entry_id, account_id, currency, amount, posted_at) VALUES"
+            " ($1, $2, 'USDT', $5, now()), ($1, $3, 'USDT', $6, now()), ($1, 1001, 'BTC', -$7::numeric, now()), ($1, 1002, 'USDT', $8, now()),"
             " ($1, 1003, 'USDT', $9, now()), ($1, $4, 'BTC', $7, now())",
             entry, held, available, base, -HELD, FREED, order.qty, VALUE, FEE,
         )  # fmt: skip

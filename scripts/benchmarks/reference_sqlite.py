@@ -12,12 +12,14 @@ import uuid
 
 SCHEMA = """
 CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance TEXT NOT NULL, version INTEGER NOT NULL);
-CREATE TABLE positions (id INTEGER PRIMARY KEY, qty TEXT NOT NULL, cost TEXT NOT NULL, version INTEGER NOT NULL, updated_at TEXT);
+CREATE TABLE positions (id INTEGER PRIMARY KEY, qty TEXT NOT NULL, cost TEXT NOT NULL, version INTEGER NOT NULL,
+    updated_at TEXT);
 CREATE TABLE orders (id TEXT PRIMARY KEY, client_order_id TEXT, wallet_id INTEGER, instrument_id INTEGER, side TEXT,
     type TEXT, qty TEXT, price TEXT, status TEXT, version INTEGER, cum_qty TEXT, avg_px TEXT, held TEXT, fees TEXT,
     created_at TEXT, closed_at TEXT, UNIQUE (wallet_id, client_order_id));
 CREATE TABLE entries (id INTEGER PRIMARY KEY, kind TEXT, external_ref TEXT, posted_at TEXT);
-CREATE TABLE postings (id INTEGER PRIMARY KEY, entry_id INTEGER, account_id INTEGER, currency TEXT, amount TEXT, posted_at TEXT);
+CREATE TABLE postings (id INTEGER PRIMARY KEY, entry_id INTEGER, account_id INTEGER, currency TEXT, amount TEXT,
+    posted_at TEXT);
 CREATE INDEX postings_account ON postings (account_id, posted_at);
 CREATE TABLE executions (id INTEGER PRIMARY KEY, order_id TEXT, position_id INTEGER, trade_id TEXT UNIQUE, qty TEXT,
     price TEXT, fee TEXT, at TEXT);
@@ -37,7 +39,8 @@ def entry(db: sqlite3.Connection, order_id: str, number: int, wallet: int) -> No
     db.execute(ACCOUNT, ("999934.900000000000000000", available))
     db.execute(ACCOUNT, ("65.100000000000000000", held))
     db.execute(
-        "INSERT INTO orders VALUES (?, ?, ?, 1, 'BUY', 'MARKET', '0.001', NULL, 'NEW', 1, '0', NULL, '65.1', '0', ?, NULL)",
+        "INSERT INTO orders VALUES"
+        " (?, ?, ?, 1, 'BUY', 'MARKET', '0.001', NULL, 'NEW', 1, '0', NULL, '65.1', '0', ?, NULL)",
         (order_id, f"c-{number}", wallet, AT),
     )
     hold = db.execute(ENTRY, ("hold", f"hold:{order_id}", AT)).lastrowid

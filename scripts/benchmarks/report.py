@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.e2e.server import ROOT
 
 from .figures import Bench, Row
-from .surroundings import postgres_binary, reference_versions
+from .surroundings import CONNECTIONS, postgres_binary, reference_versions
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
@@ -44,11 +44,11 @@ def write(
 
 Written by `scripts/bench {" ".join(arguments)}`.
 
-- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({_processor()}), load of the machine at the start {load:.1f},
-  {taken / 60:.0f} minutes
+- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({_processor()})
+- load average {load:.1f} when it began; it took {taken / 60:.0f} minutes
 - {postgres.stdout.strip()}, with its own defaults (fsync and synchronous_commit on)
 - {versions}
-- {bench.rounds} rounds of {bench.seconds:g} s, ours and the reference by turns; each ratio is the median of the rounds' own ratios
+- {bench.rounds} rounds of {bench.seconds:g} s, ours and the references by turns; a ratio is the median of the rounds' ratios
 
 {table(rows)}
 
@@ -58,27 +58,28 @@ latencies, memory, dropped connections) they are upper limits.
 {notes}{broken}
 ## How it is measured
 
-Absolute figures mean nothing from one machine to the next; ratios do, as far as nothing else runs: our server is one
-process and loses more to a busy machine than pgbench with a process for each connection.
+Absolute figures mean nothing from one machine to the next; ratios do, as long as nothing else runs. On a busy machine
+they are too low: our server is one process, pgbench has one for each connection and gets more of the processors.
 
-- **Load**: one process of bare asyncio sockets, HTTP/1.1 keep-alive, 32 connections, closed loop; the same for both
-  sides. Everything over loopback. A second of warm-up before each measured round.
+- **Load**: one process of bare asyncio sockets, HTTP/1.1 keep-alive, {CONNECTIONS} connections in a closed loop, the
+  same for both sides. Everything over loopback. A second of warm-up before each measured round.
 - **Ours**: `run.py` as it ships, started anew for each round, with the simulated feed, the venue's latency 0, key
-  authentication, permissions, limits (only raised), risk checks, ledger, FIX messages, events, socket relay and the
-  request log on. Each connection is its own client with its own wallet. A round counts from the first byte sent until
-  the last fill is booked; every accepted order must be filled, and `/api/v1/admin/reconcile` must be clean after it,
+  authentication, permissions, rate limits (raised, not off), risk checks, ledger, FIX messages, events, relay and
+  request log. Each connection is its own client with its own wallet. A round counts from the first byte sent until the
+  last fill is booked; every accepted order must be filled, and `/api/v1/admin/reconcile` must be clean after it,
   without a parked fault.
-- **pgbench**: prepared statements over the same PostgreSQL, preloaded with {bench.preload:,} orders; the commit of an order
-  (two balances, order, journal entry with two postings, event) and of its fill (order, three balances, entry with six
-  postings, execution, position, event), without foreign keys, constraints or rules. We write more for the same order:
-  an event for each status, three FIX messages, constraints and the check that every entry balances.
+- **pgbench**: prepared statements on the same PostgreSQL, preloaded with {bench.preload:,} orders: the commit of an
+  order (two balances, order, journal entry with two postings, event) and that of its fill (order, three balances,
+  entry with six postings, execution, position, event), without foreign keys, checks or rules. We write more for the
+  same order: an event for every status, three FIX messages, and constraints that prove every entry balanced.
 - **FastAPI + asyncpg**: the same two commits in one file, uvicorn with uvloop and httptools, one process, as ours.
 - **sqlite3**: the same two commits from one loop, WAL and synchronous FULL.
-- **Idle POST to FILLED**: one order at a time, from the request's first byte to the `order.filled` event at a websocket.
-- **Cancel**: from the request's first byte to the `order.canceled` event, right after two batches of 100 market orders of
-  other clients were stored.
-- **Triggers**: JSON frames with prices as text; ours by orjson and Decimal, NautilusTrader by msgspec and Price; each
-  puts what fires into a queue. The set of what fired, with the tick at which it did, equals a brute-force scan's.
+- **Idle POST to FILLED**: one order at a time, from the request's first byte to `order.filled` at a websocket.
+- **Cancel**: from the request's first byte to the `order.canceled` event, right after two batches of 100 market orders
+  of other clients were stored.
+- **Triggers**: JSON frames with prices as text; ours by orjson and Decimal, NautilusTrader by msgspec and its Price,
+  its emulator called without its data engine. What fires goes into a queue; each set of fired levels, with the tick at
+  which each fired, equals a brute-force scan's. Processor time, not wall time.
 """
     (path or DOCUMENT).write_text(text)
     print(f"written to {path or DOCUMENT}")

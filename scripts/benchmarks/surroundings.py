@@ -57,8 +57,12 @@ def _installed(name: str) -> bool:
 
 
 def reference_versions() -> dict[str, str]:
-    code = "import json,sys;from importlib.metadata import version as v\n" \
-           "o={}\nfor n in sys.argv[1:]:\n try:o[n]=v(n)\n except Exception:o[n]='absent'\nprint(json.dumps(o))"  # fmt: skip
+    code = (
+        "import json, sys\n"
+        "from importlib.metadata import distributions\n"
+        "found = {d.name: d.version for d in distributions()}\n"
+        "print(json.dumps({name: found.get(name, 'absent') for name in sys.argv[1:]}))"
+    )
     names = [*NEEDED, WANTED]
     answer = subprocess.run([str(PYTHON), "-c", code, *names], capture_output=True, text=True, check=True)
     found: dict[str, str] = json.loads(answer.stdout)
@@ -220,8 +224,8 @@ class Reference:
             (HERE / "reference_entry.pgbench").read_text() + (HERE / "reference_booking.pgbench").read_text()
         )
         command = [
-            postgres_binary("pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(max(1, round(seconds))),
-            "-D", "n=0", "-D", f"wallets={wallets}", "-D", f"round={self.round}", "-f", str(script),
+            postgres_binary("pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", "2",
+            "-T", str(max(1, round(seconds))), "-D", "n=0", "-D", f"wallets={wallets}", "-D", f"round={self.round}", "-f", str(script),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, env=self._environment(), check=False)
         if done.returncode or "tps = " not in done.stdout:

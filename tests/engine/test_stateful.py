@@ -9,7 +9,6 @@ from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -184,8 +183,7 @@ TestTrading.settings = settings(
     max_examples=20,
     stateful_step_count=25,
     deadline=None,
-    phases=[Phase.explicit, Phase.generate],
     database=None,
+    phases=[Phase.explicit, Phase.generate],  # shrinking one of these runs for minutes
     suppress_health_check=list(HealthCheck),
 )
-pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")

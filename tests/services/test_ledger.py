@@ -1,0 +1,176 @@
+"""What the journal promises, and what the database refuses whoever writes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from app.core.clock import ManualClock
+from app.core.errors import Conflict
+from app.core.ids import new_id
+from app.core.transaction import Database
+from app.domain.ledger import AccountKind, AccountRef, EntryKind, PostingLine, Unbalanced, deposit_lines, hold_lines
+from app.models import JournalEntry, LedgerAccount, Posting, table_of
+from app.services import ledger
+from app.services.ledger import InsufficientFunds, Journal
+from tests.firm import Firm
+
+postings, entries, accounts = table_of(Posting), table_of(JournalEntry), table_of(LedgerAccount)
+
+
+@pytest.fixture
+def firm(database: Database, clock: ManualClock) -> Iterator[Firm]:
+    yield Firm(database, clock)
+
+
+def post(firm: Firm, lines: list[PostingLine], ref: str, **more: Any) -> str:
+    def work(session: Session) -> str:
+        journal = Journal(session, firm.clock.now(), "test")
+        entry = journal.add(EntryKind.DEPOSIT, ("test", new_id()), ref, lines, **more)
+        journal.flush()
+        return entry
+
+    return firm.database.run(work)
+
+
+def counts(firm: Firm) -> tuple[int, int]:
+    return len(firm.all(JournalEntry)), len(firm.all(Posting))
+
+
+def test_an_entry_that_does_not_balance_is_refused_before_it_is_written(firm: Firm) -> None:
+    _, wallet = firm.client(USD="100")
+    before = counts(firm)
+    for lines in (
+        [PostingLine(AccountRef(wallet, "USD", AccountKind.AVAILABLE), D(1))],
+        [PostingLine(AccountRef(wallet, "USD", AccountKind.AVAILABLE), D(1)),
+         PostingLine(AccountRef("house", "PEN", AccountKind.FEES), D(-1))],
+        [PostingLine(AccountRef(wallet, "USD", AccountKind.AVAILABLE), D("0.001")),
+         PostingLine(AccountRef("house", "USD", AccountKind.FEES), D("-0.001"))],
+    ):  # fmt: skip
+        with pytest.raises(Unbalanced):
+            post(firm, lines, "x")
+    assert counts(firm) == before
+
+
+def test_a_balance_never_falls_below_zero_and_nothing_is_half_done(firm: Firm) -> None:
+    _, wallet = firm.client(USD="100")
+    before = counts(firm)
+    with pytest.raises(InsufficientFunds) as refused:
+        post(firm, hold_lines(wallet, "USD", D("100.01")), "too much")
+    assert refused.value.extra == {"wallet_id": wallet, "currency": "USD"}
+    assert counts(firm) == before
+    assert firm.balance(wallet, "USD") == 100
+
+
+def raw_entry(session: Session, firm: Firm, amounts: list[D], currency: str = "USD") -> str:
+    """Write past the service, as a stray script would."""
+    entry = new_id()
+    account = session.scalar(sa.select(accounts.c.id).where(accounts.c.currency == "USD", accounts.c.balance.is_(None)))
+    now = firm.clock.now()
+    for amount in amounts:
+        session.execute(sa.insert(postings).values(entry_id=entry, account_id=account, currency=currency,
+                                                   amount=amount, posted_at=now))  # fmt: skip
+    session.execute(sa.insert(entries).values(
+        id=entry, number=10_000, kind="deposit", about_type="test", about_id=entry, source="stray", external_ref=entry,
+        effective_at=now, created_by="stray"))  # fmt: skip
+    return entry
+
+
+REFUSED: list[tuple[str, Callable[[Session, Firm], Any]]] = [
+    ("unbalanced", lambda s, f: raw_entry(s, f, [D(5), D(-4)])),
+    ("one posting", lambda s, f: raw_entry(s, f, [D(0)])),
+    ("no posting", lambda s, f: raw_entry(s, f, [])),
+    ("other currency", lambda s, f: raw_entry(s, f, [D(5), D(-5)], currency="PEN")),
+    ("posting to a complete entry", lambda s, f: s.execute(sa.insert(postings).values(
+        entry_id=s.scalar(sa.select(entries.c.id).limit(1)), account_id=s.scalar(sa.select(accounts.c.id).limit(1)),
+        currency=s.scalar(sa.select(accounts.c.currency).limit(1)), amount=D(0), posted_at=f.clock.now()))),
+    ("changed posting", lambda s, f: s.execute(sa.update(postings).values(amount=D(7)))),
+    ("deleted posting", lambda s, f: s.execute(sa.delete(postings))),
+    ("changed entry", lambda s, f: s.execute(sa.update(entries).values(memo="later"))),
+    ("deleted entry", lambda s, f: s.execute(sa.delete(entries))),
+    ("negative balance", lambda s, f: s.execute(
+        sa.update(accounts).where(accounts.c.balance.is_not(None)).values(balance=D("-0.01")))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "write"), REFUSED, ids=[name for name, _ in REFUSED])
+def test_the_database_itself_refuses(firm: Firm, name: str, write: Callable[[Session, Firm], Any]) -> None:
+    firm.client(USD="100")
+    before = firm.all(Posting), firm.all(JournalEntry), firm.all(LedgerAccount)
+    with pytest.raises(DBAPIError):
+        firm.database.run(lambda session: write(session, firm))
+    assert (firm.all(Posting), firm.all(JournalEntry), firm.all(LedgerAccount)) == before
+
+
+def test_postings_without_an_entry_do_not_commit(firm: Firm) -> None:
+    firm.client(USD="100")
+    account = firm.all(LedgerAccount)[0]
+    with pytest.raises(DBAPIError):
+        firm.database.run(lambda session: session.execute(sa.insert(postings).values(
+            entry_id=new_id(), account_id=account["id"], currency=account["currency"], amount=D(1),
+            posted_at=firm.clock.now())))  # fmt: skip
+
+
+def test_one_outside_event_makes_one_entry(firm: Firm) -> None:
+    _, wallet = firm.client(USD="100")
+    lines = deposit_lines(wallet, "USD", D(5), "external:bank")
+    post(firm, lines, "wire-1", source="bank")
+    with pytest.raises(IntegrityError):
+        post(firm, lines, "wire-1", source="bank")
+    assert firm.balance(wallet, "USD") == 105
+
+
+def test_a_correction_is_the_opposite_entry_and_is_made_once(firm: Firm) -> None:
+    _, wallet = firm.client(USD="100")
+    entry = post(firm, deposit_lines(wallet, "USD", D(5), "external:bank"), "wire-2")
+
+    def reverse(session: Session) -> str:
+        return ledger.reverse(session, entry, firm.clock.now(), "test", "typing error")
+
+    reversal = firm.database.run(reverse)
+    assert firm.balance(wallet, "USD") == 100
+    assert [e["reverses_id"] for e in firm.all(JournalEntry) if e["id"] == reversal] == [entry]
+    with pytest.raises(IntegrityError):
+        firm.database.run(reverse)
+    with pytest.raises(Conflict):
+        firm.database.run(lambda s: ledger.reverse(s, new_id(), firm.clock.now(), "test", "x"))
+
+
+def test_balances_as_of_any_instant(firm: Firm) -> None:
+    _, wallet = firm.client(USD="100")
+    opened = firm.clock.now()
+    firm.clock.advance(60)
+    post(firm, hold_lines(wallet, "USD", D(40)), "hold")
+
+    def at(moment: Any) -> dict[str, D]:
+        return firm.database.read(lambda s: ledger.balances_as_of(s, wallet, moment)).get("USD", {})
+
+    assert at(opened - timedelta(microseconds=1)) == {}
+    assert at(opened) == {"available": D(100), "held": D(0), "total": D(100)}
+    assert at(firm.clock.now()) == {"available": D(60), "held": D(40), "total": D(100)}
+
+
+def test_the_trial_balance_sums_to_zero_in_every_currency(firm: Firm) -> None:
+    firm.client(USD="100", USDT="3")
+    firm.client(USD="50.55")
+    rows = firm.database.read(ledger.trial_balance)
+    by_currency: dict[str, D] = {}
+    for row in rows:
+        assert row["balance"] == row["increases"] - row["decreases"]
+        by_currency[row["currency"]] = by_currency.get(row["currency"], D(0)) + row["balance"]
+    assert by_currency == {"USD": D(0), "USDT": D(0)}
+    available = next(r for r in rows if r["kind"] == "available" and r["currency"] == "USD")
+    assert (available["balance"], available["postings"]) == (D("150.55"), 2)
+
+
+def test_entries_are_numbered(firm: Firm) -> None:
+    firm.client(USD="100", USDT="3")
+    numbers = sorted(entry["number"] for entry in firm.all(JournalEntry))
+    assert numbers == list(range(numbers[0], numbers[0] + 2))
