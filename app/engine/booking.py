@@ -75,6 +75,7 @@ class Booked:
     positions: list[dict[str, Any]] = field(default_factory=list)  # touched, in their new state
     resend: list[str] = field(default_factory=list)  # orders the venue has never heard of
     fills: int = 0
+    ended: bool = False  # an order is done: what it held may be what an exit waits for
     late_fills: list[str] = field(default_factory=list)
 
 
@@ -464,6 +465,7 @@ class Booking:
             session, "in", [(r.order_id, r.msg_type, r.raw) for r in reports if r.raw], self._orders, self.now
         )
         self.booked.positions = list(touched)
+        self.booked.ended = bool(self._closed_order_ids)
 
 
 def store_messages(

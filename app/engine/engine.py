@@ -27,6 +27,7 @@ from app.domain.instruments import SymbolTable
 from app.domain.quotes import BadQuote, Quote
 from app.domain.triggers import Fired
 from app.models import EngineFault, Position, table_of
+from app.services import audit
 from app.services.events import FIRM, Events
 from app.services.quotes import QuoteBook
 
@@ -154,7 +155,9 @@ class Engine:
         for row in self.database.read(self._all_open):
             self._watch(row)
         missed = self.database.read(relay.unpushed)
-        self._publish_events(missed)
+        while missed:
+            self._publish_events(missed)
+            missed = self.database.read(partial(relay.unpushed, after=self._pushed))
         self.counts["recovered_orders"] = len(known) + len(unsure)
         self.inbox.wake()
 
@@ -225,7 +228,7 @@ class Engine:
         reports, self._reports = self._reports[:REPORTS_PER_STEP], self._reports[REPORTS_PER_STEP:]
         sent = self.counts["sent"]
         try:
-            self._batch(reports, now)
+            self._batch(reports, now, look=look)
         except (LeaseLost, Unavailable):
             self._reports = reports + self._reports
             raise
@@ -236,8 +239,11 @@ class Engine:
         # what was sent may be answered at once
         return bool(reports or self._reports) or self.counts["sent"] != sent
 
-    def _batch(self, reports: list[Report], now: datetime, only: str | None = None) -> None:
-        """Book, fire, send: one transaction, then what follows a commit."""
+    def _batch(self, reports: list[Report], now: datetime, only: str | None = None, look: bool = True) -> None:
+        """Book, fire, send: one transaction, then what follows a commit.
+
+        ``look``: see what requests have left in the database; without it only what this batch itself caused.
+        """
         fired, moves, resend = self._fired, self._moves, self._resend
 
         def work(session: Session) -> tuple[Booked, list[dict[str, Any]], Claimed, list[dict[str, Any]]]:
@@ -246,14 +252,16 @@ class Engine:
             touched = list(booked.positions)
             touched += self.monitor.act(session, fired, now)
             self.monitor.store_moves(session, moves)
-            closing = self.monitor.exits(session, now)
-            claimed = self.intake.claim(session, now, self._requested, resend + booked.resend, only, self._parked)
-            touched += closing + _attend(session)
+            claimed = Claimed()
+            if look or fired or resend or booked.resend or booked.ended:
+                touched += self.monitor.exits(session, now)
+                claimed = self.intake.claim(session, now, self._requested, resend + booked.resend, only, self._parked)
+            if look:
+                touched += _attend(session)
+                audit.chain(session)
             for order_id in booked.late_fills:
                 _alert(session, now, "late_fill", f"order {order_id} was filled after its end", order_id)
-            events = relay.number(session)
-            if self._pushed:
-                relay.mark_pushed(session, self._pushed)
+            events = relay.number(session, self._pushed)
             return booked, touched, claimed, events
 
         booked, touched, claimed, events = self.database.run(work)

@@ -1,4 +1,4 @@
-"""The relay: gives committed events their numbers, chains audit records, and remembers what was pushed.
+"""The relay: gives committed events their numbers and remembers what was pushed.
 
 It runs inside the engine's transactions, so that what a step caused is numbered by the commit that
 stores it; what requests have committed meanwhile comes along, in order.
@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import Event, EventStream, table_of
-from app.services import audit
 from app.services.events import event_json
 
 events, streams = table_of(Event), table_of(EventStream)
@@ -26,14 +25,16 @@ _NUMBER = (
 )
 
 
-def number(session: Session) -> list[dict[str, Any]]:
-    """Number what has none yet, oldest first; returns it ready to be pushed after the commit."""
+def number(session: Session, pushed: int = 0) -> list[dict[str, Any]]:
+    """Number what has none yet, oldest first; returns it ready to be pushed after the commit.
+
+    ``pushed`` is the cursor up to which events were pushed before; a restart goes on from there.
+    """
     query = sa.select(events).where(events.c.ordinal.is_(None)).order_by(events.c.id).limit(BATCH)
     rows = [dict(row) for row in session.execute(query).mappings()]
-    audit.chain(session)
-    if not rows:
+    if not rows and not pushed:
         return []
-    names = {row["stream"] for row in rows} | {ALL}
+    names = {row["stream"] for row in rows} | {ALL, PUSHED}
     known = {
         row.stream: row.last_seq
         for row in session.execute(sa.select(streams.c.stream, streams.c.last_seq).where(streams.c.stream.in_(names)))
@@ -43,8 +44,10 @@ def number(session: Session) -> list[dict[str, Any]]:
         last[row["stream"]] += 1
         last[ALL] += 1
         row["seq"], row["ordinal"] = last[row["stream"]], last[ALL]
-    connection = session.connection()
-    connection.execute(_NUMBER, [{"row_id": r["id"], "new_seq": r["seq"], "new_ordinal": r["ordinal"]} for r in rows])
+    last[PUSHED] = max(last[PUSHED], pushed)
+    if rows:
+        numbers = [{"row_id": row["id"], "new_seq": row["seq"], "new_ordinal": row["ordinal"]} for row in rows]
+        session.connection().execute(_NUMBER, numbers)
     _store(session, last, known)
     return [event_json(row) for row in rows]
 
@@ -61,14 +64,9 @@ def _store(session: Session, values: dict[str, int], known: dict[str, int]) -> N
         )
 
 
-def mark_pushed(session: Session, ordinal: int) -> None:
-    """Remember how far the pushes have come; a restart goes on from there."""
-    known = session.scalar(sa.select(streams.c.last_seq).where(streams.c.stream == PUSHED))
-    _store(session, {PUSHED: ordinal}, {} if known is None else {PUSHED: known})
-
-
-def unpushed(session: Session) -> list[dict[str, Any]]:
-    """Numbered events that a process which died may not have pushed."""
-    pushed = session.scalar(sa.select(streams.c.last_seq).where(streams.c.stream == PUSHED)) or 0
-    query = sa.select(events).where(events.c.ordinal > pushed).order_by(events.c.ordinal).limit(BATCH)
+def unpushed(session: Session, after: int | None = None) -> list[dict[str, Any]]:
+    """Numbered events that a process which died may not have pushed; the next ones after ``after``."""
+    if after is None:
+        after = session.scalar(sa.select(streams.c.last_seq).where(streams.c.stream == PUSHED)) or 0
+    query = sa.select(events).where(events.c.ordinal > after).order_by(events.c.ordinal).limit(BATCH)
     return [event_json(row) for row in session.execute(query).mappings()]
