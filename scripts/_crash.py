@@ -195,12 +195,12 @@ class Proof:
         return f"SIGTERM: exit code {code} after {seconds:.2f} s; {self._after('SIGTERM', burst)}"
 
     def _after(self, number: int | str, burst: Burst) -> str:
+        found = len(self.breaks)
         ready = self.server.start()
         self.ready.append(ready)
         self.processor.append(self.server.processor_seconds())
         if ready > self.asked.ready_seconds:
             self._broken(number, f"ready after {ready:.2f} s only")
-        found = len(self.breaks)
         admin = self.server.caller(self.firm.admin)
         try:
             live = sum(order["status"] not in TERMINAL for order in self._orders(admin, burst))
@@ -234,7 +234,7 @@ class Proof:
         """All of the burst's orders that are stored, by the name their sender gave them."""
         prefix = burst.seed + "-"
         orders: list[dict[str, Any]] = []
-        for order in admin.pages("/api/v1/orders?"):
+        for order in admin.pages("/api/v1/orders"):
             if (order["client_order_id"] or "").startswith(prefix):
                 orders.append(order)
         return orders
@@ -294,7 +294,7 @@ class Proof:
 
     def _check_executions(self, admin: Caller, number: int | str) -> None:
         """No fill twice: ids and the venue's trade ids are unique, and the sums are the orders'."""
-        executions = admin.pages("/api/v1/executions")
+        executions, orders = self._fills_and_orders(admin)
         ids = Counter(execution["id"] for execution in executions)
         trades = Counter((execution["order_id"], execution["trade_id"]) for execution in executions)
         for key, times in [*ids.items(), *trades.items()]:
@@ -303,12 +303,21 @@ class Proof:
         sums: dict[str, Decimal] = {}
         for execution in executions:
             sums[execution["order_id"]] = sums.get(execution["order_id"], Decimal(0)) + Decimal(execution["qty"])
-        for order in admin.pages("/api/v1/orders"):
+        for order in orders:
             filled = sums.pop(order["id"], Decimal(0))
             if filled != Decimal(order["cum_qty"]) or filled > Decimal(order["qty"]):
                 self._broken(number, f"{order['id']}: cum_qty {order['cum_qty']} of {order['qty']}, fills {filled}")
         if sums:
             self._broken(number, f"fills of orders that are not there: {sorted(sums)}")
+
+    @staticmethod
+    def _fills_and_orders(admin: Caller) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Both as they were at one moment: a stop may fire and fill between the two lists."""
+        for _ in range(100):
+            executions, orders = admin.pages("/api/v1/executions"), admin.pages("/api/v1/orders")
+            if admin.get("/api/v1/executions?limit=1")["total"] == len(executions):
+                return executions, orders
+        raise AssertionError("the executions never stood still")
 
     def _check_events(self, number: int | str, burst: Burst) -> None:
         """By cursor: nothing missing, nothing twice, and what was read before the kill is still what it was."""

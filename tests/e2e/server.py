@@ -100,14 +100,20 @@ class Caller:
         return data
 
     def pages(self, path: str) -> list[dict[str, Any]]:
-        """Every item of a list that nobody adds to meanwhile."""
-        items: list[dict[str, Any]] = []
-        mark = "&" if "?" in path else "?"
-        while True:
-            page = self.get(f"{path}{mark}limit=500&offset={len(items)}")
-            items += page["items"]
-            if len(page["items"]) < 500:
+        """Every item of a list as it was at one moment: read again when something came in between two pages."""
+        for _ in range(100):
+            items: list[dict[str, Any]] = []
+            totals = set()
+            mark = "&" if "?" in path else "?"
+            while True:
+                page = self.get(f"{path}{mark}limit=500&offset={len(items)}")
+                items += page["items"]
+                totals.add(page["total"])
+                if len(page["items"]) < 500:
+                    break
+            if totals == {len(items)}:
                 return items
+        raise AssertionError(f"{path} never stood still")
 
     def close(self) -> None:
         self._connection.close()
