@@ -169,7 +169,7 @@ def build_feeds(settings: Settings, parts: Services, socketio: SocketIO, sink: C
     if settings.market_feed == "simulated":
         feed = SimulatedFeed(
             parts.instruments, clock, sleep, seed=settings.sim_feed_seed, interval=settings.sim_feed_interval,
-            speed=settings.sim_feed_speed,
+            speed=settings.sim_feed_speed, start_prices=parts.database.read(parts.bars.last_closes),
         )  # fmt: skip
     elif settings.market_feed == "replay":
         assert settings.replay_file is not None and settings.replay_instrument is not None
@@ -207,6 +207,7 @@ def build_engine(parts: Services, publisher: Publisher, *, clock: Clock | None =
         build_venue(parts.settings, parts.instruments),
         publisher,
         on_quote=parts.bars.add,
+        on_lease=parts.bars.forget,  # another engine may have stored bars meanwhile
         schedules=schedules.standard(parts.bars.flush),
     )
 

@@ -9,6 +9,7 @@ from flask_wtf.csrf import CSRFProtect
 
 from app.config import Settings
 from app.core import json as core_json
+from app.core.errors import Malformed
 
 csrf = CSRFProtect()  # never checks by itself: the edge does, for what a cookie vouches for
 
@@ -22,7 +23,11 @@ class EventJson:
 
     @staticmethod
     def loads(data: str | bytes, **_options: Any) -> Any:
-        return core_json.loads(data)
+        try:
+            return core_json.loads(data)
+        except Malformed as error:
+            # packets need not be JSON ("probe" is one), and ValueError is how the protocol is told so
+            raise ValueError(str(error)) from error
 
 
 def build_socketio(settings: Settings) -> SocketIO:

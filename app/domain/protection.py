@@ -53,6 +53,15 @@ class Protection:
     def __bool__(self) -> bool:
         return any(leg is not None for leg in (self.stop_loss, self.take_profit, self.trail, self.break_even))
 
+    def over(self, base: Protection) -> Protection:
+        """These legs, and ``base``'s where nothing is said."""
+        return Protection(
+            stop_loss=self.stop_loss if self.stop_loss is not None else base.stop_loss,
+            take_profit=self.take_profit if self.take_profit is not None else base.take_profit,
+            trail=self.trail if self.trail is not None else base.trail,
+            break_even=self.break_even if self.break_even is not None else base.break_even,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for storage and the API; decimals as strings."""
         trail = self.trail

@@ -26,7 +26,7 @@ from app.domain.risk import reserve_for
 from app.domain.settlement import Settlement, settle
 from app.models import Execution, FixMessage, Order, Position, Wallet, table_of
 from app.schemas.orders import execution_json, order_json
-from app.schemas.positions import holding_of, position_json
+from app.schemas.positions import holding_of, position_json, protection_of
 from app.services import wallets
 from app.services.events import Events
 from app.services.ledger import Journal
@@ -376,14 +376,19 @@ class Booking:
         return position
 
     def _attach(self, position: dict[str, Any], row: dict[str, Any], fill: Fill) -> None:
-        """The order's legs become the position's, as soon as it fills; the newest order that brings legs rules."""
-        protection = Protection.from_json(row["protection"])
-        if not protection and position["version"] == 1:
-            protection = self._wallet_defaults(position, row)
-        already = position["protection_version"] > 0 and row["cum_qty"] > 0  # its first fill has attached them
-        if protection and not already:
+        """The order's legs become the position's as soon as it fills; what it does not name stays as it is.
+
+        A new position starts from the wallet's defaults.
+        """
+        fresh = position["version"] == 1
+        if row["cum_qty"] > 0 and not fresh:
+            return  # its first fill has attached them
+        current = protection_of(position)
+        base = self._wallet_defaults(position, row) if fresh else current
+        wanted = Protection.from_json(row["protection"]).over(base)
+        if wanted != current:
             quote = self.quotes.get(self.instruments.by_id(row["instrument_id"]).symbol)
-            set_protection(position, protection, quote.bid if quote else fill.price)
+            set_protection(position, wanted, quote.bid if quote else fill.price)
 
     def _wallet_defaults(self, position: dict[str, Any], row: dict[str, Any]) -> Protection:
         wallet = self._wallets[row["wallet_id"]]

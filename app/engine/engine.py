@@ -66,6 +66,7 @@ class Engine:
         publisher: Publisher,
         *,
         on_quote: Callable[[Quote], None] = lambda quote: None,
+        on_lease: Callable[[], None] = lambda: None,
         schedules: tuple[Schedule, ...] = (),
         poll: timedelta = timedelta(seconds=1),
         batch: int = 64,
@@ -77,7 +78,7 @@ class Engine:
         self.intake = Intake(instruments, venue, batch)
         self.open_positions: dict[str, dict[str, Any]] = {}
         self.counts: Counter[str] = Counter()
-        self._on_quote, self._schedules, self._poll = on_quote, schedules, poll
+        self._on_quote, self._on_lease, self._schedules, self._poll = on_quote, on_lease, schedules, poll
         self._next_run = {name: datetime.min.replace(tzinfo=clock.now().tzinfo) for name, _, _ in schedules}
         self._reports: list[Report] = []
         self._fired: list[tuple[str, Fired]] = []
@@ -127,6 +128,7 @@ class Engine:
         now = self.clock.now()
         if not self.lease.acquire(now):
             return False
+        self._on_lease()
         self.recover(now)
         self.running = True
         log.info("engine.started", epoch=self.lease.epoch, holder=self.lease.holder)

@@ -13,7 +13,7 @@ from app.core.clock import iso
 from app.domain.money import ZERO, text
 from app.domain.orders import Side
 from app.domain.positions import Holding, PositionStatus
-from app.domain.protection import Trail, TrailType
+from app.domain.protection import Protection, Trail, TrailType
 from app.domain.quotes import Quote
 
 from .base import AmountOut, Percent, PositiveAmount, QueryBool, Request, Response, Text, TimeOut
@@ -84,6 +84,10 @@ def trail_of(row: Mapping[str, Any]) -> Trail | None:
     if row["trail_type"] is None:
         return None
     return Trail(TrailType(row["trail_type"]), row["trail_value"], row["trail_activation_px"])
+
+
+def protection_of(row: Mapping[str, Any]) -> Protection:
+    return Protection(row["stop_loss_px"], row["take_profit_px"], trail_of(row), row["break_even_percent"])
 
 
 def protection_json(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from app.core.errors import Forbidden, Invalid, NotFound
 from app.core.permissions import Principal, Reach, Resource
 from app.models import Client, Order, Position, Wallet, table_of
 
+_wallets = table_of(Wallet)
+
 
 def is_uuid(value: str) -> bool:
     try:
@@ -93,6 +95,19 @@ def wallet_for(session: Session, client: Client, wallet_id: str | None) -> Walle
     else:
         raise NotFound("there is no such wallet")
     found = session.scalars(query).one_or_none()
+    if found is None:
+        raise NotFound("there is no such wallet")
+    return found
+
+
+def entry_wallet(session: Session, principal: Principal, client_ref: str | None, wallet_id: str | None) -> str:
+    """The wallet an order goes to: ``acting_client`` and ``wallet_for``, in one statement on the hot path."""
+    if principal.client_id is None or client_ref is not None or (wallet_id is not None and not is_uuid(wallet_id)):
+        return wallet_for(session, acting_client(session, principal, client_ref), wallet_id).id
+    query = sa.select(_wallets.c.id).where(_wallets.c.client_id == principal.client_id)
+    if wallet_id is not None:
+        query = query.where(_wallets.c.id == wallet_id.lower())
+    found: str | None = session.scalar(query.order_by(_wallets.c.is_default.desc(), _wallets.c.id).limit(1))
     if found is None:
         raise NotFound("there is no such wallet")
     return found

@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -156,6 +157,24 @@ class BarService:
                 base = bases[key] if key in bases else found.get(bar.start)
                 found[bar.start] = base.then(bar) if base else bar
         return aggregate((found[start] for start in sorted(found)), interval)[-limit:]
+
+    def last_closes(self, session: Session) -> dict[str, Decimal]:
+        """The newest stored mid of each symbol; where a simulated market goes on after a restart."""
+        newest = (
+            sa.select(BarRow.instrument_id, sa.func.max(BarRow.start).label("start"))
+            .where(BarRow.interval == "1m")
+            .group_by(BarRow.instrument_id)
+            .subquery()
+        )
+        query = sa.select(BarRow.instrument_id, BarRow.close).join(
+            newest,
+            sa.and_(
+                BarRow.instrument_id == newest.c.instrument_id,
+                BarRow.start == newest.c.start,
+                BarRow.interval == "1m",
+            ),
+        )
+        return {self._instruments.by_id(row.instrument_id).symbol: row.close for row in session.execute(query)}
 
     def _last_seconds(self, symbol: str, limit: int, before: datetime | None) -> list[Bar]:
         with self._lock:

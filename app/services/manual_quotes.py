@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from app.adapters.marketdata.base import FeedNotRunning
 from app.core.errors import Conflict, Invalid
+from app.core.permissions import Principal
 from app.domain.money import text
 from app.domain.quotes import BadQuote, Quote
 
+from . import audit
 from .feeds import FeedSupervisor
+
+
+def record(
+    session: Session, principal: Principal, quote: Quote, previous: Quote | None, now: datetime, ip: str | None
+) -> None:
+    """Who moved the market, to what and from what: levels may have fired by it."""
+    audit.record(
+        session, principal, "quote.set", "instrument", quote.symbol, now, ip=ip, bid=text(quote.bid),
+        ask=text(quote.ask), previous_bid=None if previous is None else text(previous.bid),
+        previous_ask=None if previous is None else text(previous.ask),
+    )  # fmt: skip
 
 
 def set_quote(

@@ -17,7 +17,7 @@ from app.core.permissions import WRITE, Principal, Reach, Resource
 from app.domain.calendars import TradingHours
 from app.domain.instruments import Instrument, SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, deposit_lines
-from app.domain.money import CURRENCY_SCALES, ZERO, decimals, scale_of, text
+from app.domain.money import CURRENCY_SCALES, MAX_AMOUNT, ZERO, decimals, scale_of, text
 from app.domain.quotes import Quote
 from app.domain.risk import Account, ClientLimits, WalletLimits, usd_rate
 from app.models import Client, ClientLimit, JournalEntry, LedgerAccount, Position, Posting, Wallet, table_of
@@ -42,8 +42,8 @@ def create(
     for asset, amount in starting.items():
         if asset not in CURRENCY_SCALES:
             raise Invalid.field("balance", "unknown_asset", f"names the unknown asset {asset[:12]}", asset[:12])
-        if amount <= 0:
-            raise Invalid.field("balance", "amount_out_of_range", f"of {asset} must be greater than zero", text(amount))
+        if not 0 < amount < MAX_AMOUNT:
+            raise Invalid.field("balance", "amount_out_of_range", f"of {asset} must be above zero and below 1e20")
         if decimals(amount) > scale_of(asset):
             raise Invalid.field("balance", "precision", f"of {asset} has more than {scale_of(asset)} decimals")
     first = session.scalar(sa.select(sa.func.count()).where(Wallet.client_id == client.id)) == 0

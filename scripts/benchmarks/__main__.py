@@ -51,7 +51,8 @@ def main() -> int:
     print(table(rows))
     taken = time.monotonic() - began
     if asked.output or (not asked.quick and not asked.only):
-        write(asked.output, rows, bench, failed, taken, load, sys.argv[1:])
+        where = ["--output", str(asked.output)]
+        write(asked.output, rows, bench, failed, taken, load, [word for word in sys.argv[1:] if word not in where])
     return 1 if failed else 0
 
 

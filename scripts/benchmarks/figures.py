@@ -111,7 +111,7 @@ def _fill_round(ours: Ours, server: Server, seconds: float, tag: str, *, hot: bo
 def filled_postgres(bench: Bench) -> list[Row]:
     """HTTP in to booked fill, the tail of order entry, and dropped connections."""
     mine, limit, service, p99, their_p99, tails, cpu = [], [], [], [], [], [], []
-    dropped = 0
+    dropped = 0.0
     with bench.pair() as (ours, ref):
         for number in range(bench.rounds):
             with ours.running() as server:
@@ -128,8 +128,10 @@ def filled_postgres(bench: Bench) -> list[Row]:
                 other = load(port, "/fill", ref.members(CONNECTIONS, MARKET, f"f{number}"), bench.seconds)
             service.append(other["count"] / other["seconds"])
             their_p99.append(other["p99"])
-            bench.say(f"filled/s {mine[-1]:.0f}, pgbench {limit[-1]:.0f}, asyncpg {service[-1]:.0f}; server CPU "
-                      f"{cpu[-1]:.1f} ms an order; p50 {1000 * got['p50']:.0f} p99 {1000 * got['p99']:.0f} ms")  # fmt: skip
+            bench.say(f"filled/s {mine[-1]:.0f}, pgbench {limit[-1]:.0f}, asyncpg {service[-1]:.0f}")
+            bench.say(
+                f"server CPU {cpu[-1]:.1f} ms an order; p50 {1000 * got['p50']:.0f} p99 {1000 * got['p99']:.0f} ms"
+            )
     rate = f"{median(mine):.0f}/s; server CPU {median(cpu):.1f} ms an order"
     return [
         Row("filled orders/s, PostgreSQL, against pgbench's two commits", ratios(mine, limit), 0.30, 0.45,

@@ -11,6 +11,7 @@ import json
 import resource
 import sys
 import time
+from functools import partial
 from typing import Any
 
 STATUS_AT = len("HTTP/1.1 ")
@@ -91,7 +92,7 @@ class Run:
         callers = []
         for number, member in enumerate(self.plan["members"]):
             _, caller = await loop.create_connection(
-                lambda number=number, member=member: Caller(self, number, member), "127.0.0.1", self.plan["port"]
+                partial(Caller, self, number, member), "127.0.0.1", self.plan["port"]
             )
             callers.append(caller)
         began, cpu = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)

@@ -88,8 +88,8 @@ async def _book(connection: asyncpg.Connection, order: OrderIn, order_id: UUID) 
         )
         await connection.execute(
             "INSERT INTO postings (entry_id, account_id, currency, amount, posted_at) VALUES"
-            " ($1, $2, 'USDT', $5, now()), ($1, $3, 'USDT', $6, now()), ($1, 1001, 'BTC', -$7::numeric, now()), ($1, 1002, 'USDT', $8, now()),"
-            " ($1, 1003, 'USDT', $9, now()), ($1, $4, 'BTC', $7, now())",
+            " ($1, $2, 'USDT', $5, now()), ($1, $3, 'USDT', $6, now()), ($1, 1001, 'BTC', -$7::numeric, now()),"
+            " ($1, 1002, 'USDT', $8, now()), ($1, 1003, 'USDT', $9, now()), ($1, $4, 'BTC', $7, now())",
             entry, held, available, base, -HELD, FREED, order.qty, VALUE, FEE,
         )  # fmt: skip
         await connection.execute(

@@ -48,7 +48,7 @@ Written by `scripts/bench {" ".join(arguments)}`.
 - load average {load:.1f} when it began; it took {taken / 60:.0f} minutes
 - {postgres.stdout.strip()}, with its own defaults (fsync and synchronous_commit on)
 - {versions}
-- {bench.rounds} rounds of {bench.seconds:g} s, ours and the references by turns; a ratio is the median of the rounds' ratios
+- {bench.rounds} rounds of {bench.seconds:g} s, ours and the references by turns; a ratio is the rounds' median ratio
 
 {table(rows)}
 

@@ -225,7 +225,8 @@ class Reference:
         )
         command = [
             postgres_binary("pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", "2",
-            "-T", str(max(1, round(seconds))), "-D", "n=0", "-D", f"wallets={wallets}", "-D", f"round={self.round}", "-f", str(script),
+            "-T", str(max(1, round(seconds))), "-f", str(script),
+            "-D", "n=0", "-D", f"wallets={wallets}", "-D", f"round={self.round}",
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, env=self._environment(), check=False)
         if done.returncode or "tps = " not in done.stdout:

@@ -64,3 +64,9 @@ def test_a_jump_set_by_hand_is_meant() -> None:
     before = Quote("XAU/USD", D(1985), D(1986), None, AT, AT, "feed")
     after = Quote("XAU/USD", D(1500), D(1501), None, AT, AT, "manual", by_hand=True)
     check_quote(after, before, D("0.05"))
+
+
+def test_an_ask_of_more_than_ten_times_the_bid_is_no_market() -> None:
+    with pytest.raises(BadQuote) as refused:
+        check_quote(Quote("BTC/USDT", D(1), D(99999999), None, AT, AT, "manual", by_hand=True), None, None)
+    assert refused.value.code == "spread"

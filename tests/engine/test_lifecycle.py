@@ -381,3 +381,36 @@ def test_what_is_left_of_a_marketable_limit_order_still_gets_the_market_price(sm
     firm.send(wallet, type="LIMIT", qty="0.1", price="51000")
     firm.settle()
     assert [(e["qty"], e["price"]) for e in firm.all(Execution)] == [(D("0.04"), D(50000)), (D("0.06"), D(50000))]
+
+
+def test_an_added_buy_changes_the_legs_it_names_and_no_other(small_firm: Firm) -> None:
+    firm = small_firm
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1", stop_loss="49000", take_profit="52000")
+    firm.settle()
+    firm.send(wallet, qty="0.1", take_profit="53000")
+    firm.send(wallet, qty="0.1")
+    firm.settle()
+    position = firm.position(wallet)
+    assert (position["stop_loss_px"], position["take_profit_px"]) == (D(49000), D(53000))
+    firm.quote("BTC/USDT", "49000", "49000")
+    assert firm.position(wallet)["status"] == "CLOSED"
+
+
+def test_an_amendment_keeps_the_least_value(small_firm: Firm) -> None:
+    firm = small_firm
+    client, wallet = firm.client(USDT="1000")
+    firm.quote("BTC/USDT", "50000", "50010")
+    order = firm.send(wallet, type="LIMIT", qty="0.01", price="40000")
+    firm.settle()
+
+    def amend(session):  # type: ignore[no-untyped-def]
+        from app.models import Client
+
+        firm.orders.amend(session, session.get_one(Client, client), session.get_one(Wallet, wallet), order["id"],
+                          D("0.0001"), None, actor="t", now=firm.clock.now())  # fmt: skip
+
+    with pytest.raises(Invalid) as refused:
+        firm.database.run(amend)
+    assert refused.value.code == "min_notional"

@@ -108,7 +108,9 @@ class Live:
     def listen(self, key: str | None = None, *, transport: str = "websocket", **options: Any) -> Listener:
         if key is not None:
             options["auth"] = {"key": self.firm.keys[key]}
-        self._listeners.append(Listener(self.url, transports=[transport], **options))
+        if transport != "upgrade":  # what clients do by themselves: polling first, then websocket
+            options["transports"] = [transport]
+        self._listeners.append(Listener(self.url, **options))
         return self._listeners[-1]
 
     def close(self) -> None:
@@ -186,7 +188,7 @@ def _room(client: Client) -> str:
 # who may connect, and where that puts them
 
 
-@pytest.mark.parametrize("transport", ["websocket", "polling"])
+@pytest.mark.parametrize("transport", ["websocket", "polling", "upgrade"])
 def test_key_in_the_payload_or_the_header_opens_a_socket_in_the_clients_room(live: Live, transport: str) -> None:
     by_payload = live.listen("ana", transport=transport)
     by_header = live.listen(transport=transport, headers={"X-API-Key": live.firm.keys["ana"]})

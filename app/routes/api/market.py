@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
 from flask.typing import ResponseReturnValue
 
 from app.core.errors import NotFound
 from app.core.permissions import READ, WRITE, Resource
 from app.domain.instruments import Instrument, UnknownSymbol, symbol_forms
 from app.domain.quotes import Quote
-from app.routes.edge import body, db, endpoint, no_transaction, now, query, services
+from app.routes.edge import body, db, endpoint, no_transaction, now, principal, query, services
 from app.schemas.market import (
     BarsOut,
     BarsQuery,
@@ -75,17 +76,20 @@ def quote(symbol: str) -> ResponseReturnValue:
 
 @blueprint.post("/market/quotes")
 @endpoint("Set a quote by hand", tag="market", body=QuoteIn, response=QuoteOut, status=201, needs=SETTING,
-          errors=("unknown_instrument", "feed_not_settable", "feed_not_running", "crossed", "jump"),
+          errors=("unknown_instrument", "feed_not_settable", "feed_not_running", "crossed", "spread"),
           description="With the manual feed; with the simulated one its walk goes on from here.")  # fmt: skip
 @no_transaction
 def set_quote() -> ResponseReturnValue:
     given = body(QuoteIn)
     instrument = services().orders.resolve(given.symbol)
     parts = services()
+    previous = parts.quotes.get(instrument.symbol)
     taken = manual_quotes.set_quote(
         parts.feeds, parts.settings.market_feed, instrument.symbol, given.bid, given.ask, given.last,
         production=parts.settings.production,
     )  # fmt: skip
+    who, when, ip = principal(), now(), request.remote_addr
+    parts.database.run(lambda session: manual_quotes.record(session, who, taken, previous, when, ip))
     return _show(instrument, taken), 201
 
 

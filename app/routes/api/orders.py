@@ -55,15 +55,15 @@ def source() -> OrderSource:
     return OrderSource.API if principal().kind == "key" else OrderSource.WEB
 
 
-def entry_of(session: Session, request: OrderIn) -> tuple[Client, Wallet, Entry]:
-    """Whose order it is, by who is calling and what the request names."""
-    client = access.acting_client(session, principal(), named_client(request.client_id))
-    wallet = access.wallet_for(session, client, request.wallet_id)
-    return client, wallet, Entry(wallet.id, request, principal().actor, source())
+def entry_of(session: Session, request: OrderIn) -> Entry:
+    """Where the order goes, by who is calling and what the request names."""
+    wallet_id = access.entry_wallet(session, principal(), named_client(request.client_id), request.wallet_id)
+    return Entry(wallet_id, request, principal().actor, source())
 
 
 def dry_run(session: Session, request: OrderIn) -> dict[str, Any]:
-    client, wallet, _ = entry_of(session, request)
+    client = access.acting_client(session, principal(), named_client(request.client_id))
+    wallet = access.wallet_for(session, client, request.wallet_id)
     return services().orders.dry_run(session, client, wallet, request, now())
 
 
@@ -71,7 +71,7 @@ def submit(request: OrderIn) -> tuple[dict[str, Any], int]:
     """Store one order in the request's own transaction; the status says whether it is new."""
     if request.dry_run:
         return dry_run(db(), request), 200
-    shown, new = services().orders.submit(db(), entry_of(db(), request)[2], now())
+    shown, new = services().orders.submit(db(), entry_of(db(), request), now())
     return shown, 201 if new else 200
 
 
@@ -80,8 +80,7 @@ def submit_together(request: OrderIn) -> tuple[dict[str, Any], int]:
     database = services().database
     if request.dry_run:
         return database.read(lambda session: dry_run(session, request)), 200
-    _, _, entry = database.read(lambda session: entry_of(session, request))
-    outcome = services().order_entry.run(entry)
+    outcome = services().order_entry.run(database.read(lambda session: entry_of(session, request)))
     if isinstance(outcome, AppError):
         raise outcome
     shown, new = outcome

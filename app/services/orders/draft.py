@@ -58,12 +58,8 @@ class Drafting:
         protection_px = self._protection_price(request, instrument, quote)
         qty = request.qty if request.qty is not None else _qty_for(request, instrument, wallet, protection_px)
         errors = [FieldError("qty", code, message, text(qty)) for code, message in instrument.qty_errors(qty)]
-        if not errors and reference is not None and not request.reduce_only and (
-            qty * reference < instrument.min_notional
-        ):  # fmt: skip
-            errors.append(FieldError("qty", "min_notional",
-                                     f"the order's value must be at least {text(instrument.min_notional)} "
-                                     f"{instrument.quote}", text(qty)))  # fmt: skip
+        if not errors and reference is not None and not request.reduce_only:
+            errors += min_notional_errors(qty, reference, instrument)
         if reference is not None:
             errors += [
                 FieldError(field, code, message)
@@ -141,8 +137,17 @@ def check_amend(
         errors.append(FieldError("price", "PRICE_NOT_ALLOWED", "is not allowed on a market order", text(price)))
     elif new_price is not None:
         errors += [FieldError("price", c, m, text(new_price)) for c, m in instrument.price_errors(new_price)]
+        if not errors and not row["reduce_only"]:
+            errors += min_notional_errors(new_qty, new_price, instrument)
     if errors:
         raise invalid(errors)
+
+
+def min_notional_errors(qty: Decimal, price: Decimal, instrument: Instrument) -> list[FieldError]:
+    if qty * price >= instrument.min_notional:
+        return []
+    least = f"makes a value below the least of {text(instrument.min_notional)} {instrument.quote}"
+    return [FieldError("qty", "min_notional", least, text(qty))]
 
 
 def invalid(errors: list[FieldError]) -> Invalid:
