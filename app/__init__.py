@@ -222,8 +222,8 @@ def start_engine(app: Flask) -> None:
         raise config.BadSetting("The database of DATABASE_URL has no tables yet: run `flask --app app db upgrade`.")
     socketio: SocketIO = app.extensions["socketio"]
     engine = parts.engine = build_engine(parts, SocketPublisher(socketio, TraderOf(parts.database, parts.clock)))
-    lossless = settings.market_feed == "replay"
-    parts.feeds = build_feeds(settings, parts, socketio, engine.inbox.put_in_order if lossless else engine.offer_quote)
+    sinks = {"replay": engine.inbox.put_in_order, "manual": engine.offer_in_order, "simulated": engine.offer_quote}
+    parts.feeds = build_feeds(settings, parts, socketio, sinks[settings.market_feed])
     socketio.start_background_task(engine.run)
     parts.feeds.start()
 

@@ -19,9 +19,8 @@ from .answers import prints_json, services
 @prints_json
 def command() -> dict[str, Any]:
     """Check every invariant of orders, positions and the ledger; status 1 when one is broken."""
-    answer: dict[str, Any] = services().database.read(
-        lambda session: reconcile(session, market.load_instruments(session))
-    )
+    instruments = services().database.read(market.load_instruments)
+    answer: dict[str, Any] = services().database.read(lambda session: reconcile(session, instruments))
     if not answer["ok"]:
         click.echo(json.dumps(answer))
         raise SystemExit(1)

@@ -59,7 +59,7 @@ class GroupCommit(Generic[Item, Result]):
         with self._turn:
             if not ticket.done:
                 self._gather()
-            while not ticket.done:
+            while not ticket.done and self._waiting:
                 size = min(len(self._waiting), LARGEST)
                 self._commit([self._waiting.popleft() for _ in range(size)])
         if ticket.error is not None:

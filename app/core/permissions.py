@@ -102,6 +102,9 @@ SCOPES: Final[dict[Resource, dict[str, Scope]]] = {
 }
 
 
+_ACTING: Final = frozenset({Resource.ORDERS})  # writing these is acting for a client
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who is calling, taken from a session or a key and from nothing else.
@@ -131,7 +134,11 @@ class Principal:
             scope = SCOPES.get(resource, {}).get(right)
             if scope is None or scope not in self.scopes:
                 return None
-            return Reach.OWN if self.client_id else Reach.ALL
+            if self.client_id:
+                return Reach.OWN
+            if right == WRITE and resource in _ACTING and not self.act_for_clients:
+                return None
+            return Reach.ALL
         assert self.role is not None
         return ACCESS[resource].get(self.role, {}).get(right)
 

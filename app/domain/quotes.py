@@ -58,7 +58,7 @@ def check_quote(quote: Quote, previous: Quote | None, band: Decimal | None) -> N
         raise BadQuote("non_positive_price", f"{quote.symbol}: last {quote.last}")
     if quote.bid > quote.ask:
         raise BadQuote("crossed", f"{quote.symbol}: bid {quote.bid} above ask {quote.ask}")
-    if quote.ask > quote.bid * 10:
+    if quote.by_hand and quote.ask > quote.bid * 10:
         raise BadQuote("spread", f"{quote.symbol}: bid {quote.bid} and ask {quote.ask} are no market")
     if previous is None or band is None or quote.by_hand:
         return

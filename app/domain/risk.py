@@ -149,9 +149,10 @@ def check_order(
     def fail(code: str, message: str, **values: str) -> None:
         failures.append(Failure(code, message, values))
 
-    if not account.client_active:
+    # getting out is never refused because the wallet is paused or the client inactive
+    if not account.client_active and not order.reduce_only:
         fail("CLIENT_INACTIVE", "the client is not active")
-    if account.wallet_status != "active":
+    if account.wallet_status != "active" and not order.reduce_only:
         code = "WALLET_SUSPENDED" if account.wallet_status == "suspended" else "WALLET_PAUSED"
         fail(code, f"the wallet is {account.wallet_status}", status=account.wallet_status)
     if instrument.status is not InstrumentStatus.TRADING:

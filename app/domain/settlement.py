@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from .fees import fee_for
-from .money import ZERO, round_amount
+from .money import ZERO, round_amount, scale_of, unit
 from .orders import Side
+
+ROUNDING_UNITS_MAX = 100  # a fill adds at most one unit; nobody fills an order in more parts than this unseen
+
+
+class HoldTooSmall(Exception):
+    """A fill costs more than its hold by more than roundings can explain: something is wrong, book nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,8 @@ def settle(
         excess = max(value + fee - held, ZERO) if covered else ZERO
         waived = min(excess, fee)
         rounding = excess - waived
+        if rounding > ROUNDING_UNITS_MAX * unit(scale_of(currency)):
+            raise HoldTooSmall(f"{value + fee} {currency} to pay, {held} held")
         fee -= waived
         value -= rounding
         spent = value + fee

@@ -213,6 +213,8 @@ class Booking:
         self._move(row, wanted, report.reason)
 
     def _replaced(self, row: dict[str, Any], report: Report) -> None:
+        if row["status"] not in (S.PENDING_REPLACE, S.PENDING_CANCEL):
+            return  # said twice, or overtaken by the end
         assert report.qty is not None
         row["qty"], row["price"] = report.qty, report.price if report.price is not None else row["price"]
         row["leaves_qty"] = row["qty"] - row["cum_qty"]
@@ -264,8 +266,7 @@ class Booking:
         side, wallet = Side(row["side"]), self._wallets[row["wallet_id"]]
         rate = wallet.maker_rate if report.maker else wallet.taker_rate
         leaves = row["qty"] - row["cum_qty"] - report.qty
-        worst = row["price"] or row["protection_px"] or ZERO
-        needed = reserve_for(side, leaves, worst, wallet.taker_rate, instrument.quote) if leaves > 0 else ZERO
+        needed = self._still_needed(row, leaves)
         settled = settle(side, report.qty, report.price, rate, instrument.quote, row["held"], needed,
                          covered=OrderStatus(row["status"]) not in TERMINAL)  # fmt: skip
         fill = Fill(side, report.qty, report.price, settled.value, settled.fee)
@@ -283,6 +284,17 @@ class Booking:
         position, position_qty, realized = self._apply_to_position(row, fill)
         self._execution(row, report, settled, execution_id, entry_id, position, position_qty, realized)
         self._advance(row, report, settled, leaves)
+
+    def _still_needed(self, row: dict[str, Any], leaves: Decimal) -> Decimal:
+        """What the rest of an order may still spend; while a replace travels, by its terms or the new ones."""
+        quote, rate = self.instruments.by_id(row["instrument_id"]).quote, self._wallets[row["wallet_id"]].taker_rate
+        worst = row["price"] or row["protection_px"] or ZERO
+        reserves = [(leaves, worst)]
+        if row["pending_qty"] is not None:
+            pending = row["pending_qty"] - (row["qty"] - leaves)
+            reserves.append((pending, row["pending_price"] or worst))
+        sides = [reserve_for(Side(row["side"]), qty, price, rate, quote) for qty, price in reserves if qty > 0]
+        return max(sides, default=ZERO)
 
     def _advance(self, row: dict[str, Any], report: Report, settled: Settlement, leaves: Decimal) -> None:
         """The order's own figures and status after a fill."""
@@ -437,7 +449,9 @@ class Booking:
             )
             if closing_done:
                 # the exit ended without closing all of it: watch the levels again, a new version may fire
-                position.update(exit_order_id=None, protection_version=position["protection_version"] + 1)
+                position.update(
+                    exit_order_id=None, exit_reason=None, protection_version=position["protection_version"] + 1
+                )
             if closing_done or opening_done:
                 position.update(status=PositionStatus.OPEN.value, version=position["version"] + 1, updated_at=self.now)
                 self._touched_positions[position["id"]] = position

@@ -41,6 +41,7 @@ from .monitor import Monitor, Move
 log = structlog.get_logger("engine")
 positions = table_of(Position)
 REPORTS_PER_STEP = 200  # short steps: a cancel is looked at between two of them
+UNSENT_MAX = 10_000
 NOBODY = "00000000-0000-0000-0000-000000000000"
 Schedule = tuple[str, timedelta, Callable[["Engine", datetime], None]]
 
@@ -67,6 +68,7 @@ class Engine:
         *,
         on_quote: Callable[[Quote], None] = lambda quote: None,
         on_lease: Callable[[], None] = lambda: None,
+        breathe: Callable[[], None] = lambda: None,
         schedules: tuple[Schedule, ...] = (),
         poll: timedelta = timedelta(seconds=1),
         batch: int = 64,
@@ -78,18 +80,21 @@ class Engine:
         self.intake = Intake(instruments, venue, batch)
         self.open_positions: dict[str, dict[str, Any]] = {}
         self.counts: Counter[str] = Counter()
-        self._on_quote, self._on_lease, self._schedules, self._poll = on_quote, on_lease, schedules, poll
+        self._on_quote, self._on_lease, self._breathe = on_quote, on_lease, breathe
+        self._schedules, self._poll = schedules, poll
         self._next_run = {name: datetime.min.replace(tzinfo=clock.now().tzinfo) for name, _, _ in schedules}
         self._reports: list[Report] = []
         self._fired: list[tuple[str, Fired]] = []
         self._moves: list[Move] = []
-        self._requested: set[tuple[str, int]] = set()
+        self._requested: set[tuple[str, str]] = set()
         self._parked: set[str] = set()
         self._resend: list[str] = []
         self._fresh_quotes: dict[str, Quote] = {}
         self._next_poll = datetime.min.replace(tzinfo=clock.now().tzinfo)
         self._looked_at: datetime | None = None
         self._pushed = 0
+        self._ask = False
+        self._unsent: list[dict[str, Any]] = []
         self._stopping = threading.Event()
         self.running = False
 
@@ -106,7 +111,9 @@ class Engine:
                 if not self.running and not self.start():
                     self._stopping.wait(1)
                     continue
-                if not self.step(self.clock.now()):
+                if self.step(self.clock.now()):
+                    self._breathe()  # a busy engine must not starve the other green threads
+                else:
                     self.inbox.wait(self._idle_seconds())
             except LeaseLost as error:
                 log.warning("engine.lease_lost", error=str(error))
@@ -128,8 +135,12 @@ class Engine:
         now = self.clock.now()
         if not self.lease.acquire(now):
             return False
-        self._on_lease()
-        self.recover(now)
+        try:
+            self._on_lease()
+            self.recover(now)
+        except BaseException:
+            self.lease.release()  # or this process would stand in its own way for ever
+            raise
         self.running = True
         log.info("engine.started", epoch=self.lease.epoch, holder=self.lease.holder)
         return True
@@ -150,8 +161,10 @@ class Engine:
         """
         known, unsure = self.database.read(self.intake.unfinished)
         self.venue.restore(known, now)
+        self.monitor.forget()
+        self.open_positions.clear()
         self.venue.send([self.venue.status(order, now) for order in unsure], now)
-        self._reports, self._fired, self._moves, self._resend = [], [], [], []
+        self._reports, self._fired, self._moves, self._resend, self._unsent = [], [], [], [], []
         self._requested.clear()
         self._parked = self.database.read(_parked_orders)
         for row in self.database.read(self._all_open):
@@ -203,6 +216,10 @@ class Engine:
         """A live quote, from a feed's thread. Raises ``BadQuote`` for one that must not trigger anything."""
         self.inbox.put(self.quotes.put(quote))
 
+    def offer_in_order(self, quote: Quote) -> None:
+        """The same for a feed whose every quote counts."""
+        self.inbox.put_in_order(self.quotes.put(quote))
+
     def take_quote(self, quote: Quote, now: datetime) -> None:
         """A quote of a replay, at its turn; a bad one is counted in the book and triggers nothing."""
         with suppress(BadQuote):
@@ -222,6 +239,8 @@ class Engine:
     def _work(self, now: datetime) -> bool:
         """Everything that needs the database, in one transaction; True when something was done."""
         look = self.inbox.take_wake() or now >= self._next_poll
+        if self._ask:
+            self._ask_about_unsent(now)
         self._reports += self.venue.reports(now)
         if not (look or self._reports or self._fired or self._moves or self._resend):
             return False
@@ -233,6 +252,7 @@ class Engine:
             self._batch(reports, now, look=look)
         except (LeaseLost, Unavailable):
             self._reports = reports + self._reports
+            self._ask = True  # the commit may have happened without its answer reaching us
             raise
         except Exception as error:  # noqa: BLE001 (whatever it is, the orders are tried one by one)
             log.warning("engine.batch_failed", error=repr(error), reports=len(reports))
@@ -250,12 +270,14 @@ class Engine:
 
         def work(session: Session) -> tuple[Booked, list[dict[str, Any]], Claimed, list[dict[str, Any]]]:
             self.lease.prove(session)
+            # before any position is read: what is armed again afterwards has the newest extreme
+            self.monitor.store_moves(session, moves)
             booked = Booking(session, self.instruments, self.quotes, now).apply(reports) if reports else Booked()
             touched = list(booked.positions)
             touched += self.monitor.act(session, fired, now)
-            self.monitor.store_moves(session, moves)
+            self.monitor.cancel_reducing(session, booked.positions, now)
             claimed = Claimed()
-            if look or fired or resend or booked.resend or booked.ended:
+            if look or fired or resend or booked.resend or booked.ended:  # an end may leave sales to cancel
                 touched += self.monitor.exits(session, now)
                 claimed = self.intake.claim(session, now, self._requested, resend + booked.resend, only, self._parked)
             if look:
@@ -268,10 +290,10 @@ class Engine:
 
         booked, touched, claimed, events = self.database.run(work)
         self._fired, self._moves, self._resend, self._pushed = [], [], [], 0
-        for row in touched:
-            self._watch(row)
         self.venue.send(claimed.messages, now)
         self._reports += [Report("sent", order_id, b"", now) for order_id in claimed.new]
+        for row in touched:
+            self._watch(row)
         self._requested.update(claimed.requests)
         self._forget_requests(reports)
         if claimed.more or len(events) == relay.BATCH:
@@ -280,6 +302,13 @@ class Engine:
         self.counts["sent"] += len(claimed.messages)
         self.counts["commits"] += 1
         self._publish_events(events)
+
+    def _ask_about_unsent(self, now: datetime) -> None:
+        """After a lost answer of a commit: ask the venue about orders that may not have been sent."""
+        ours = {report.order_id for report in self._reports if report.kind == "sent"}
+        _, unsure = self.database.read(self.intake.unfinished)
+        self.venue.send([self.venue.status(order, now) for order in unsure if order.id not in ours], now)
+        self._ask = False
 
     def _forget_requests(self, reports: list[Report]) -> None:
         done = {r.order_id for r in reports if r.kind in {"canceled", "replaced", "cancel_rejected",
@@ -332,17 +361,32 @@ class Engine:
     # -- after the commit --------------------------------------------------------------------------------
 
     def _watch(self, row: dict[str, Any]) -> None:
+        try:
+            self.monitor.arm(row)
+        except Exception:
+            # one position that cannot be watched must not stop everybody's trading
+            log.exception("engine.not_watched", position_id=row["id"])
+            self.counts["unwatched_positions"] += 1
         if row["status"] == "CLOSED":
             self.open_positions.pop(row["id"], None)
         else:
             self.open_positions[row["id"]] = row
-        self.monitor.arm(row)
 
     def _publish_events(self, events: list[dict[str, Any]]) -> None:
-        if events:
-            self.publisher.events(events)
-            self._pushed = events[-1]["cursor"]
-            self.counts["events"] += len(events)
+        self._unsent += events
+        if not self._unsent:
+            return
+        try:
+            self.publisher.events(self._unsent)
+        except Exception:
+            # they are stored and numbered: pushed with the next ones, or by the next start
+            log.exception("engine.push_failed", events=len(self._unsent))
+            self.counts["failed_pushes"] += 1
+            del self._unsent[:-UNSENT_MAX]
+            return
+        self._pushed = self._unsent[-1]["cursor"]
+        self.counts["events"] += len(self._unsent)
+        self._unsent = []
 
     def _run_schedules(self, now: datetime) -> None:
         for name, every, act in self._schedules:

@@ -30,7 +30,7 @@ class Claimed:
 
     messages: list[Outgoing] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
-    requests: list[tuple[str, int]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
     more: bool = False
 
 
@@ -39,7 +39,7 @@ class Intake:
         self.instruments, self.venue, self.batch = instruments, venue, batch
 
     def claim(
-        self, session: Session, now: datetime, requested: set[tuple[str, int]], resend: list[str],
+        self, session: Session, now: datetime, requested: set[tuple[str, str]], resend: list[str],
         only: str | None = None, parked: set[str] | None = None,
     ) -> Claimed:  # fmt: skip
         """Take what waits: cancels and replaces ahead of new orders, then up to a batch of new ones.
@@ -59,20 +59,17 @@ class Intake:
         return claimed
 
     def _requests(
-        self, session: Session, now: datetime, requested: set[tuple[str, int]], claimed: Claimed, only: str | None
+        self, session: Session, now: datetime, requested: set[tuple[str, str]], claimed: Claimed, only: str | None
     ) -> None:
         query = sa.select(orders).where(orders.c.status.in_([S.PENDING_CANCEL.value, S.PENDING_REPLACE.value]))
         if only is not None:
             query = query.where(orders.c.id == only)
         for row in session.execute(query.order_by(orders.c.id)).mappings():
-            request = (row["id"], row["version"])
+            request = (row["id"], row["status"])  # a fill meanwhile raises the version, not the number of requests
             if request in requested:
                 continue
             order = self.venue_order(row)
             if row["status"] == S.PENDING_CANCEL:
-                if any(id_ == row["id"] and row["pending_qty"] is None for id_, _ in requested):
-                    claimed.requests.append(request)  # a fill raised the version; the cancel is on its way
-                    continue
                 message = self.venue.cancel(order, row["version"], now)
             else:
                 message = self.venue.replace(order, row["version"], row["pending_qty"], row["pending_price"], now)

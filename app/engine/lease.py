@@ -42,7 +42,11 @@ class Lease:
         """Try to become the engine; True when this process is it now. Raises the epoch."""
         if not self._lock():
             return False
-        self.epoch = self._database.run(lambda session: self._raise_epoch(session, now))
+        try:
+            self.epoch = self._database.run(lambda session: self._raise_epoch(session, now))
+        except BaseException:
+            self.release()
+            raise
         return True
 
     def _lock(self) -> bool:

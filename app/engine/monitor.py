@@ -53,6 +53,10 @@ class Monitor:
         self.instruments, self.quotes, self.venue = instruments, quotes, venue
         self._books: dict[int, TriggerBook] = {}
 
+    def forget(self) -> None:
+        """Start from nothing, before everything is armed from the database."""
+        self._books.clear()
+
     def armed(self) -> int:
         """How many positions have something armed."""
         return sum(len(book) for book in self._books.values())
@@ -111,14 +115,19 @@ class Monitor:
         }
         events = Events(now)
         touched: dict[str, dict[str, Any]] = {}
+        rearm: dict[str, dict[str, Any]] = {}
         for key, fire in fired:
             row = rows.get(key)
             if row is None or row["status"] not in _LIVE_FOR_EXIT or row["exit_order_id"] is not None:
                 continue
+            if row["armed_version"] != row["protection_version"]:
+                continue  # a request has changed the levels meanwhile: the old ones do not count any more
             if fire.leg is Leg.TRAIL_ACTIVATION:
                 row["trail_extreme_px"] = max(row["trail_extreme_px"] or ZERO, from_units(fire.price))
             elif fire.leg is Leg.BREAK_EVEN:
-                self._move_to_break_even(session, row)
+                if not self._move_to_break_even(session, row, from_units(fire.price)):
+                    rearm[key] = row  # not there yet: fees first
+                    continue
             else:
                 reason = fire.leg.value
                 if fire.leg is Leg.STOP_LOSS and row["break_even_px"] is not None and (
@@ -133,15 +142,20 @@ class Monitor:
         for row in touched.values():
             _store(session, row, "status", "exit_reason", "trail_extreme_px", "break_even_px", "stop_adjustments",
                    "version", "updated_at")  # fmt: skip
-        return list(touched.values())
+        return [*touched.values(), *(row for key, row in rearm.items() if key not in touched)]
 
-    def _move_to_break_even(self, session: Session, row: dict[str, Any]) -> None:
+    def _move_to_break_even(self, session: Session, row: dict[str, Any], bid: Decimal) -> bool:
+        """Set the stop where nothing is lost; False while the market is not above that price yet."""
         rate = session.scalar(sa.select(Wallet.taker_rate).where(Wallet.id == row["wallet_id"])) or ZERO
         price = break_even_price(row["avg_entry_px"], row["qty"], row["open_fees"], rate, Side.BUY)
         tick = self.instruments.by_id(row["instrument_id"]).tick_size
         # up to the tick: a stop at or above break-even never loses
-        row["break_even_px"] = -floor_to(-price, tick)
+        stop = -floor_to(-price, tick)
+        if stop >= bid:
+            return False
+        row["break_even_px"] = stop
         row["stop_adjustments"] += 1
+        return True
 
     def exits(self, session: Session, now: datetime) -> list[dict[str, Any]]:
         """Give every closing position that has none its exit order (status NEW).
@@ -170,7 +184,7 @@ class Monitor:
         for row in rows:
             order = self._exit_order(session, journal, free, row, now)
             if order is None:
-                self._cancel_blocking_sales(session, row, events, now)
+                self._cancel_blocking_sales(session, row, events)
                 continue
             created.append(order)
             row.update(exit_order_id=order["id"], version=row["version"] + 1, updated_at=now)
@@ -194,7 +208,13 @@ class Monitor:
     ) -> dict[str, Any] | None:
         instrument = self.instruments.by_id(row["instrument_id"])
         spend = AccountRef(row["wallet_id"], instrument.base, AccountKind.AVAILABLE)
-        qty = floor_to(row["qty"], instrument.lot_size)
+        reducing = [sale for sale in self._blocking_sales(session, row) if sale["reduce_only"]]
+        if any(sale["type"] == OrderType.LIMIT for sale in reducing):
+            return None  # it rests on what the exit has to sell
+        taken = sum((sale["leaves_qty"] for sale in reducing), ZERO)  # a close at the market is on its way
+        qty = floor_to(row["qty"] - taken, instrument.lot_size)
+        if qty <= 0:
+            return None
         if free[spend] < qty:
             if self._blocking_sales(session, row):
                 return None
@@ -209,6 +229,15 @@ class Monitor:
         free[spend] -= qty  # a second exit of the wallet in this batch sees it gone
         return order
 
+    def cancel_reducing(self, session: Session, booked: list[dict[str, Any]], now: datetime) -> None:
+        """A closed position leaves nothing to reduce: its resting reduce-only orders must not sell what is left."""
+        events = Events(now)
+        for row in booked:
+            if row["status"] == PositionStatus.CLOSED:
+                reducing = [sale for sale in self._blocking_sales(session, row) if sale["reduce_only"]]
+                self._cancel_sales(session, reducing, events, "the position is closed")
+        events.flush(session)
+
     def _blocking_sales(self, session: Session, row: dict[str, Any]) -> list[Any]:
         query = sa.select(orders).where(
             orders.c.wallet_id == row["wallet_id"],
@@ -218,8 +247,12 @@ class Monitor:
         )
         return list(session.execute(query.with_for_update()).mappings())
 
-    def _cancel_blocking_sales(self, session: Session, row: dict[str, Any], events: Events, now: datetime) -> None:
-        for blocking in self._blocking_sales(session, row):
+    def _cancel_blocking_sales(self, session: Session, row: dict[str, Any], events: Events) -> None:
+        resting = [sale for sale in self._blocking_sales(session, row) if sale["type"] == OrderType.LIMIT]
+        self._cancel_sales(session, resting, events, "makes way for the exit")
+
+    def _cancel_sales(self, session: Session, sales: list[Any], events: Events, reason: str) -> None:
+        for blocking in sales:
             status = OrderStatus(blocking["status"])
             if status in (OrderStatus.PENDING_CANCEL, OrderStatus.NEW, OrderStatus.PENDING_SEND):
                 continue  # on its way already; the next step looks again
@@ -231,7 +264,7 @@ class Monitor:
                 .values(status=sale["status"], version=sale["version"])
             )
             symbol = self.instruments.by_id(sale["instrument_id"]).symbol
-            order_event(events, sale, order_json(sale, symbol), status, "makes way for the exit")
+            order_event(events, sale, order_json(sale, symbol), status, reason)
 
     def _event(self, events: Events, row: dict[str, Any], now: datetime, *, action: str, price: str | None) -> None:
         instrument = self.instruments.by_id(row["instrument_id"])

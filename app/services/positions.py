@@ -23,6 +23,7 @@ from app.schemas.positions import SignalIn, position_json
 
 from .events import Events
 from .orders import Entry, Orders
+from .orders.draft import leg_errors
 from .quotes import QuoteBook
 
 table = table_of(Position)
@@ -50,12 +51,7 @@ class Positions:
         instrument = self.instruments.by_id(row["instrument_id"])
         quote = self.quotes.get(instrument.symbol)
         reference = quote.bid if quote is not None else row["avg_entry_px"]
-        errors = [
-            FieldError(name, code, message, text(price))
-            for name, price in (("stop_loss", protection.stop_loss), ("take_profit", protection.take_profit))
-            if price is not None
-            for code, message in instrument.price_errors(price)
-        ]
+        errors = leg_errors(protection, instrument)
         errors += [FieldError(*error) for error in protection_errors(Side.BUY, reference, protection)]
         if errors:
             raise Invalid("; ".join(f"{e.field} {e.message}" for e in errors), errors=errors,

@@ -67,7 +67,7 @@ def test_a_key_opens_what_its_scope_opens_and_nothing_else(resource: Resource, r
     named = ROWS[resource.value][5 if right == READ else 6]
     for scope in Scope:
         key = Principal("key", "k-1", "bot", client_id="c-1" if bound else None, scopes=frozenset({scope}))
-        opened = named == scope.value
+        opened = named == scope.value and (bound or (resource, right) != (Resource.ORDERS, WRITE))
         assert key.reach(resource, right) is ((Reach.OWN if bound else Reach.ALL) if opened else None), scope
         if not opened:
             with pytest.raises(Forbidden, match=f"key may not {right}"):
@@ -96,3 +96,10 @@ def test_actors_are_named_by_kind_and_id() -> None:
     assert [SYSTEM.actor, user(Role.MASTER).actor, Principal("key", "k-1", "bot").actor] == [
         "system", "user:u-1", "key:k-1",
     ]  # fmt: skip
+
+
+def test_a_firms_key_trades_only_where_it_may_act_for_clients() -> None:
+    key = Principal("key", "k-1", "bot", scopes=frozenset({Scope.TRADE}))
+    assert key.reach(Resource.ORDERS, WRITE) is None
+    acting = Principal("key", "k-1", "bot", scopes=frozenset({Scope.TRADE}), act_for_clients=True)
+    assert acting.reach(Resource.ORDERS, WRITE) is Reach.ALL

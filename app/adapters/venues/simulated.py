@@ -129,7 +129,11 @@ class SimulatedVenue:
             self._execute(book, now)
 
     def restore(self, orders: list[RestingOrder], now: datetime) -> None:
-        """Rebuild what was live from what was booked; nothing is executed twice."""
+        """Start from nothing but what was live and what was booked; nothing is executed twice."""
+        self._due, self._out = [], []
+        self._orders.clear()
+        self._done.clear()
+        self._resting.clear()
         self._restored_at = now
         for resting in orders:
             order = resting.order

@@ -41,7 +41,7 @@ from app.domain.risk import (
     reserve_for,
     usd_rate,
 )
-from app.models import Client, Order, Position, Wallet, table_of
+from app.models import Client, Order, Position, Wallet, exact_sum, table_of
 from app.schemas.orders import OrderIn, order_json
 from app.services import wallets
 from app.services.events import Events
@@ -126,8 +126,7 @@ class Orders(Drafting):
             wallet, client = accounts[entry.wallet_id]
             spend = AccountRef(wallet.id, draft.spend_currency, AccountKind.AVAILABLE)
             client_limits = limits(client.id, draft.instrument.id)
-            failures = self.check(session, client, wallet, entry.request, draft, free[spend], client_limits, now,
-                                  closes=entry.position is not None)  # fmt: skip
+            failures = self.check(session, client, wallet, entry.request, draft, free[spend], client_limits, now)
             row = self._new_row(entry, client, draft, failures, now)
             if not failures:
                 free[spend] -= draft.reserve
@@ -166,11 +165,11 @@ class Orders(Drafting):
         client_limits: ClientLimits,
         now: datetime,
         *,
-        closes: bool = False,
+        besides: str | None = None,
     ) -> list[Failure]:
         """Every failing pre-trade check; the wallet must be locked for the answer to hold.
 
-        ``closes``: the order closes a position that the caller holds locked, so it needs no look at it.
+        ``besides`` is the order that an amendment is about: it does not stand in its own way.
         """
         quotes = self.quotes.snapshot()
         rate = usd_rate(draft.instrument.quote, quotes)
@@ -193,8 +192,9 @@ class Orders(Drafting):
             wallets.limits_of(wallet),
             now,
         )
-        if request.reduce_only and not closes:
+        if request.reduce_only:
             held = wallets.position_qty(session, wallet.id, draft.instrument.id)
+            held -= _reducing(session, wallet.id, draft.instrument.id, besides)
             if request.side is Side.BUY or draft.qty > held:
                 failures.append(Failure("REDUCE_ONLY", "the order would do more than reduce the position",
                                         {"qty": text(draft.qty), "position_qty": text(held)}))  # fmt: skip
@@ -338,7 +338,7 @@ class Orders(Drafting):
         draft = Draft(instrument, qty - row["cum_qty"], price, row["protection_px"],
                       reference_price(request.side, price, quote), extra, row["hold_currency"], quote)  # fmt: skip
         limits = wallets.limits_of_clients(session, {client.id})(client.id, instrument.id)
-        failures = self.check(session, client, wallet, request, draft, available, limits, now, closes=True)
+        failures = self.check(session, client, wallet, request, draft, available, limits, now, besides=row["id"])
         if failures:
             raise Invalid(
                 "; ".join(failure.message for failure in failures),
@@ -456,6 +456,19 @@ def release_exit(session: Session, row: dict[str, Any]) -> None:
 
 def _body_hash(request: OrderIn) -> str:
     return hashlib.sha256(json.dumps(request.model_dump(mode="python", exclude={"dry_run"})).encode()).hexdigest()
+
+
+def _reducing(session: Session, wallet_id: str, instrument_id: int, besides: str | None) -> Decimal:
+    """What live orders already take from a position."""
+    query = sa.select(exact_sum(table.c.leaves_qty)).where(
+        table.c.wallet_id == wallet_id,
+        table.c.instrument_id == instrument_id,
+        table.c.reduce_only.is_(True),
+        table.c.status.in_([status.value for status in LIVE]),
+    )
+    if besides is not None:
+        query = query.where(table.c.id != besides)
+    return session.scalar(query) or ZERO
 
 
 def _by_client_order_ids(session: Session, entries: list[Entry]) -> dict[tuple[str, str | None], Any]:

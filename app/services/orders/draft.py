@@ -8,9 +8,9 @@ from typing import Any
 
 from app.core.errors import FieldError, Invalid
 from app.domain.instruments import Instrument, SymbolTable, UnknownSymbol
-from app.domain.money import ONE, ZERO, floor_to, text
+from app.domain.money import ONE, ZERO, decimals, floor_to, text
 from app.domain.orders import OrderType, Side, TimeInForce
-from app.domain.protection import protection_errors
+from app.domain.protection import Protection, TrailType, protection_errors
 from app.domain.quotes import Quote
 from app.domain.risk import reference_price, reserve_for
 from app.models import Wallet
@@ -111,10 +111,31 @@ def _shape_errors(request: OrderIn, instrument: Instrument) -> list[FieldError]:
         errors += [FieldError("qty", c, m, text(request.qty)) for c, m in instrument.qty_errors(request.qty)]
     if request.to_domain() and request.side is Side.SELL:
         errors.append(FieldError("stop_loss", "protection_on_sell", "exits attach to the order that opens a position"))
-    for name in ("stop_loss", "take_profit"):
-        price = getattr(request, name)
-        if price is not None:
-            errors += [FieldError(name, c, m, text(price)) for c, m in instrument.price_errors(price)]
+    return errors + leg_errors(request.to_domain(), instrument)
+
+
+def leg_errors(protection: Protection, instrument: Instrument) -> list[FieldError]:
+    """Exit prices off the instrument's tick, the trail's distance and activation included."""
+    trail = protection.trail
+    prices = {"stop_loss": protection.stop_loss, "take_profit": protection.take_profit}
+    if trail is not None:
+        prices["trailing_stop.activation_price"] = trail.activation
+        if trail.type is TrailType.AMOUNT:
+            prices["trailing_stop.value"] = trail.value
+    errors = [
+        FieldError(name, code, message, text(price))
+        for name, price in prices.items()
+        if price is not None
+        for code, message in instrument.price_errors(price)
+    ]
+    percents = {"break_even_percent": protection.break_even}
+    if trail is not None and trail.type is not TrailType.AMOUNT:
+        percents["trailing_stop.value"] = trail.value
+    for name, percent in percents.items():
+        if percent is not None and (decimals(percent) > 8 or percent >= 100_000):
+            errors.append(
+                FieldError(name, "precision", "must have at most 8 decimals and be below 100000", text(percent))
+            )
     return errors
 
 

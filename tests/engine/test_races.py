@@ -1,0 +1,251 @@
+"""Requests, fills and ticks that meet: what was found by looking for trouble, and stays mended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from app.core.errors import AppError, Invalid
+from app.domain.orders import OrderSource
+from app.domain.protection import Protection
+from app.models import Client, Execution, Order, Wallet
+from app.schemas.base import validate
+from app.schemas.orders import OrderIn
+from app.services.orders import Entry
+from tests.firm import Firm
+
+
+def amend(firm: Firm, client: str, wallet: str, order_id: str, qty: str) -> None:
+    def work(session: Any) -> None:
+        firm.orders.amend(session, session.get_one(Client, client), session.get_one(Wallet, wallet), order_id, D(qty),
+                          None, actor="t", now=firm.clock.now())  # fmt: skip
+
+    firm.database.run(work)
+
+
+def close(firm: Firm, client: str, wallet: str, qty: str | None) -> dict[str, Any]:
+    def work(session: Any) -> dict[str, Any]:
+        return firm.positions.close(
+            session, session.get_one(Client, client), session.get_one(Wallet, wallet), firm.position(wallet),
+            D(qty) if qty else None, None, actor="t", source=OrderSource.API, now=firm.clock.now(),
+        )  # fmt: skip
+
+    return firm.database.run(work)
+
+
+def test_a_partial_fill_while_a_replace_travels_keeps_what_the_new_terms_need(firm: Firm) -> None:
+    client, wallet = firm.client(USDT="100000")
+    firm.engine.venue.behaviour = replace(firm.behaviour, latency=timedelta(milliseconds=200), partial_rate=D(1))
+    firm.quote("BTC/USDT", "50000", "50010")
+    order = firm.send(wallet, type="LIMIT", qty="0.01", price="49000")
+    firm.run_for(0.6)
+    amend(firm, client, wallet, order["id"], "0.02")
+    firm.engine.wake()
+    firm.engine.step(firm.clock.now())
+    firm.quote("BTC/USDT", "48990", "49000", 0.15)  # a first lot, before the venue has heard of the replace
+    assert firm.order(order["id"])["cum_qty"] == D("0.004")
+    firm.run_for(2)
+    firm.quote("BTC/USDT", "48990", "49000")
+    firm.run_for(2)
+    row = firm.order(order["id"])
+    assert (row["status"], row["cum_qty"], row["cum_value"]) == ("FILLED", D("0.02"), D(980))
+    assert firm.balance(wallet, "USDT", "total") == D(100000) - D("980.98")
+    firm.reconciled()
+
+
+@pytest.mark.parametrize(
+    "legs",
+    [
+        {"trailing_stop": {"type": "amount", "value": "1.00000000001"}},
+        {"trailing_stop": {"type": "percent", "value": "1", "activation_price": "51000.001"}},
+        {"trailing_stop": {"type": "percent", "value": "0.000000000000001"}},
+        {"break_even_percent": "1000000000"},
+    ],
+)
+def test_exits_that_could_not_be_watched_are_refused_at_the_door(small_firm: Firm, legs: dict[str, Any]) -> None:
+    firm = small_firm
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50010")
+    with pytest.raises(Invalid):
+        firm.send(wallet, qty="0.1", **legs)
+
+
+def test_a_position_that_cannot_be_watched_does_not_stop_the_others(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+
+    def broken(row: Any) -> None:
+        raise ValueError("levels nobody foresaw")
+
+    monkeypatch.setattr(firm.engine.monitor, "arm", broken)
+    orders = [firm.send(wallet, qty="0.1", stop_loss="49000") for _ in range(2)]
+    firm.settle()
+    assert {firm.order(order["id"])["status"] for order in orders} == {"FILLED"}
+    firm.crash()
+
+
+def test_the_old_stop_does_not_fire_once_the_new_one_was_accepted(firm: Firm) -> None:
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1", stop_loss="49500")
+    firm.settle()
+    firm.database.run(
+        lambda s: firm.positions.protect(
+            s, firm.position(wallet), Protection(stop_loss=D(48000)), actor="t", now=firm.clock.now()
+        )
+    )
+    firm.quote("BTC/USDT", "49400", "49410")  # the engine has not armed the new one yet
+    assert firm.position(wallet)["status"] == "OPEN"
+    firm.quote("BTC/USDT", "47990", "48000")
+    assert firm.position(wallet)["status"] == "CLOSED"
+
+
+def test_a_fill_on_the_tick_that_raises_the_trail_does_not_lower_it(firm: Firm) -> None:
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1", trailing_stop={"type": "percent", "value": "1"})
+    firm.settle()
+    firm.send(wallet, side="SELL", type="LIMIT", qty="0.05", price="51000")
+    firm.settle()
+    firm.quote("BTC/USDT", "51000", "51010")  # fills the sale and raises the best price at once
+    firm.quote("BTC/USDT", "50490", "50500")  # 51,000 less 1 %
+    position = firm.position(wallet)
+    assert (position["status"], position["exit_reason"]) == ("CLOSED", "trailing_stop")
+
+
+def test_closes_together_never_exceed_the_position(firm: Firm) -> None:
+    client, wallet = firm.client(USDT="100000", BTC="1")  # there would be enough to sell
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1")
+    firm.settle()
+    outcomes = [close(firm, client, wallet, "0.06")["status"] for _ in range(3)]
+    assert outcomes == ["NEW", "REJECTED", "REJECTED"]
+    firm.settle()
+    assert sum(e["qty"] for e in firm.all(Execution) if e["side"] == "SELL") == D("0.06")
+    firm.reconciled()
+
+
+def test_a_reduce_only_sale_does_not_outlive_its_position(firm: Firm) -> None:
+    client, wallet = firm.client(USDT="100000", BTC="1")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1", stop_loss="49000")
+    firm.settle()
+    resting = firm.send(wallet, side="SELL", type="LIMIT", qty="0.04", price="55000", reduce_only=True)
+    firm.settle()
+    with pytest.raises(AppError):
+        amend(firm, client, wallet, resting["id"], "0.2")
+    firm.quote("BTC/USDT", "48900", "48900")  # the stop takes it back and sells everything
+    firm.run_for(3)
+    assert firm.order(resting["id"])["status"] == "CANCELED"
+    assert firm.position(wallet)["status"] == "CLOSED"
+    sold = sum(e["qty"] for e in firm.all(Execution) if e["side"] == "SELL")
+    assert sold == D("0.1")
+    assert firm.balance(wallet, "BTC") == 1
+    firm.reconciled()
+
+
+def test_a_paused_wallet_may_still_get_out(small_firm: Firm) -> None:
+    firm = small_firm
+    client, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1")
+    firm.settle()
+    firm.database.run(lambda s: setattr(s.get_one(Wallet, wallet), "status", "paused"))
+    assert firm.send(wallet, qty="0.1")["reject_code"] == "WALLET_PAUSED"
+    assert close(firm, client, wallet, None)["status"] == "NEW"
+
+
+def test_a_lost_answer_of_a_commit_strands_no_order(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.core.errors import Unavailable
+
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    order = firm.send(wallet, qty="0.1")
+    run = firm.database.run
+    with monkeypatch.context() as patch:
+
+        def committed_but_silent(work: Any, **options: Any) -> Any:
+            run(work, **options)
+            raise Unavailable("the connection broke during COMMIT")
+
+        patch.setattr(firm.database, "run", committed_but_silent)
+        with pytest.raises(Unavailable):
+            firm.engine.step(firm.clock.now())
+    assert firm.order(order["id"])["status"] == "PENDING_SEND"
+    firm.settle()
+    assert firm.order(order["id"])["status"] == "FILLED"
+    firm.reconciled()
+
+
+def test_events_that_could_not_be_pushed_are_pushed_later(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, wallet = firm.client(USDT="100000")
+    firm.settle()
+    with monkeypatch.context() as patch:
+
+        def down(events: list[dict[str, Any]]) -> None:
+            raise ConnectionError("no message queue")
+
+        patch.setattr(firm.recorder, "events", down)
+        firm.quote("BTC/USDT", "50000", "50000")
+        firm.send(wallet, qty="0.1")
+        firm.settle()
+    firm.send(wallet, qty="0.1")
+    firm.settle()
+    cursors = [event["cursor"] for event in firm.recorder.pushed]
+    assert cursors == list(range(1, max(cursors) + 1))
+
+
+def test_an_engine_whose_start_failed_does_not_stand_in_its_own_way(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firm.engine.lease.release()
+    with monkeypatch.context() as patch:
+
+        def poison(now: Any) -> None:
+            raise RuntimeError("a row nobody foresaw")
+
+        patch.setattr(firm.engine, "recover", poison)
+        with pytest.raises(RuntimeError):
+            firm.engine.start()
+    assert firm.engine.start()
+
+
+def test_an_engine_that_leads_again_knows_what_happened_meanwhile(firm: Firm) -> None:
+    """Another engine cancelled the order; the first one, back in the lead, does not fill it."""
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50010")
+    order = firm.send(wallet, type="LIMIT", qty="0.1", price="49000")
+    firm.settle()
+    first = firm.engine
+    first.lease.release()
+    firm.engine = firm.new_engine()
+    firm.start()
+    firm.database.run(lambda s: firm.orders.cancel(s, order["id"], actor="t", now=firm.clock.now()))
+    firm.settle()
+    assert firm.order(order["id"])["status"] == "CANCELED"
+    firm.engine.lease.release()
+    firm.engine = first
+    firm.start()
+    firm.quote("BTC/USDT", "48000", "48010")
+    assert firm.order(order["id"])["status"] == "CANCELED"
+    assert firm.all(Execution) == []
+
+
+def test_entries_of_one_wallet_see_each_other(small_firm: Firm) -> None:
+    firm = small_firm
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    request = validate(OrderIn, {"symbol": "BTC/USDT", "side": "SELL", "type": "MARKET", "qty": "0.1",
+                                 "reduce_only": True})  # fmt: skip
+    entry = Entry(wallet, request, "t", OrderSource.API)
+    outcomes = firm.database.run(lambda s: firm.orders.submit_many(s, [entry], firm.clock.now()))
+    assert outcomes[0][0]["reject_code"] in {"REDUCE_ONLY", "INSUFFICIENT_BALANCE"}
+    codes = [failure["code"] for failure in outcomes[0][0]["reject_values"]]
+    assert codes == ["INSUFFICIENT_BALANCE", "REDUCE_ONLY"]
+    assert len(firm.all(Order)) == 1
