@@ -20,16 +20,17 @@ from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
 from app.domain.money import ONE, ZERO, floor_to
 from app.domain.orders import TERMINAL, OrderSource, OrderStatus, OrderType, Side, TimeInForce
 from app.domain.positions import PositionStatus
-from app.domain.protection import Trail, TrailType, break_even_price
+from app.domain.protection import Protection, Trail, TrailType, break_even_price
 from app.domain.quotes import Quote
 from app.domain.triggers import Fired, Leg, Levels, TriggerBook, from_units, to_units
 from app.models import Order, Position, Wallet, table_of
 from app.schemas.orders import order_json
 from app.schemas.positions import position_json
 from app.services import wallets
-from app.services.events import Events
+from app.services.events import FIRM, Events
 from app.services.ledger import Journal
 from app.services.orders import order_event
+from app.services.positions import PROTECTION_COLUMNS, set_protection
 from app.services.quotes import QuoteBook
 
 from .booking import ACTOR
@@ -184,7 +185,10 @@ class Monitor:
         for row in rows:
             order = self._exit_order(session, journal, free, row, now)
             if order is None:
-                self._cancel_blocking_sales(session, row, events)
+                if self._blocking_sales(session, row):
+                    self._cancel_blocking_sales(session, row, events)
+                else:
+                    self._give_up(session, row, events, now)
                 continue
             created.append(order)
             row.update(exit_order_id=order["id"], version=row["version"] + 1, updated_at=now)
@@ -202,6 +206,18 @@ class Monitor:
                 self._event(events, row, now, action="exit_order", price=None)
         events.flush(session)
         return rows
+
+    def _give_up(self, session: Session, row: dict[str, Any], events: Events, now: datetime) -> None:
+        """The asset went elsewhere and there is nothing left to sell: say so instead of trying for ever."""
+        set_protection(row, Protection(), None)
+        row.update(status=PositionStatus.OPEN.value, exit_reason=None, armed_version=row["protection_version"],
+                   version=row["version"] + 1, updated_at=now)  # fmt: skip
+        _store(session, row, *PROTECTION_COLUMNS, "status", "exit_reason", "armed_version", "version", "updated_at")
+        self._event(events, row, now, action="exit_impossible", price=None)
+        symbol = self.instruments.by_id(row["instrument_id"]).symbol
+        message = f"position {row['id']} in {symbol} cannot be closed: the wallet has spent the asset"
+        events.add(FIRM, "alert.engine", "position", row["id"], {"code": "exit_impossible", "message": message,
+                                                                 "position_id": row["id"]})  # fmt: skip
 
     def _exit_order(
         self, session: Session, journal: Journal, free: dict[AccountRef, Decimal], row: dict[str, Any], now: datetime

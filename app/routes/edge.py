@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
-from app.core import json
+from app.core import json, logs
 from app.core.errors import (
     AppError,
     Conflict,
@@ -285,6 +285,7 @@ def _open() -> None:
     """Before anything else: the request's id, and paths and queries no database would take."""
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else new_id()
+    logs.request_id.set(g.request_id)  # every line a service logs for this request carries it
     if _UNSTORABLE.search(request.path):
         raise NotFound()
     for name, value in request.args.items(multi=True):

@@ -13,7 +13,6 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import Unavailable
-from app.core.logs import request_id
 from app.services import blotter
 from app.services.container import Services
 
@@ -74,7 +73,6 @@ class Metrics:
 
 def _begin() -> None:
     g.began = _clock().monotonic()
-    g.request_id_token = request_id.set(None)
 
 
 def _clock() -> Any:

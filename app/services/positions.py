@@ -75,6 +75,10 @@ class Positions:
 
         ``row`` must be locked. Raises ``Conflict`` when it is closing or closed already.
         """
+        if client_order_id is not None:
+            earlier = self.orders.by_client_order_id(session, wallet.id, client_order_id)
+            if earlier is not None and earlier["position_id"] == row["id"]:
+                return self.orders.show(earlier)  # the answer to the first request may have been lost
         if row["status"] not in (PositionStatus.OPENING, PositionStatus.OPEN):
             raise Conflict(f"the position is {row['status']}", code="too_late")
         instrument = self.instruments.by_id(row["instrument_id"])

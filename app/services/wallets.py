@@ -172,8 +172,13 @@ def risk_account(
     quotes: dict[str, Quote],
     instruments: SymbolTable,
     now: datetime,
+    *,
+    remember: bool = True,
 ) -> Account:
-    """What pre-trade risk is told; positions and equity are read only when a limit asks for them."""
+    """What pre-trade risk is told; positions and equity are read only when a limit asks for them.
+
+    ``remember`` keeps the equity as the day's start or the peak where it is; the wallet must be locked then.
+    """
     wants_positions = (
         wallet.max_position_usd is not None
         or wallet.max_exposure_usd is not None
@@ -197,7 +202,7 @@ def risk_account(
             has_position, position_usd = True, value
     equity = None
     if wants_equity:
-        equity = mark_equity(session, wallet, quotes, now)
+        equity = mark_equity(session, wallet, quotes, now) if remember else _priced_equity(session, wallet.id, quotes)
     return Account(
         client_active=client.active, wallet_status=wallet.status, available=available_now, open_positions=count,
         has_position=has_position, position_usd=position_usd, exposure_usd=exposure_usd, equity_usd=equity,
@@ -224,10 +229,15 @@ def equity_usd(session: Session, wallet_id: str, quotes: dict[str, Quote]) -> tu
     return total, unpriced
 
 
+def _priced_equity(session: Session, wallet_id: str, quotes: dict[str, Quote]) -> Decimal | None:
+    equity, unpriced = equity_usd(session, wallet_id, quotes)
+    return None if unpriced else equity
+
+
 def mark_equity(session: Session, wallet: Wallet, quotes: dict[str, Quote], now: datetime) -> Decimal | None:
     """Current equity, remembered as the day's start and the peak where it is; None when not all is priced."""
-    equity, unpriced = equity_usd(session, wallet.id, quotes)
-    if unpriced:
+    equity = _priced_equity(session, wallet.id, quotes)
+    if equity is None:
         return None
     today = now.date().isoformat()
     if wallet.day_start_on != today:

@@ -12,7 +12,7 @@ import pytest
 from app.core.errors import AppError, Invalid
 from app.domain.orders import OrderSource
 from app.domain.protection import Protection
-from app.models import Client, Execution, Order, Wallet
+from app.models import Client, Execution, Order, Position, Wallet
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
 from app.services.orders import Entry
@@ -249,3 +249,59 @@ def test_entries_of_one_wallet_see_each_other(small_firm: Firm) -> None:
     codes = [failure["code"] for failure in outcomes[0][0]["reject_values"]]
     assert codes == ["INSUFFICIENT_BALANCE", "REDUCE_ONLY"]
     assert len(firm.all(Order)) == 1
+
+
+def test_a_position_whose_asset_was_spent_elsewhere_says_so_and_does_not_hang(firm: Firm) -> None:
+    _, wallet = firm.client(PEN="10000")
+
+    def quotes(usd: str) -> None:
+        firm.quote("AAPL", "190", "190", 0.1)
+        firm.quote("USD/PEN", usd, usd, 0.1)
+
+    quotes("3.7450")
+    firm.send(wallet, symbol="USD/PEN", qty="1000", stop_loss="3.7000")
+    firm.settle()
+    firm.send(wallet, symbol="AAPL", qty="5")  # spends 950.95 of the dollars
+    firm.settle()
+    for _ in range(3):
+        quotes("3.6900")
+    dollars = next(p for p in firm.engine.open_positions.values() if p["instrument_id"] == 7)
+    assert dollars["status"] == "OPEN" and dollars["stop_loss_px"] is None
+    alerts = [event["data"]["code"] for event in firm.recorder.pushed if event["type"] == "alert.engine"]
+    assert alerts == ["exit_impossible"]
+    firm.reconciled()
+
+
+def test_a_close_that_is_repeated_answers_the_first_order(firm: Firm) -> None:
+    client, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1")
+    firm.settle()
+    position = firm.position(wallet)
+
+    def close_named() -> dict[str, Any]:
+        return firm.database.run(lambda session: firm.positions.close(
+            session, session.get_one(Client, client), session.get_one(Wallet, wallet),
+            firm._row(Position.__table__, position["id"]), None, "close-1", actor="t", source=OrderSource.API,
+            now=firm.clock.now()))  # fmt: skip
+
+    first = close_named()
+    firm.settle()
+    again = close_named()
+    assert (again["id"], again["status"]) == (first["id"], "FILLED")
+
+
+def test_a_dry_run_remembers_nothing(small_firm: Firm) -> None:
+    firm = small_firm
+    client, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.database.run(lambda s: setattr(s.get_one(Wallet, wallet), "daily_loss_usd", D(10)))
+    request = validate(OrderIn, {"symbol": "BTC/USDT", "side": "BUY", "type": "MARKET", "qty": "0.1"})
+    before = firm.all(Wallet)
+    firm.database.read(
+        lambda s: firm.orders.dry_run(
+            s, s.get_one(Client, client), s.get_one(Wallet, wallet), request, firm.clock.now()
+        )
+    )
+    assert firm.all(Wallet) == before
+    assert firm.orders._recent == {}

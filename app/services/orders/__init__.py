@@ -166,10 +166,12 @@ class Orders(Drafting):
         now: datetime,
         *,
         besides: str | None = None,
+        dry: bool = False,
     ) -> list[Failure]:
         """Every failing pre-trade check; the wallet must be locked for the answer to hold.
 
-        ``besides`` is the order that an amendment is about: it does not stand in its own way.
+        ``besides`` is the order that an amendment is about: it does not stand in its own way. ``dry``
+        remembers nothing: no order for the rate, no equity.
         """
         quotes = self.quotes.snapshot()
         rate = usd_rate(draft.instrument.quote, quotes)
@@ -179,9 +181,9 @@ class Orders(Drafting):
             draft.reserve, notional,
         )  # fmt: skip
         account = wallets.risk_account(
-            session, client, wallet, draft.instrument, available, quotes, self.instruments, now
+            session, client, wallet, draft.instrument, available, quotes, self.instruments, now, remember=not dry
         )
-        recent = self._orders_in_last_second(wallet.id, now)
+        recent = 0 if dry else self._orders_in_last_second(wallet.id, now)
         account = replace(account, orders_in_last_second=recent, max_orders_per_second=self.rules.max_orders_per_second)
         failures = check_order(
             candidate,
@@ -246,7 +248,7 @@ class Orders(Drafting):
         draft = self.draft(request, wallet)
         available = wallets.available(session, wallet.id, draft.spend_currency)
         limits = wallets.limits_of_clients(session, {client.id})(client.id, draft.instrument.id)
-        failures = self.check(session, client, wallet, request, draft, available, limits, now)
+        failures = self.check(session, client, wallet, request, draft, available, limits, now, dry=True)
         quote, reference = draft.instrument.quote, draft.reference
         value = None if reference is None else round_amount(draft.qty * reference, quote)
         rate = usd_rate(quote, self.quotes.snapshot())
@@ -396,6 +398,12 @@ class Orders(Drafting):
             except Conflict:
                 continue  # it became terminal while we waited for its lock
         return canceled
+
+    @staticmethod
+    def by_client_order_id(session: Session, wallet_id: str, client_order_id: str) -> Any:
+        """The row of the wallet's order with this id; None when it was never used."""
+        query = sa.select(table).where(table.c.wallet_id == wallet_id, table.c.client_order_id == client_order_id)
+        return session.execute(query).mappings().one_or_none()
 
     # -- showing -----------------------------------------------------------------------------------------
 
