@@ -145,6 +145,8 @@ class Principal:
     def require(self, resource: Resource, right: str) -> Reach:
         """The same, raising ``Forbidden`` for None."""
         reach = self.reach(resource, right)
+        if reach is None and self.kind == "key" and SCOPES.get(resource, {}).get(right) in self.scopes:
+            raise Forbidden("this key may not act for clients", code="may_not_act_for_clients")
         if reach is None:
             raise Forbidden(f"this {'key' if self.kind == 'key' else 'user'} may not {right} {resource.value}")
         return reach

@@ -70,7 +70,7 @@ def test_a_key_opens_what_its_scope_opens_and_nothing_else(resource: Resource, r
         opened = named == scope.value and (bound or (resource, right) != (Resource.ORDERS, WRITE))
         assert key.reach(resource, right) is ((Reach.OWN if bound else Reach.ALL) if opened else None), scope
         if not opened:
-            with pytest.raises(Forbidden, match=f"key may not {right}"):
+            with pytest.raises(Forbidden, match=f"key may not (act|{right})"):
                 key.require(resource, right)
 
 

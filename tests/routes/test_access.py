@@ -18,7 +18,7 @@ CLIENT_KEEPERS = {name for name, key in KEYS.items() if "clients" in key["scopes
 CALLERS = [*ROLES, *KEYS]
 
 SEEING = EVERYBODY | READERS
-TRADING = {"trader", "client"} | TRADERS
+TRADING = {"trader", "client"} | TRADERS - {"key:firm-trade"}  # a firm's key trades only where it may act
 SUPERVISING = {"master", "operator", "middle_office"} | ADMINS
 ANYBODY = {*CALLERS, None}
 
