@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.adapters.venues.base import Outgoing, Report
+from app.adapters.venues.base import Report
 from app.core.ids import new_id
 from app.domain.instruments import SymbolTable
 from app.domain.ledger import EntryKind, hold_lines, trade_lines
@@ -24,7 +24,7 @@ from app.domain.positions import ExitReason, Fill, PositionStatus, apply_fill
 from app.domain.protection import Protection
 from app.domain.risk import reserve_for
 from app.domain.settlement import Settlement, settle
-from app.models import Execution, FixMessage, Order, Position, Wallet, table_of
+from app.models import Execution, Order, Position, Wallet, table_of
 from app.schemas.orders import execution_json, order_json
 from app.schemas.positions import holding_of, position_json, protection_of
 from app.services import wallets
@@ -34,10 +34,11 @@ from app.services.orders import order_event
 from app.services.positions import set_protection
 from app.services.quotes import QuoteBook
 
+from .messages import store_messages
+
 S = OrderStatus
 ACTOR = "engine"
 orders, executions, positions = table_of(Order), table_of(Execution), table_of(Position)
-fix_messages = table_of(FixMessage)
 
 _ORDER_COLUMNS = (
     "status", "version", "qty", "price", "cum_qty", "leaves_qty", "avg_px", "cum_value", "fees", "held", "pending_qty",
@@ -485,24 +486,3 @@ class Booking:
         )
         self.booked.positions = list(touched)
         self.booked.ended = bool(self._closed_order_ids)
-
-
-def store_messages(
-    session: Session, direction: str, messages: list[tuple[str, str, bytes]], known: Iterable[str], now: datetime
-) -> None:
-    """Keep FIX messages as they travelled."""
-    known = set(known)
-    rows = [
-        {"order_id": order_id if order_id in known else None, "direction": direction, "msg_type": msg_type,
-         "raw": raw.decode("ascii", "replace"), "at": now}
-        for order_id, msg_type, raw in messages
-    ]  # fmt: skip
-    if rows:
-        session.execute(sa.insert(fix_messages), rows)
-
-
-def store_outgoing(session: Session, messages: list[Outgoing], now: datetime) -> None:
-    """Keep what is about to be sent; the send follows the commit."""
-    store_messages(
-        session, "out", [(m.order_id, m.msg_type, m.raw) for m in messages], [m.order_id for m in messages], now
-    )

@@ -17,7 +17,8 @@ from app.schemas.orders import order_json
 from app.services.events import Events
 from app.services.orders import order_event
 
-from .booking import store_outgoing, update_by_id
+from .booking import update_by_id
+from .messages import store_outgoing
 
 orders, executions = table_of(Order), table_of(Execution)
 _CLAIM = update_by_id(orders, ("status", "version"))
