@@ -18,6 +18,7 @@ class AccountKind(StrEnum):
     CLEARING = "clearing"
     EXTERNAL = "external"
     ROUNDING = "rounding"
+    RECEIVABLE = "receivable"
 
 
 class EntryKind(StrEnum):

@@ -350,7 +350,13 @@ class Engine:
 
             def park(session: Session) -> None:
                 fault = EngineFault(
-                    id=new_id(), at=now, order_id=order_id, stage=stage, error=message, context=context or None
+                    id=new_id(),
+                    at=now,
+                    object_type="position" if stage == "trigger" else "order",
+                    object_id=order_id,
+                    stage=stage,
+                    error=message,
+                    context=context or None,
                 )
                 session.add(fault)
                 _alert(session, now, "engine_fault", f"{stage}: {message}"[:300], order_id)
@@ -439,7 +445,7 @@ def _attend(session: Session) -> list[dict[str, Any]]:
 
 
 def _parked_orders(session: Session) -> set[str]:
-    query = sa.select(EngineFault.order_id).where(EngineFault.stage == "intake", EngineFault.resolved_at.is_(None))
+    query = sa.select(EngineFault.object_id).where(EngineFault.stage == "intake", EngineFault.resolved_at.is_(None))
     return {order_id for order_id in session.scalars(query) if order_id is not None}
 
 

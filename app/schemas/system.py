@@ -95,6 +95,8 @@ class ReconcileOut(Response):
 class FaultOut(Response):
     id: str
     at: TimeOut
+    object_type: str = Field(description="order, position, event or audit_record")
+    object_id: str
     order_id: str | None
     stage: str
     error: str

@@ -19,8 +19,14 @@ def list_faults(session: Session, limit: int, offset: int) -> tuple[list[dict[st
     rows = session.execute(sa.select(faults).order_by(faults.c.id.desc()).limit(limit).offset(offset)).mappings()
     return [
         {
-            "id": row["id"], "at": iso(row["at"]), "order_id": row["order_id"], "stage": row["stage"],
-            "error": row["error"], "resolved_at": None if row["resolved_at"] is None else iso(row["resolved_at"]),
+            "id": row["id"],
+            "at": iso(row["at"]),
+            "stage": row["stage"],
+            "object_type": row["object_type"],
+            "object_id": row["object_id"],
+            "order_id": row["object_id"] if row["object_type"] == "order" else None,
+            "error": row["error"],
+            "resolved_at": None if row["resolved_at"] is None else iso(row["resolved_at"]),
         }
         for row in rows
     ], total  # fmt: skip

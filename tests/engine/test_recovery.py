@@ -222,7 +222,7 @@ def test_a_poison_order_is_parked_with_an_alert_and_the_rest_goes_on(
     firm.settle()
     assert firm.order(healthy["id"])["status"] == "FILLED"
     faults = firm.all(EngineFault)
-    assert [(f["order_id"], f["stage"]) for f in faults] == [(poison["id"], "booking")]
+    assert [(f["object_id"], f["stage"]) for f in faults] == [(poison["id"], "booking")]
     assert "35=8" in faults[0]["context"]
     alerts = [event for event in firm.all(Event) if event["type"] == "alert.engine"]
     assert len(alerts) == 1
