@@ -48,6 +48,9 @@ class Settings:
     sim_venue_partial_rate: Decimal = Decimal(0)
     sim_venue_slippage_bps: Decimal = Decimal(5)
     sim_venue_seed: int = 1
+    sim_venue_lost_ack_rate: Decimal = Decimal(0)
+    sim_venue_duplicate_rate: Decimal = Decimal(0)
+    sim_venue_late_rate: Decimal = Decimal(0)
     market_protection_bps: Decimal = Decimal(100)
     order_rate_per_second: int = 10
     request_rate_per_second: int = 50
@@ -143,6 +146,9 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
         "sim_venue_partial_rate": read.amount("SIM_VENUE_PARTIAL_RATE", Decimal(1)),
         "sim_venue_slippage_bps": read.amount("SIM_VENUE_SLIPPAGE_BPS", Decimal(10_000)),
         "sim_venue_seed": read.integer("SIM_VENUE_SEED"),
+        "sim_venue_lost_ack_rate": read.amount("SIM_VENUE_LOST_ACK_RATE", Decimal(1)),
+        "sim_venue_duplicate_rate": read.amount("SIM_VENUE_DUPLICATE_RATE", Decimal(1)),
+        "sim_venue_late_rate": read.amount("SIM_VENUE_LATE_RATE", Decimal(1)),
         "market_protection_bps": read.amount("MARKET_PROTECTION_BPS", Decimal(10_000)),
         "order_rate_per_second": read.integer("ORDER_RATE_PER_SECOND", 1, 1_000_000),
         "request_rate_per_second": read.integer("REQUEST_RATE_PER_SECOND", 1, 1_000_000),

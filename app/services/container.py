@@ -30,3 +30,4 @@ class Services:
     bars: Any
     feeds: Any = None
     engine: Any = None
+    venue: Any = None  # the simulated venue beside the engine

@@ -39,7 +39,7 @@ def close(firm: Firm, client: str, wallet: str, qty: str | None) -> dict[str, An
 
 def test_a_partial_fill_while_a_replace_travels_keeps_what_the_new_terms_need(firm: Firm) -> None:
     client, wallet = firm.client(USDT="100000")
-    firm.engine.venue.behaviour = replace(firm.behaviour, latency=timedelta(milliseconds=200), partial_rate=D(1))
+    firm.venue.behaviour = replace(firm.behaviour, latency=timedelta(milliseconds=200), partial_rate=D(1))
     firm.quote("BTC/USDT", "50000", "50010")
     order = firm.send(wallet, type="LIMIT", qty="0.01", price="49000")
     firm.run_for(0.6)
