@@ -79,6 +79,7 @@ class Booked:
     """What a batch did, for what happens after its commit."""
 
     positions: list[dict[str, Any]] = field(default_factory=list)  # touched, in their new state
+    refused: set[str] = field(default_factory=set)  # positions whose exit ended without closing them
     fills: int = 0
     work: bool = False  # something is to be sent, or what an exit waits for is free
     strangers: dict[str, str] = field(default_factory=dict)  # orders nobody knows, with the fault they are parked as
@@ -456,6 +457,7 @@ class Booking:
             )
             if closing_done:
                 # the exit ended without closing all of it: watch the levels again, a new version may fire
+                self.booked.refused.add(position["id"])
                 position.update(
                     exit_order_id=None, exit_reason=None, protection_version=position["protection_version"] + 1
                 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -98,6 +98,7 @@ class Engine:
         self._reports: deque[Report] = deque()
         self._fired: list[tuple[str, Fired]] = []
         self._moves: list[Move] = []
+        self._judge_later: set[int] = set()  # instruments of positions whose exit the venue has just refused
         self._handed: set[tuple[str, int]] = set()  # requests (id, attempt) on their way
         # by venue and request: when, order, ClOrdID; the first handed over is the first due
         self._deadlines: dict[str, dict[str, tuple[float, str, str]]] = {name: {} for name in self.gateways}
@@ -193,7 +194,7 @@ class Engine:
         self._reports.clear()
         self._handed.clear()
         self._deadlines = {name: {} for name in self.gateways}
-        self._fired, self._moves = [], []
+        self._fired, self._moves, self._judge_later = [], [], set()
         self.monitor.forget()
         self.open_positions.clear()
         self.relay.forget()
@@ -290,10 +291,14 @@ class Engine:
             raise
 
     def _phases(self, now: datetime) -> bool:
-        look = self.inbox.take_wake() or self.clock.monotonic() >= self._next_poll
+        polls = self.clock.monotonic() >= self._next_poll
+        look = self.inbox.take_wake() or polls
         if look:
             self._next_poll = self.clock.monotonic() + POLL_SECONDS
             self._retry_faults(now)
+        if polls:
+            waited, self._judge_later = self._judge_later, set()
+            self._judge_now(waited, now)
         self._store_moves()
         booked = self._book(now)
         fired = self._fire(now)
@@ -355,7 +360,7 @@ class Engine:
         self._work_left = self._work_left or booked.work
         self.counts["fills"] += booked.fills
         self.counts["faults"] += len(booked.strangers)
-        self._watch(booked.positions, now)
+        self._watch(booked.positions, now, refused=booked.refused)
 
     def _book_one_by_one(self, reports: list[Report], now: datetime) -> None:
         """A batch failed: each order alone; one that still fails is parked with its reports."""
@@ -579,9 +584,13 @@ class Engine:
 
     # -- what is watched ---------------------------------------------------------------------------------
 
-    def _watch(self, rows: Iterable[dict[str, Any]], now: datetime) -> None:
-        """Arm positions as their rows say; what is armed is judged at once against the newest fresh quote."""
-        instrument_ids = set()
+    def _watch(self, rows: Iterable[dict[str, Any]], now: datetime, refused: Container[str] = frozenset()) -> None:
+        """Arm positions as their rows say; what is armed is judged at once against the newest fresh quote.
+
+        A position whose exit was ``refused`` waits for the next quote or poll: a venue that refuses
+        everything is not asked a thousand times a second.
+        """
+        instrument_ids: set[int] = set()
         for row in rows:
             try:
                 self.monitor.arm(row)
@@ -599,7 +608,11 @@ class Engine:
                 self.open_positions.pop(row["id"], None)
             else:
                 self.open_positions[row["id"]] = row
-                instrument_ids.add(row["instrument_id"])
+                judged = self._judge_later if row["id"] in refused else instrument_ids
+                judged.add(row["instrument_id"])
+        self._judge_now(instrument_ids, now)
+
+    def _judge_now(self, instrument_ids: Iterable[int], now: datetime) -> None:
         for instrument_id in instrument_ids:
             quote = self.quotes.get_fresh(self.instruments.by_id(instrument_id).symbol, now)
             if quote is not None:

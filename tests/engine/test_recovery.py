@@ -232,7 +232,7 @@ def test_a_poison_order_is_parked_with_an_alert_and_the_rest_goes_on(
     # nothing overtakes what could not be booked, and a start changes nothing about that
     firm.crash()
     firm.quote("BTC/USDT", "50000", "50000")
-    assert firm.order(poison["id"])["status"] == "SENT"
+    assert firm.order(poison["id"])["status"] == "PENDING_SEND"
     # once the cause is mended somebody has it retried: its reports have waited for it
     monkeypatch.undo()
     firm.database.run(lambda s: retry(s, faults[0]["id"], SYSTEM, firm.clock.now()))
