@@ -101,7 +101,8 @@ def _bound_connections(app: Flask, settings: Settings, socketio: SocketIO, clock
         clock, socketio.start_background_task, socketio.sleep, most=settings.max_connections,
         per_address=None if settings.trusted_proxies else settings.max_connections_per_address,
     )  # fmt: skip
-    app.wsgi_app = entrance.Entrance(app.wsgi_app, connections, settings)  # type: ignore[method-assign]
+    rules = entrance.Rules(settings.production, settings.hosts, settings.max_body_bytes, settings.body_timeout_seconds)
+    app.wsgi_app = entrance.Entrance(app.wsgi_app, connections, rules)  # type: ignore[method-assign]
     return connections
 
 

@@ -64,9 +64,9 @@ class Settings:
     public_hosts: str | None = None
 
     @property
-    def hosts(self) -> tuple[str, ...]:
+    def hosts(self) -> frozenset[str]:
         """The names under which this server is reached."""
-        return tuple(host.strip() for host in (self.public_hosts or "").split(",") if host.strip())
+        return frozenset(name.strip().lower() for name in (self.public_hosts or "").split(",") if name.strip())
 
     @property
     def production(self) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from app.core import json
 from app.core.connections import Connections
@@ -24,9 +25,6 @@ from app.core.errors import (
     UnknownHost,
 )
 from app.core.ids import new_id
-
-if TYPE_CHECKING:
-    from app.config import Settings
 
 BODY: Final = "cambista.body"  # in the environ: the whole body
 REFUSAL: Final = "cambista.refusal"  # in the environ: the AppError that the edge raises first thing
@@ -46,12 +44,21 @@ def wire_of(environ: Environ) -> Any:
     return found or (reader.get_socket() if reader is not None else None)
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """``hosts`` and TLS are asked for in production alone."""
+
+    production: bool
+    hosts: frozenset[str]
+    max_body_bytes: int
+    body_timeout_seconds: int
+
+
 class Entrance:
     """WSGI middleware around everything but the trust in proxies."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], connections: Connections, settings: Settings) -> None:
-        self._app, self._connections, self._settings = app, connections, settings
-        self._hosts = frozenset(host.lower() for host in settings.hosts)
+    def __init__(self, app: Callable[..., Iterable[bytes]], connections: Connections, rules: Rules) -> None:
+        self._app, self._connections, self._rules = app, connections, rules
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         wire = wire_of(environ)
@@ -91,21 +98,21 @@ class Entrance:
         stated = environ.get("CONTENT_LENGTH") or "0"
         if not _LENGTH.fullmatch(stated):
             raise Malformed("Content-Length is no number", code="bad_request")
-        length, most = int(stated), MAX_SOCKET_BYTES if _is_socket(environ) else self._settings.max_body_bytes
+        length, most = int(stated), MAX_SOCKET_BYTES if _is_socket(environ) else self._rules.max_body_bytes
         if length > most:
             raise TooLarge(f"the body is larger than {most} bytes")
         if not length:
             return b""
         body = self._read_in_time(environ["wsgi.input"], length, wire)
         if len(body) != length:
-            raise RequestTimeout(f"the body did not arrive within {self._settings.body_timeout_seconds} seconds")
+            raise RequestTimeout(f"the body did not arrive within {self._rules.body_timeout_seconds} seconds")
         return body
 
     def _read_in_time(self, source: Any, length: int, wire: Any) -> bytes:
         try:
             if wire is None:
                 return bytes(source.read(length))
-            with self._connections.reading(wire, self._settings.body_timeout_seconds):
+            with self._connections.reading(wire, self._rules.body_timeout_seconds):
                 return bytes(source.read(length))
         except OSError:  # the connection broke, or was ended
             return b""
@@ -115,9 +122,9 @@ class Entrance:
     def _check(self, environ: Environ) -> None:
         """Raises ``UnknownHost`` or ``Forbidden``; a page asked for over plain HTTP is redirected later."""
         path = environ.get("PATH_INFO", "")
-        if not self._settings.production or (path in INSIDE and not _has_key(environ)):
+        if not self._rules.production or (path in INSIDE and not _has_key(environ)):
             return
-        if path not in INSIDE and _host(environ) not in self._hosts:
+        if path not in INSIDE and _host(environ) not in self._rules.hosts:
             raise UnknownHost("this server is not known by that name")
         if environ.get("wsgi.url_scheme") == "https" or (path in INSIDE and _is_loopback(environ)):
             return

@@ -82,7 +82,7 @@ def test_random_secrets_are_taken() -> None:
 def test_production_knows_its_hosts() -> None:
     with pytest.raises(SystemExit, match="PUBLIC_HOSTS"):
         config.load({**GOOD, "PUBLIC_HOSTS": " , "})
-    assert config.load({**GOOD, "PUBLIC_HOSTS": "a.example, b.example"}).hosts == ("a.example", "b.example")
+    assert config.load({**GOOD, "PUBLIC_HOSTS": "A.example, b.example"}).hosts == {"a.example", "b.example"}
 
 
 def test_values_are_read_exactly() -> None:
