@@ -26,6 +26,7 @@ from app.adapters.venues.simulated import Behaviour, SimulatedVenue
 from app.config import Settings
 from app.core import logs
 from app.core.clock import Clock, SystemClock
+from app.core.connections import Connections
 from app.core.group_commit import GroupCommit
 from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
@@ -37,7 +38,7 @@ from app.engine.relay import Publisher
 from app.extensions import build_socketio, csrf
 from app.realtime import handlers
 from app.realtime.publisher import SocketPublisher
-from app.routes import api, edge, errors, health, limits, metrics
+from app.routes import api, edge, entrance, errors, health, limits, metrics
 from app.services.assignments import TraderOf
 from app.services.bars import BarService
 from app.services.container import Services
@@ -69,8 +70,10 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     _configure(app, settings)
     socketio = build_socketio(settings)
     socketio.init_app(app)
+    clock = clock or SystemClock()
+    app.extensions["connections"] = _bound_connections(app, settings, socketio, clock)
     _trust_proxies(app, settings)
-    parts = app.extensions["services"] = _build_services(settings, clock or SystemClock(), socketio)
+    parts = app.extensions["services"] = _build_services(settings, clock, socketio)
     app.extensions["sockets"] = handlers.register(socketio, SocketAccess(parts), parts.clock)
     app.extensions["rate_limits"] = limits.RateLimits(settings.redis_url)
     load_catalog(app)
@@ -93,6 +96,17 @@ def _configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
+
+
+def _bound_connections(app: Flask, settings: Settings, socketio: SocketIO, clock: Clock) -> Connections:
+    """Limits of connections and bodies, around the sockets too."""
+    connections = Connections(
+        clock, socketio.start_background_task, socketio.sleep, most=settings.max_connections,
+        per_address=None if settings.trusted_proxies else settings.max_connections_per_address,
+    )  # fmt: skip
+    rules = entrance.Rules(settings.production, settings.hosts, settings.max_body_bytes, settings.body_timeout_seconds)
+    app.wsgi_app = entrance.Entrance(app.wsgi_app, connections, rules)  # type: ignore[method-assign]
+    return connections
 
 
 def _trust_proxies(app: Flask, settings: Settings) -> None:

@@ -84,7 +84,10 @@ def metrics() -> ResponseReturnValue:
 
 
 def _is_local() -> bool:
-    """From this machine and not passed on by a proxy that runs on it."""
+    """From this machine, where no proxy runs on it that passes on what comes from elsewhere."""
+    settings = services().settings
+    if settings.production or settings.trusted_proxies:
+        return False
     if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
         return False
     try:

@@ -17,6 +17,7 @@ from app.services import blotter
 from app.services.container import Services
 
 log = logging.getLogger("app.requests")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -83,7 +84,8 @@ def _end(response: Response) -> Response:
     route = str(request.url_rule) if request.url_rule is not None else "(none)"
     seconds = _clock().monotonic() - g.get("began", _clock().monotonic())
     metrics: Metrics = current_app.extensions["metrics"]
-    metrics.requests.labels(request.method, route, str(response.status_code)).inc()
+    method = request.method if request.method in _METHODS else "OTHER"  # anybody can invent more of them
+    metrics.requests.labels(method, route, str(response.status_code)).inc()
     metrics.latency.labels(route).observe(seconds)
     caller = g.get("principal")
     log.info(
