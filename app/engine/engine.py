@@ -575,7 +575,7 @@ class Engine:
         except Exception as error:
             log.exception("engine.retry_failed", stage=stage, object_id=object_id)
             said = repr(error)
-            self._run(lambda session: faults.failed_again(session, fault["id"], said))
+            self._run(lambda session: faults.failed_again(session, fault["id"], said, now))
             return
         self._parked[stage].pop(object_id, None)
         self._booked(booked, now)
