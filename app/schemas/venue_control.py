@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from app.domain.money import InvalidAmount, parse_decimal, text
 
-from .base import DECIMAL_PATTERN, AmountOut, Percent, Request, Response, TimeOut
+from .base import DECIMAL_PATTERN, AmountOut, Request, Response, TimeOut
 
 MOST_MS = 600_000
 MOST_BPS = 10_000
@@ -38,7 +38,7 @@ def _written(most: int) -> WithJsonSchema:
 
 Rate = Annotated[Decimal, BeforeValidator(_up_to(1)), _written(1)]
 BasisPoints = Annotated[Decimal, BeforeValidator(_up_to(MOST_BPS)), _written(MOST_BPS)]
-Milliseconds = Annotated[Percent, Field(ge=0, le=MOST_MS)]
+Milliseconds = Annotated[int, Field(ge=0, le=MOST_MS, strict=True)]
 
 LATENCY = f"How long the venue takes to look at a request, in milliseconds, 0 to {MOST_MS:,}"
 REJECTED = "Probability from 0 to 1 that a new order is rejected"
@@ -74,14 +74,14 @@ class VenueChange(Request):
             raise PydanticCustomError("required", "say what is to change")
         return self
 
-    def changes(self) -> dict[str, str | bool]:
+    def changes(self) -> dict[str, str | int | bool]:
         """What was named, as the venue takes it: amounts as strings."""
         named = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
-        return {name: value if isinstance(value, bool) else text(Decimal(value)) for name, value in named.items()}
+        return {name: text(value) if isinstance(value, Decimal) else value for name, value in named.items()}
 
 
 class VenueBehaviourOut(Response):
-    latency_ms: str = Field(pattern="^[0-9]+$", description=LATENCY, examples=["200"])
+    latency_ms: int = Field(ge=0, le=MOST_MS, description=LATENCY)
     reject_rate: AmountOut = Field(description=REJECTED)
     partial_rate: AmountOut = Field(description=PARTIAL)
     slippage_bps: AmountOut = Field(description=SLIPPAGE)
@@ -92,7 +92,7 @@ class VenueBehaviourOut(Response):
 
 
 class VenueChangeOut(Response):
-    changes: dict[str, str | bool] = Field(description="The fields that were named, with their new values")
+    changes: dict[str, str | int | bool] = Field(description="The fields that were named, with their new values")
     asked_at: TimeOut
 
 

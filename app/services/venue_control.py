@@ -41,7 +41,7 @@ def show(session: Session, *, production: bool) -> dict[str, Any]:
 
 def change(
     session: Session,
-    changes: Mapping[str, str | bool],
+    changes: Mapping[str, str | int | bool],
     principal: Principal,
     now: datetime,
     *,

@@ -69,23 +69,23 @@ class Behaviour:
 _SAID = ("reject_rate", "partial_rate", "slippage_bps", "lost_ack_rate", "duplicate_rate", "late_rate")
 
 
-def shown(behaviour: Behaviour) -> dict[str, str | bool]:
+def shown(behaviour: Behaviour) -> dict[str, str | int | bool]:
     """What can be changed while it runs, as plain values: amounts as strings, the latency in milliseconds."""
     return {
-        "latency_ms": str(behaviour.latency // timedelta(milliseconds=1)),
+        "latency_ms": behaviour.latency // timedelta(milliseconds=1),
         **{name: text(getattr(behaviour, name)) for name in _SAID},
         "disconnected": behaviour.disconnected,
     }
 
 
-def changed(behaviour: Behaviour, payload: Mapping[str, str | bool]) -> Behaviour:
+def changed(behaviour: Behaviour, payload: Mapping[str, str | int | bool]) -> Behaviour:
     """The same with what ``payload`` names, written as ``shown`` does; raises ``ValueError`` for what is no such."""
     values: dict[str, Any] = {}
     for name, value in payload.items():
         if name == "disconnected" and isinstance(value, bool):
             values[name] = value
-        elif name == "latency_ms" and isinstance(value, str) and value.isdecimal():
-            values["latency"] = timedelta(milliseconds=int(value))
+        elif name == "latency_ms" and isinstance(value, int) and not isinstance(value, bool):
+            values["latency"] = timedelta(milliseconds=value)
         elif name in _SAID and isinstance(value, str):
             values[name] = parse_decimal(value)
         else:
