@@ -13,7 +13,6 @@ from flask.testing import FlaskClient
 
 from app import start_engine
 from app.adapters.marketdata.manual import ManualFeed
-from app.engine import relay
 from app.models import AuditRecord, EngineHeartbeat
 from app.services import journal_reports
 from app.services.feeds import FeedSupervisor
@@ -218,7 +217,7 @@ def test_events_by_cursor(firm: Firm) -> None:
         firm.order()
     firm.order("key:other")
     assert firm.call("client", "GET", "/api/v1/events").get_json()["items"] == []  # not numbered yet
-    firm.run(relay.number)
+    firm.number()
     first = firm.call("client", "GET", "/api/v1/events?types=order.*&limit=2").get_json()
     rest = firm.call("client", "GET", f"/api/v1/events?types=order.*&after={first['cursor']}").get_json()
     assert (len(first["items"]), first["has_more"], len(rest["items"]), rest["has_more"]) == (2, True, 1, False)
