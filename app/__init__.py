@@ -161,7 +161,10 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO) -> Ser
         return orders.submit_many(session, entries, clock.now())
 
     return Services(
-        order_entry=GroupCommit(database, enter, lambda: socketio.sleep(0)),
+        order_entry=GroupCommit(
+            database, enter, lambda: socketio.sleep(0), lane_of=lambda entry: entry.wallet_id,
+            lock_free=orders.lock_free_wallets,
+        ),
         settings=settings, clock=clock, database=database, instruments=instruments, quotes=quotes, orders=orders,
         positions=Positions(orders, instruments, quotes), bars=BarService(instruments),
     )  # fmt: skip
