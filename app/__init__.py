@@ -244,7 +244,7 @@ def build_engine(
         [gateway],
         publisher,
         on_quote=[venue.on_quote, parts.bars.add],
-        on_recover=[lambda: simulation.reload(database, engine.sending, venue, gateway.name)],
+        on_recover=[lambda: simulation.reload(database, engine.sending, venue.restore, gateway.name)],
         on_lead=on_lead,
         take_turns=take_turns,
         schedules=schedules.standard(parts.bars.flush),

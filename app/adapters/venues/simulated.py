@@ -26,7 +26,7 @@ from app.domain.orders import TERMINAL, OrderStatus, OrderType, TimeInForce
 from app.domain.quotes import Quote
 
 from . import fix
-from .base import VenueOrder
+from .base import RestingOrder, VenueOrder
 
 DONE_KEPT = 10_000
 QUOTE_POLL = timedelta(milliseconds=100)
@@ -58,16 +58,6 @@ class Behaviour:
     duplicate_rate: Decimal = ZERO
     late_rate: Decimal = ZERO
     disconnected: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RestingOrder:
-    """What the venue is given to rebuild its state after a restart."""
-
-    order: VenueOrder
-    cum_qty: Decimal
-    cum_value: Decimal
-    fills: int
 
 
 @dataclass(slots=True)
