@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +30,7 @@ from app.core.clock import Clock, SystemClock
 from app.core.connections import Connections
 from app.core.group_commit import GroupCommit
 from app.core.transaction import Database
+from app.core.wakeup import Listener, Notifier
 from app.domain.instruments import SymbolTable
 from app.domain.quotes import Quote
 from app.engine import schedules, simulation
@@ -60,6 +62,7 @@ CSP = {
 }
 
 STOP_SECONDS = 10
+CATALOG_SECONDS = 5
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
@@ -148,7 +151,7 @@ def _register_identity_and_pages(app: Flask) -> None:
 
 def _build_services(settings: Settings, clock: Clock, socketio: SocketIO) -> Services:
     database = Database(settings.database_url)
-    instruments = SymbolTable(())  # filled by load_catalog
+    instruments = SymbolTable()  # filled by load_catalog
     cache = RedisQuoteCache.from_url(settings.redis_url, clock) if settings.redis_url else None
     quotes = QuoteBook(clock, instruments, cache=cache)
     rules = OrderRules(protection_bps=settings.market_protection_bps, max_orders_per_second=settings.wallet_order_rate)
@@ -158,14 +161,17 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO) -> Ser
         return orders.submit_many(session, entries, clock.now())
 
     return Services(
-        order_entry=GroupCommit(database, enter, lambda: socketio.sleep(0)),
+        order_entry=GroupCommit(
+            database, enter, lambda: socketio.sleep(0), lane_of=lambda entry: entry.wallet_id,
+            lock_free=orders.lock_free_wallets,
+        ),
         settings=settings, clock=clock, database=database, instruments=instruments, quotes=quotes, orders=orders,
         positions=Positions(orders, instruments, quotes), bars=BarService(instruments),
     )  # fmt: skip
 
 
 def load_catalog(app: Flask) -> bool:
-    """Fill the symbol table that everybody holds; False while the database has no tables yet."""
+    """Fill the symbol table that everybody holds; False while the database cannot be read."""
     parts: Services = app.extensions["services"]
     try:
         if not sa.inspect(parts.database.engine).has_table("instruments"):
@@ -174,8 +180,7 @@ def load_catalog(app: Flask) -> bool:
         loaded = parts.database.read(load_instruments)
     except DBAPIError:
         return False
-    # filled in place: the quote book, order entry and the engine hold this very table
-    parts.instruments.__init__(loaded)  # type: ignore[misc]
+    parts.instruments.fill(loaded)
     return True
 
 
@@ -239,7 +244,7 @@ def build_engine(
         [gateway],
         publisher,
         on_quote=[venue.on_quote, parts.bars.add],
-        on_recover=[lambda: simulation.reload(database, engine.sending, venue, gateway.name)],
+        on_recover=[lambda: simulation.reload(database, engine.sending, venue.restore, gateway.name)],
         on_lead=on_lead,
         take_turns=take_turns,
         schedules=schedules.standard(parts.bars.flush),
@@ -260,11 +265,33 @@ def start_engine(app: Flask) -> None:
     """Start what runs beside the requests: the engine's loop, its relay, and feeds where it leads."""
     parts: Services = app.extensions["services"]
     settings: Settings = parts.settings
-    if not settings.engine or parts.engine is not None:
+    if parts.stopping is not None:
         return
+    if settings.engine != "on" and not settings.redis_url:
+        raise config.BadSetting(
+            f"ENGINE={settings.engine} needs REDIS_URL: it carries prices and live events between the processes."
+        )
     if not load_catalog(app):
         raise config.BadSetting("The database of DATABASE_URL has no tables yet: run `flask --app app db upgrade`.")
     socketio: SocketIO = app.extensions["socketio"]
+    stopping = parts.stopping = threading.Event()
+    socketio.start_background_task(_watch_catalog, app, stopping)
+    notifier = Notifier(parts.database)
+    if not parts.database.is_sqlite:
+        socketio.start_background_task(notifier.run, stopping)
+    parts.wake = notifier.notify
+    if settings.engine != "off":
+        _start_engine(parts, socketio, notifier)
+
+
+def _watch_catalog(app: Flask, stopping: threading.Event) -> None:
+    """What is changed in the catalogue by one process is seen by all."""
+    while not stopping.wait(CATALOG_SECONDS):
+        load_catalog(app)
+
+
+def _start_engine(parts: Services, socketio: SocketIO, notifier: Notifier) -> None:
+    settings: Settings = parts.settings
     # connections of its own: requests can neither take them all, nor make it wait for long
     database = parts.database if parts.database.is_sqlite else Database(
         settings.database_url, pool_size=5, lock_seconds=2, application_name=application_name(process_name())
@@ -286,6 +313,10 @@ def start_engine(app: Flask) -> None:
     engine = parts.engine = build_engine(parts, database, publisher, parts.clock, on_lead=lead, take_turns=take_turns)
     sinks = {"replay": engine.inbox.put_in_order, "manual": engine.offer_in_order, "simulated": engine.offer_quote}
     parts.feeds = build_feeds(settings, parts, socketio, sinks[settings.market_feed])
+    # another process' engine is told by PostgreSQL
+    parts.wake = lambda: engine.wake() if engine.running or database.is_sqlite else notifier.notify()
+    if not database.is_sqlite:
+        socketio.start_background_task(Listener(database, engine.wake).run, engine.stopping)
     socketio.start_background_task(engine.run)
     socketio.start_background_task(engine.relay.run, engine.stopping, take_turns)
 
@@ -293,6 +324,8 @@ def start_engine(app: Flask) -> None:
 def stop_engine(app: Flask) -> None:
     """Stop the engine, which finishes the step it is in, and the feeds with it."""
     parts: Services = app.extensions["services"]
+    if parts.stopping is not None:
+        parts.stopping.set()
     if parts.engine is None:
         return
     parts.engine.stop()

@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 
 from app.models import EngineCommand, EngineHeartbeat, Position, PositionUpdate, Wallet, table_of
 from app.schemas.positions import current_json, holding_of
-from app.services import idempotency, wallets
+from app.services import idempotency
+from app.services.locks import Locks
+from app.services.orders import Checks, OrderRules, suspend
 
 from .booking import update_by_id
 from .engine import Engine, Schedule
@@ -89,17 +91,22 @@ def sweep(engine: Engine, now: datetime) -> None:
 
 
 def mark_equity(engine: Engine, now: datetime) -> None:
-    """Remember day starts and peaks of wallets with loss limits, so that they do not depend on orders."""
+    """Remember day starts and peaks of wallets with loss limits, so that they do not depend on orders.
+
+    A wallet over its limit is suspended, its entry orders are cancelled.
+    """
 
     def work(session: Session) -> None:
         engine.lease.prove(session)
         limits = (Wallet.daily_loss_usd, Wallet.daily_loss_percent, Wallet.max_drawdown_percent)
-        query = sa.select(Wallet).where(sa.or_(*(column.is_not(None) for column in limits)))
-        quotes = engine.quotes.snapshot()
-        for wallet in session.scalars(query.with_for_update(key_share=True)):
-            wallets.mark_equity(session, wallet, quotes, now)
+        ids = session.scalars(sa.select(Wallet.id).where(sa.or_(*(column.is_not(None) for column in limits))))
+        locked = Locks.of(session).wallets(ids)
+        checks = Checks(session, engine.instruments, engine.quotes, OrderRules(), now)
+        breaches = {key: (wallet, found) for key, (wallet, _) in locked.items() if (found := checks.mark(wallet))}
+        suspend(session, breaches, engine.instruments, engine.quotes, now)
 
     engine.database.run(work)
+    engine.wake()
 
 
 def standard(flush_bars: Callable[[Session], Any]) -> tuple[Schedule, ...]:

@@ -37,6 +37,7 @@ class Locks:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._held: dict[Kind, set[Any]] = {kind: set() for kind in Kind}
+        self._wallets: dict[str, tuple[Wallet, Client]] = {}
 
     @classmethod
     def of(cls, session: Session) -> Locks:
@@ -57,22 +58,45 @@ class Locks:
             raise LockOrderViolation(f"{kind.name.lower()} are not locked by ascending id")
         self._held[kind] |= fresh
 
-    def wallets(self, wallet_ids: Iterable[str]) -> dict[str, tuple[Wallet, Client]]:
+    def wallets(self, wallet_ids: Iterable[str], *, skip_locked: bool = False) -> dict[str, tuple[Wallet, Client]]:
         """Wallets with their clients, by wallet id; the client's row is read, not locked.
 
-        NO KEY UPDATE, so that the engine's inserts, which reference the wallet, do not wait for it.
+        NO KEY UPDATE, so that the engine's inserts, which reference the wallet, do not wait for it. With
+        ``skip_locked`` those that somebody else holds are left out instead of waited for.
         """
-        query = (
-            sa.select(Wallet, Client)
-            .join(Client, Client.id == Wallet.client_id)
-            .where(Wallet.id.in_(set(wallet_ids)))
-            .order_by(Wallet.id)
-            .with_for_update(key_share=True, of=Wallet)
-            .execution_options(populate_existing=True)
-        )
-        found = {wallet.id: (wallet, client) for wallet, client in self._session.execute(query)}
-        self.note(Kind.WALLETS, found)
-        return found
+        wanted = set(wallet_ids)
+        if wanted - self._wallets.keys():
+            query = (
+                sa.select(Wallet, Client)
+                .join(Client, Client.id == Wallet.client_id)
+                .where(Wallet.id.in_(wanted))
+                .order_by(Wallet.id)
+                .with_for_update(key_share=True, of=Wallet, skip_locked=skip_locked)
+                .execution_options(populate_existing=True)
+            )
+            found = {wallet.id: (wallet, client) for wallet, client in self._session.execute(query)}
+            self.note(Kind.WALLETS, found)
+            self._wallets.update(found)
+        return {wallet_id: self._wallets[wallet_id] for wallet_id in sorted(wanted) if wallet_id in self._wallets}
+
+    def wallet(self, wallet_id: str) -> tuple[Wallet, Client]:
+        """One wallet that exists, with its client."""
+        return self.wallets({wallet_id})[wallet_id]
+
+    def position(self, position_id: str) -> dict[str, Any]:
+        """One position that exists."""
+        (row,) = self.positions(positions.c.id == position_id)
+        return row
+
+    def order(self, order_id: str) -> dict[str, Any]:
+        """One order that exists."""
+        (row,) = self.orders(orders.c.id == order_id)
+        return row
+
+    def wait_at_most(self, milliseconds: int) -> None:
+        """From here on a lock that is not had in time ends the transaction; PostgreSQL alone has such waits."""
+        if self._session.get_bind().dialect.name == "postgresql":
+            self._session.execute(sa.text(f"SET LOCAL lock_timeout = {milliseconds:d}"))
 
     def positions(self, where: sa.ColumnElement[bool], limit: int | None = None) -> list[dict[str, Any]]:
         """Rows of positions as they are under their lock, by ascending id."""

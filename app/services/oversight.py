@@ -1,4 +1,4 @@
-"""What supervisors read: the engine's lease and the audit trail."""
+"""What supervisors read: the engines and their lease, and the audit trail."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.clock import iso
-from app.models import AuditRecord, EngineLease, table_of
+from app.core.transaction import database_now
+from app.models import AuditRecord, EngineHeartbeat, EngineLease, table_of
 
-audit, leases = table_of(AuditRecord), table_of(EngineLease)
+audit, leases, heartbeats = table_of(AuditRecord), table_of(EngineLease), table_of(EngineHeartbeat)
 
 
 def lease(session: Session) -> dict[str, Any] | None:
@@ -19,6 +20,33 @@ def lease(session: Session) -> dict[str, Any] | None:
     if row is None:
         return None
     return {"epoch": row["epoch"], "holder": row["holder"], "acquired_at": iso(row["acquired_at"])}
+
+
+def leader(session: Session) -> dict[str, Any] | None:
+    """The engine that leads, as its last heartbeat tells; ``age_seconds`` by the database's clock.
+
+    None where no engine has ever led.
+    """
+    query = sa.select(heartbeats).where(heartbeats.c.shard == 0, heartbeats.c.epoch.is_not(None))
+    row = session.execute(query.order_by(heartbeats.c.epoch.desc()).limit(1)).mappings().one_or_none()
+    if row is None:
+        return None
+    age = (database_now(session) - row["at"]).total_seconds()
+    return {
+        "holder": row["holder"], "epoch": row["epoch"], "leading": row["leading"], "at": iso(row["at"]),
+        "age_seconds": round(max(age, 0.0), 3), "status": row["status"],
+    }  # fmt: skip
+
+
+def engines(session: Session) -> list[dict[str, Any]]:
+    """Every engine process that has been heard of lately, the leader first."""
+    query = sa.select(heartbeats).order_by(heartbeats.c.leading.desc(), heartbeats.c.at.desc()).limit(50)
+    now = database_now(session)
+    return [
+        {"holder": row["holder"], "leading": row["leading"], "epoch": row["epoch"], "at": iso(row["at"]),
+         "age_seconds": round(max((now - row["at"]).total_seconds(), 0.0), 3)}
+        for row in session.execute(query).mappings()
+    ]  # fmt: skip
 
 
 def list_audit(

@@ -11,6 +11,7 @@ from typing import Final
 
 from app.adapters.marketdata.base import QuoteCache
 from app.core.clock import Clock
+from app.domain.calendars import is_open
 from app.domain.instruments import Instrument, SymbolTable, UnknownSymbol
 from app.domain.money import MAX_AMOUNT
 from app.domain.quotes import BadQuote, Quote, check_quote
@@ -108,6 +109,18 @@ class QuoteBook:
         self._refresh()
         with self._lock:
             return dict(self._quotes)
+
+    def fresh(self, now: datetime) -> dict[str, Quote]:
+        """``snapshot`` without what is too old to value anything by.
+
+        A market that is closed has no newer price than its last one, which stands until it opens.
+        """
+
+        def stands(quote: Quote) -> bool:
+            instrument = self._instruments.resolve(quote.symbol)
+            return not quote.is_stale(now, instrument.stale_after) or not is_open(instrument.calendar, now)
+
+        return {symbol: quote for symbol, quote in self.snapshot().items() if stands(quote)}
 
     def _instrument(self, quote: Quote) -> Instrument:
         try:

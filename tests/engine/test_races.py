@@ -306,4 +306,3 @@ def test_a_dry_run_remembers_nothing(small_firm: Firm) -> None:
         )
     )
     assert firm.all(Wallet) == before
-    assert firm.orders._recent == {}

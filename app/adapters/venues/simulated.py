@@ -27,7 +27,7 @@ from app.domain.orders import TERMINAL, OrderStatus, OrderType, TimeInForce
 from app.domain.quotes import Quote
 
 from . import fix
-from .base import VenueOrder
+from .base import RestingOrder, VenueOrder
 
 DONE_KEPT = 10_000
 QUOTE_POLL = timedelta(milliseconds=100)
@@ -91,16 +91,6 @@ def changed(behaviour: Behaviour, payload: Mapping[str, str | int | bool]) -> Be
         else:
             raise ValueError(f"the simulated venue has no {name} of {value!r}")
     return replace(behaviour, **values)
-
-
-@dataclass(frozen=True, slots=True)
-class RestingOrder:
-    """What the venue is given to rebuild its state after a restart."""
-
-    order: VenueOrder
-    cum_qty: Decimal
-    cum_value: Decimal
-    fills: int
 
 
 @dataclass(slots=True)
