@@ -55,6 +55,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     start_engine(app)
+    if settings.engine == "only":
+        sys.stdout.write("Cambista: the engine\n")
+        sys.stdout.flush()
+        while True:  # ended by a signal
+            socketio.sleep(60)
     sys.stdout.write(f"Cambista on http://{settings.host}:{settings.port}\n")
     sys.stdout.flush()
     options = server_options(settings.async_mode, app.extensions["connections"], settings.idle_timeout_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from app.adapters.marketdata.recordings import ReplayFile
 from app.adapters.marketdata.redis_quotes import RedisQuoteCache
 from app.adapters.marketdata.replay import ReplayFeed
 from app.adapters.marketdata.simulated import SimulatedFeed
+from app.adapters.venues.fix_gateway import FixGateway
 from app.adapters.venues.simulated import Behaviour, SimulatedVenue
 from app.config import Settings
 from app.core import logs
@@ -28,10 +30,13 @@ from app.core.clock import Clock, SystemClock
 from app.core.connections import Connections
 from app.core.group_commit import GroupCommit
 from app.core.transaction import Database
+from app.core.wakeup import Listener, Notifier
 from app.domain.instruments import SymbolTable
 from app.domain.quotes import Quote
-from app.engine import schedules
-from app.engine.engine import Engine, Publisher
+from app.engine import schedules, simulation
+from app.engine.engine import Engine
+from app.engine.lease import application_name, process_name
+from app.engine.relay import Publisher
 from app.extensions import build_socketio, csrf
 from app.realtime import handlers
 from app.realtime.publisher import SocketPublisher
@@ -57,6 +62,7 @@ CSP = {
 }
 
 STOP_SECONDS = 10
+CATALOG_SECONDS = 5
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
@@ -145,9 +151,9 @@ def _register_identity_and_pages(app: Flask) -> None:
 
 def _build_services(settings: Settings, clock: Clock, socketio: SocketIO) -> Services:
     database = Database(settings.database_url)
-    instruments = SymbolTable(())  # filled by load_catalog
+    instruments = SymbolTable()  # filled by load_catalog
     cache = RedisQuoteCache.from_url(settings.redis_url, clock) if settings.redis_url else None
-    quotes = QuoteBook(clock, instruments, cache=cache, publishes=settings.engine)
+    quotes = QuoteBook(clock, instruments, cache=cache)
     rules = OrderRules(protection_bps=settings.market_protection_bps, max_orders_per_second=settings.wallet_order_rate)
     orders = Orders(instruments, quotes, rules)
 
@@ -155,14 +161,17 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO) -> Ser
         return orders.submit_many(session, entries, clock.now())
 
     return Services(
-        order_entry=GroupCommit(database, enter, lambda: socketio.sleep(0)),
+        order_entry=GroupCommit(
+            database, enter, lambda: socketio.sleep(0), lane_of=lambda entry: entry.wallet_id,
+            lock_free=orders.lock_free_wallets,
+        ),
         settings=settings, clock=clock, database=database, instruments=instruments, quotes=quotes, orders=orders,
         positions=Positions(orders, instruments, quotes), bars=BarService(instruments),
     )  # fmt: skip
 
 
 def load_catalog(app: Flask) -> bool:
-    """Fill the symbol table that everybody holds; False while the database has no tables yet."""
+    """Fill the symbol table that everybody holds; False while the database cannot be read."""
     parts: Services = app.extensions["services"]
     try:
         if not sa.inspect(parts.database.engine).has_table("instruments"):
@@ -171,8 +180,7 @@ def load_catalog(app: Flask) -> bool:
         loaded = parts.database.read(load_instruments)
     except DBAPIError:
         return False
-    # filled in place: the quote book, order entry and the engine hold this very table
-    parts.instruments.__init__(loaded)  # type: ignore[misc]
+    parts.instruments.fill(loaded)
     return True
 
 
@@ -195,7 +203,7 @@ def build_feeds(settings: Settings, parts: Services, socketio: SocketIO, sink: C
     return FeedSupervisor([feed], sink, clock, socketio.start_background_task, sleep)
 
 
-def build_venue(settings: Settings, instruments: SymbolTable) -> SimulatedVenue:
+def build_venue(settings: Settings, instruments: SymbolTable, clock: Clock) -> SimulatedVenue:
     """The simulated venue with the behaviour of the SIM_VENUE_* settings."""
 
     def is_stale(quote: Quote, now: datetime) -> bool:
@@ -207,46 +215,117 @@ def build_venue(settings: Settings, instruments: SymbolTable) -> SimulatedVenue:
         partial_rate=settings.sim_venue_partial_rate,
         slippage_bps=settings.sim_venue_slippage_bps,
         seed=settings.sim_venue_seed,
+        lost_ack_rate=settings.sim_venue_lost_ack_rate,
+        duplicate_rate=settings.sim_venue_duplicate_rate,
+        late_rate=settings.sim_venue_late_rate,
     )
-    return SimulatedVenue(behaviour, instruments.resolve, lambda symbol: instruments.form(symbol, "fix"), is_stale)
+    return SimulatedVenue(
+        behaviour, clock, instruments.resolve, lambda symbol: instruments.form(symbol, "fix"), is_stale
+    )
 
 
-def build_engine(parts: Services, publisher: Publisher, *, clock: Clock | None = None) -> Engine:
-    """The engine with its venue. A replay gives its own clock, which runs in market time."""
-    return Engine(
-        parts.database,
-        clock or parts.clock,
+def build_engine(
+    parts: Services,
+    database: Database,
+    publisher: Publisher,
+    clock: Clock,
+    *,
+    on_lead: Callable[[bool], None] = lambda leads: None,
+    take_turns: Callable[[], None] = lambda: None,
+) -> Engine:
+    """The engine with its venues. A replay gives its own clock, which runs in market time."""
+    venue = build_venue(parts.settings, parts.instruments, clock)
+    gateway = simulated_gateway(venue, parts.instruments, clock)
+    engine = Engine(
+        database,
+        clock,
         parts.instruments,
         parts.quotes,
-        build_venue(parts.settings, parts.instruments),
+        [gateway],
         publisher,
-        on_quote=parts.bars.add,
-        on_lease=parts.bars.forget,  # another engine may have stored bars meanwhile
+        on_quote=[venue.on_quote, parts.bars.add],
+        on_recover=[lambda: simulation.reload(database, engine.sending, venue, gateway.name)],
+        on_lead=on_lead,
+        take_turns=take_turns,
         schedules=schedules.standard(parts.bars.flush),
     )
+    parts.venue = venue
+    return engine
+
+
+def simulated_gateway(venue: SimulatedVenue, instruments: SymbolTable, clock: Clock) -> FixGateway:
+    """The way to the simulated venue; a slow one has longer to answer."""
+    return FixGateway(
+        "SIM", venue, lambda symbol: instruments.form(symbol, "fix"), clock, works_alone=False,
+        answers_within=max(timedelta(seconds=5), venue.behaviour.latency * 3),
+    )  # fmt: skip
 
 
 def start_engine(app: Flask) -> None:
-    """Start what runs beside the requests: the feeds and the engine's loop, once per process."""
+    """Start what runs beside the requests: the engine's loop, its relay, and feeds where it leads."""
     parts: Services = app.extensions["services"]
     settings: Settings = parts.settings
-    if not settings.engine or parts.feeds is not None:
+    if parts.stopping is not None:
         return
+    if settings.engine != "on" and not settings.redis_url:
+        raise config.BadSetting(
+            f"ENGINE={settings.engine} needs REDIS_URL: it carries prices and live events between the processes."
+        )
     if not load_catalog(app):
         raise config.BadSetting("The database of DATABASE_URL has no tables yet: run `flask --app app db upgrade`.")
     socketio: SocketIO = app.extensions["socketio"]
-    engine = parts.engine = build_engine(parts, SocketPublisher(socketio, TraderOf(parts.database, parts.clock)))
+    stopping = parts.stopping = threading.Event()
+    socketio.start_background_task(_watch_catalog, app, stopping)
+    notifier = Notifier(parts.database)
+    if not parts.database.is_sqlite:
+        socketio.start_background_task(notifier.run, stopping)
+    parts.wake = notifier.notify
+    if settings.engine != "off":
+        _start_engine(parts, socketio, notifier)
+
+
+def _watch_catalog(app: Flask, stopping: threading.Event) -> None:
+    """What is changed in the catalogue by one process is seen by all."""
+    while not stopping.wait(CATALOG_SECONDS):
+        load_catalog(app)
+
+
+def _start_engine(parts: Services, socketio: SocketIO, notifier: Notifier) -> None:
+    settings: Settings = parts.settings
+    # connections of its own: requests can neither take them all, nor make it wait for long
+    database = parts.database if parts.database.is_sqlite else Database(
+        settings.database_url, pool_size=5, lock_seconds=2, application_name=application_name(process_name())
+    )  # fmt: skip
+    publisher = SocketPublisher(socketio, TraderOf(database, parts.clock))
+
+    def take_turns() -> None:
+        socketio.sleep(0)
+
+    def lead(leads: bool) -> None:
+        """Feeds run where the lease is; everybody else reads what the leader publishes."""
+        parts.quotes.lead(leads)
+        if not leads:
+            parts.feeds.stop(timeout=2)
+            return
+        parts.bars.forget()  # another engine may have stored bars meanwhile
+        parts.feeds.start()
+
+    engine = parts.engine = build_engine(parts, database, publisher, parts.clock, on_lead=lead, take_turns=take_turns)
     sinks = {"replay": engine.inbox.put_in_order, "manual": engine.offer_in_order, "simulated": engine.offer_quote}
     parts.feeds = build_feeds(settings, parts, socketio, sinks[settings.market_feed])
+    # another process' engine is told by PostgreSQL
+    parts.wake = lambda: engine.wake() if engine.running or database.is_sqlite else notifier.notify()
+    if not database.is_sqlite:
+        socketio.start_background_task(Listener(database, engine.wake).run, engine.stopping)
     socketio.start_background_task(engine.run)
-    parts.feeds.start()
+    socketio.start_background_task(engine.relay.run, engine.stopping, take_turns)
 
 
 def stop_engine(app: Flask) -> None:
-    """Stop the feeds, then the engine; it finishes the step it is in."""
+    """Stop the engine, which finishes the step it is in, and the feeds with it."""
     parts: Services = app.extensions["services"]
-    if parts.feeds is not None:
-        parts.feeds.stop(timeout=2)
+    if parts.stopping is not None:
+        parts.stopping.set()
     if parts.engine is None:
         return
     parts.engine.stop()

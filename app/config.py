@@ -37,7 +37,7 @@ class Settings:
     port: int = 5000
     trusted_proxies: int = 0
     log_level: str = "INFO"
-    engine: bool = True
+    engine: str = "on"
     market_feed: str = "simulated"
     replay_file: str | None = None
     replay_instrument: str | None = None
@@ -50,6 +50,9 @@ class Settings:
     sim_venue_partial_rate: Decimal = Decimal(0)
     sim_venue_slippage_bps: Decimal = Decimal(5)
     sim_venue_seed: int = 1
+    sim_venue_lost_ack_rate: Decimal = Decimal(0)
+    sim_venue_duplicate_rate: Decimal = Decimal(0)
+    sim_venue_late_rate: Decimal = Decimal(0)
     market_protection_bps: Decimal = Decimal(100)
     order_rate_per_second: int = 10
     request_rate_per_second: int = 50
@@ -129,7 +132,7 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
     level = read.text("LOG_LEVEL")
     if level is not None and level.upper() not in _LOG_LEVELS:
         raise BadSetting(f"LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}, not {level!r}.")
-    engine = read.choice("ENGINE", "on", "off")
+    engine = read.choice("ENGINE", "on", "off", "only")
     url = read.text("DATABASE_URL")
     if url is not None and not normalize_url(url).startswith(("sqlite:///", "postgresql+psycopg2://")):
         raise BadSetting("DATABASE_URL must begin with sqlite:/// or postgresql://.")
@@ -142,7 +145,7 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
         "port": read.integer("PORT", 1, 65535),
         "trusted_proxies": read.integer("TRUSTED_PROXIES", 0, 10),
         "log_level": None if level is None else level.upper(),
-        "engine": None if engine is None else engine == "on",
+        "engine": engine,
         "market_feed": read.choice("MARKET_FEED", "simulated", "replay", "manual"),
         "replay_file": read.text("REPLAY_FILE"),
         "replay_instrument": read.text("REPLAY_INSTRUMENT"),
@@ -155,6 +158,9 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
         "sim_venue_partial_rate": read.amount("SIM_VENUE_PARTIAL_RATE", Decimal(1)),
         "sim_venue_slippage_bps": read.amount("SIM_VENUE_SLIPPAGE_BPS", Decimal(10_000)),
         "sim_venue_seed": read.integer("SIM_VENUE_SEED"),
+        "sim_venue_lost_ack_rate": read.amount("SIM_VENUE_LOST_ACK_RATE", Decimal(1)),
+        "sim_venue_duplicate_rate": read.amount("SIM_VENUE_DUPLICATE_RATE", Decimal(1)),
+        "sim_venue_late_rate": read.amount("SIM_VENUE_LATE_RATE", Decimal(1)),
         "market_protection_bps": read.amount("MARKET_PROTECTION_BPS", Decimal(10_000)),
         "order_rate_per_second": read.integer("ORDER_RATE_PER_SECOND", 1, 1_000_000),
         "request_rate_per_second": read.integer("REQUEST_RATE_PER_SECOND", 1, 1_000_000),
@@ -210,7 +216,7 @@ def ProductionConfig(environ: Mapping[str, str] = os.environ) -> Settings:
 def TestingConfig(**values: Any) -> Settings:
     """What a test names, and nothing of the environment: no engine, the manual feed, no rate in the way."""
     base = Settings(
-        environment=TESTING, engine=False, market_feed="manual",
+        environment=TESTING, engine="off", market_feed="manual",
         order_rate_per_second=100_000, request_rate_per_second=100_000,
     )  # fmt: skip
     return _checked(replace(base, **values))

@@ -111,3 +111,9 @@ class Unavailable(AppError):
     """Nothing was stored; the same request may be sent again after ``retry_after`` seconds."""
 
     status, code, title = 503, "unavailable", "Temporarily unavailable"
+
+
+class OutcomeUnknown(Unavailable):
+    """It may have been stored, or not. The same key or client_order_id, sent again, finds out."""
+
+    code, title = "outcome_unknown", "It is not known whether this was done"

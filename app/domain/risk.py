@@ -5,6 +5,7 @@ Quantities in base, prices in quote currency, exposure in USD.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -53,6 +54,16 @@ class WalletLimits:
     blocked_symbols: frozenset[str] = frozenset()
     respect_market_hours: bool = False
 
+    @property
+    def of_exposure(self) -> bool:
+        """Whether any limit asks for positions and live orders."""
+        return (self.max_position_usd, self.max_exposure_usd, self.max_open_positions) != (None, None, None)
+
+    @property
+    def of_losses(self) -> bool:
+        """Whether any limit asks for the wallet's equity."""
+        return (self.daily_loss_usd, self.daily_loss_percent, self.max_drawdown_percent) != (None, None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -70,6 +81,65 @@ class Account:
     peak_equity_usd: Decimal | None
     orders_in_last_second: int = 0
     max_orders_per_second: int | None = None
+    unpriced: tuple[str, ...] = ()  # instruments of the exposure without a fresh price
+    equity_unpriced: tuple[str, ...] = ()  # assets of the wallet without one
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """A position, or what a live order may add to one, valued in USD; None when it cannot be priced."""
+
+    instrument_id: int
+    symbol: str
+    value_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What a wallet has at stake, before the order that is judged; amounts as in ``Account``."""
+
+    open_positions: int
+    has_position: bool
+    position_usd: Decimal | None
+    exposure_usd: Decimal | None
+    unpriced: tuple[str, ...]
+
+
+def exposure_of(stakes: Iterable[Stake], instrument_id: int) -> Exposure:
+    """Positions and live orders together: an instrument that an order may open counts as an open position."""
+    stakes = list(stakes)
+    here = [stake for stake in stakes if stake.instrument_id == instrument_id]
+    return Exposure(
+        open_positions=len({stake.instrument_id for stake in stakes}),
+        has_position=bool(here),
+        position_usd=_sum(stake.value_usd for stake in here),
+        exposure_usd=_sum(stake.value_usd for stake in stakes),
+        unpriced=tuple(sorted({stake.symbol for stake in stakes if stake.value_usd is None})),
+    )
+
+
+def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
+    total = ZERO
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def may_add(
+    leaves: Decimal, price: Decimal | None, cum_qty: Decimal, pending_qty: Decimal | None, pending_price: Decimal | None
+) -> Decimal | None:
+    """The most a live buy may still spend, in quote currency without fees; None without a worst price.
+
+    While a replace travels either terms may be the ones that fill.
+    """
+    if price is None:
+        return None
+    wanted = (
+        ZERO if pending_qty is None else (pending_qty - cum_qty) * (price if pending_price is None else pending_price)
+    )
+    return max(leaves * price, wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +247,7 @@ def check_order(
     if client_limits.max_order_qty is not None and order.qty > client_limits.max_order_qty:
         fail("ORDER_SIZE_LIMIT_EXCEEDED", "the quantity is above the client's limit", qty=text(order.qty),
              limit=text(client_limits.max_order_qty))  # fmt: skip
-    _check_usd(order, account, client_limits, limits, fail)
+    _check_usd(order, symbol, account, client_limits, limits, fail)
     if order.reserve > account.available:
         fail("INSUFFICIENT_BALANCE", f"not enough {order.spend_currency} available", currency=order.spend_currency,
              required=text(order.reserve), available=text(account.available))  # fmt: skip
@@ -202,54 +272,75 @@ def _check_price(order: Candidate, instrument: Instrument, quote: Quote | None, 
 
 
 def _check_usd(
-    order: Candidate, account: Account, client_limits: ClientLimits, limits: WalletLimits, fail: Any
+    order: Candidate, symbol: str, account: Account, client_limits: ClientLimits, limits: WalletLimits, fail: Any
 ) -> None:
     """Limits that are stated in USD. What cannot be priced fails them: it is said, not guessed."""
-    opens = order.side is Side.BUY and not order.reduce_only
-
-    def exceeds(limit: Decimal | None, *parts: Decimal | None) -> bool:
-        if limit is None:
-            return False
-        return any(part is None for part in parts) or sum((p for p in parts if p is not None), ZERO) > limit
-
     notional = order.notional_usd
-    if exceeds(client_limits.max_notional_usd, notional):
-        fail("NOTIONAL_LIMIT_EXCEEDED", "the order's value is above the client's limit",
-             notional_usd=_show(notional), limit_usd=_show(client_limits.max_notional_usd))  # fmt: skip
-    if not opens:
+    own = () if notional is not None else (symbol,)
+
+    def check(code: str, what: str, limit: Decimal | None, unpriced: tuple[str, ...], **parts: Decimal | None) -> None:
+        total = _sum(parts.values())
+        if limit is None or (total is not None and total <= limit):
+            return
+        values = {name: _show(value) for name, value in parts.items()} | {"limit_usd": _show(limit)}
+        if total is not None:
+            fail(code, f"{what} would be above the limit", **values)
+            return
+        if unpriced:
+            values["unpriced"] = ", ".join(unpriced)
+        fail(code, f"{what} cannot be valued: there is no fresh price of {values.get('unpriced', 'it')}", **values)
+
+    check("NOTIONAL_LIMIT_EXCEEDED", "the order's value", client_limits.max_notional_usd, own, notional_usd=notional)
+    if order.side is not Side.BUY or order.reduce_only:
         return
-    if exceeds(limits.max_position_usd, account.position_usd, notional):
-        fail("POSITION_LIMIT_EXCEEDED", "the position would be above the wallet's limit",
-             position_usd=_show(account.position_usd), notional_usd=_show(notional),
-             limit_usd=_show(limits.max_position_usd))  # fmt: skip
-    if exceeds(limits.max_exposure_usd, account.exposure_usd, notional):
-        fail("EXPOSURE_LIMIT_EXCEEDED", "the total exposure would be above the wallet's limit",
-             exposure_usd=_show(account.exposure_usd), notional_usd=_show(notional),
-             limit_usd=_show(limits.max_exposure_usd))  # fmt: skip
+    here = (symbol,) if account.position_usd is None and account.unpriced else own
+    check("POSITION_LIMIT_EXCEEDED", "the position", limits.max_position_usd, here,
+          position_usd=account.position_usd, notional_usd=notional)  # fmt: skip
+    everything = tuple(dict.fromkeys((*account.unpriced, *own)))
+    check("EXPOSURE_LIMIT_EXCEEDED", "the total exposure", limits.max_exposure_usd, everything,
+          exposure_usd=account.exposure_usd, notional_usd=notional)  # fmt: skip
     if limits.max_open_positions is not None and not account.has_position and (
         account.open_positions >= limits.max_open_positions
     ):  # fmt: skip
         fail("MAX_OPEN_POSITIONS", "the wallet has as many open positions as it may", open=str(account.open_positions),
              limit=str(limits.max_open_positions))  # fmt: skip
-    _check_losses(account, limits, fail)
+    for failure in loss_failures(
+        limits, account.equity_usd, account.day_start_equity_usd, account.peak_equity_usd, account.equity_unpriced
+    ):
+        fail(failure.code, failure.message, **failure.values)
 
 
-def _check_losses(account: Account, limits: WalletLimits, fail: Any) -> None:
-    """Loss limits against the day's start and the peak; an equity nobody can price fails them."""
-    start, equity, peak = account.day_start_equity_usd, account.equity_usd, account.peak_equity_usd
+def loss_failures(
+    limits: WalletLimits,
+    equity: Decimal | None,
+    start: Decimal | None,
+    peak: Decimal | None,
+    unpriced: tuple[str, ...] = (),
+) -> list[Failure]:
+    """Loss limits against the day's start and the peak, in USD; an equity nobody can price fails them."""
+    failures = []
+    missing = {"unpriced": ", ".join(unpriced)} if unpriced else {}
     if limits.daily_loss_usd is not None or limits.daily_loss_percent is not None:
         percent = limits.daily_loss_percent
         by_percent = None if percent is None or start is None else start * percent / 100
         allowed = [limit for limit in (limits.daily_loss_usd, by_percent) if limit is not None]
-        if start is None or equity is None or start - equity >= min(allowed):
-            loss = None if start is None or equity is None else start - equity
-            fail("DAILY_LOSS_LIMIT", "the wallet has lost as much today as it may",
-                 loss_usd=_show(loss), limit_usd=_show(min(allowed, default=None)))  # fmt: skip
+        loss = None if start is None or equity is None else start - equity
+        if loss is None or loss >= min(allowed):
+            words = "the wallet has lost as much today as it may" if loss is not None else _UNVALUED
+            values = {"loss_usd": _show(loss), "limit_usd": _show(min(allowed, default=None))}
+            failures.append(Failure("DAILY_LOSS_LIMIT", words, values | missing))
     if limits.max_drawdown_percent is not None:
         drawdown = None if equity is None else (peak - equity) * 100 / peak if peak else ZERO
         if drawdown is None or drawdown >= limits.max_drawdown_percent:
-            fail("MAX_DRAWDOWN", "the wallet is as far below its peak as it may be",
-                 drawdown_percent=_show(drawdown), limit_percent=text(limits.max_drawdown_percent))  # fmt: skip
+            words = "the wallet is as far below its peak as it may be" if drawdown is not None else _UNVALUED
+            values = {
+                "drawdown_percent": _show(drawdown),
+                "limit_percent": text(limits.max_drawdown_percent),
+                **missing,
+            }
+            failures.append(Failure("MAX_DRAWDOWN", words, values))
+    return failures
 
 
+_UNVALUED = "the wallet cannot be valued: an asset has no fresh price"
 RATE_WINDOW = timedelta(seconds=1)

@@ -3,7 +3,7 @@
 from .audit import AuditRecord
 from .base import Base, exact_sum, table_of
 from .clients import Client, ClientLimit
-from .engine import EngineFault, EngineLease
+from .engine import EngineCommand, EngineFault, EngineHeartbeat, EngineLease, VenueRequest
 from .events import Event, EventStream
 from .idempotency import IdempotencyRecord
 from .ledger import JournalEntry, LedgerAccount, Posting
@@ -14,8 +14,8 @@ from .users import ApiKey, SignInAttempt, User, UserSession
 from .wallets import Wallet
 
 __all__ = [
-    "ApiKey", "AuditRecord", "Bar", "Base", "Client", "ClientLimit", "EngineFault", "EngineLease", "Event",
-    "EventStream", "Execution", "FixMessage", "IdempotencyRecord", "InstrumentRow", "JournalEntry",
-    "LedgerAccount", "Order", "Position", "PositionUpdate", "Posting", "Signal", "SignInAttempt", "User",
-    "UserSession", "Wallet", "exact_sum", "table_of",
+    "ApiKey", "AuditRecord", "Bar", "Base", "Client", "ClientLimit", "EngineCommand", "EngineFault",
+    "EngineHeartbeat", "EngineLease", "Event", "EventStream", "Execution", "FixMessage", "IdempotencyRecord",
+    "InstrumentRow", "JournalEntry", "LedgerAccount", "Order", "Position", "PositionUpdate", "Posting",
+    "SignInAttempt", "Signal", "User", "UserSession", "VenueRequest", "Wallet", "exact_sum", "table_of",
 ]  # fmt: skip

@@ -50,7 +50,7 @@ class JournalEntry(Base):
     about_type: Mapped[str] = mapped_column(sa.String(20))
     about_id: Mapped[str] = mapped_column(Uuid)
     source: Mapped[str] = mapped_column(sa.String(40))
-    external_ref: Mapped[str] = mapped_column(sa.String(80))
+    external_ref: Mapped[str] = mapped_column(sa.String(160))
     effective_at: Mapped[datetime] = mapped_column(index=True)
     created_by: Mapped[str] = mapped_column(sa.String(60))
     memo: Mapped[str | None] = mapped_column(sa.String(200))

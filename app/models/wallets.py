@@ -23,6 +23,7 @@ class Wallet(Base):
     platform: Mapped[str] = mapped_column(sa.String(40), default="paper")
     name: Mapped[str] = mapped_column(sa.String(100))
     status: Mapped[str] = mapped_column(sa.String(20), default="active")
+    stopped_by: Mapped[str | None] = mapped_column(sa.String(10))  # who may lift the stop: client, firm
     is_default: Mapped[bool] = mapped_column(default=False)
     maker_rate: Mapped[Decimal]  # fraction of the traded value
     taker_rate: Mapped[Decimal]

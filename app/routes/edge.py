@@ -258,9 +258,7 @@ class EdgeFlask(Flask):
 
     @staticmethod
     def _wake_engine() -> None:
-        engine = services().engine
-        if engine is not None:
-            engine.wake()
+        services().wake()
 
     def _unforeseen(self, error: Exception, ticket: idempotency.Ticket | None) -> Response:
         """Answer 500; under a key the answer is kept, so that a repeat does not do the work again."""

@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import Unavailable
-from app.services import blotter
+from app.services import blotter, oversight
 from app.services.container import Services
 
 log = logging.getLogger("app.requests")
@@ -65,8 +65,18 @@ class Metrics:
         yield refused
 
     def _engine(self) -> Iterable[GaugeMetricFamily]:
+        """Of the engine that leads, whichever process it runs in."""
         engine = self._services.engine
-        status: dict[str, Any] = engine.status() if engine is not None else {}
+        status: dict[str, Any] = {}
+        if engine is not None and engine.running:
+            status = engine.status()
+        else:
+            try:
+                leader = self._services.database.read(oversight.leader)
+            except (DBAPIError, Unavailable, sa.exc.TimeoutError):
+                leader = None
+            if leader is not None:
+                status = {**leader["status"], "heartbeat_age_seconds": leader["age_seconds"]}
         for name, value in status.items():
             if isinstance(value, int | float):
                 yield GaugeMetricFamily(f"engine_{name}", f"Engine: {name}", value=float(value))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
@@ -71,6 +71,7 @@ class WalletOut(Response):
     platform: str
     name: str
     status: str
+    stopped_by: Literal["client", "firm"] | None = Field(description="Who may lift the stop")
     is_default: bool
     maker_rate: AmountOut
     taker_rate: AmountOut

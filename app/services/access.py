@@ -15,7 +15,9 @@ from app.core.errors import Forbidden, Invalid, NotFound
 from app.core.permissions import Principal, Reach, Resource
 from app.models import Client, Order, Position, Wallet, table_of
 
-_wallets = table_of(Wallet)
+from .locks import Locks
+
+_wallets, _orders, _positions = table_of(Wallet), table_of(Order), table_of(Position)
 
 
 def is_uuid(value: str) -> bool:
@@ -75,14 +77,21 @@ def acting_client(session: Session, principal: Principal, ref: str | None) -> Cl
 
 
 def wallet(
-    session: Session, principal: Principal, wallet_id: str, right: str, resource: Resource = Resource.WALLETS
+    session: Session,
+    principal: Principal,
+    wallet_id: str,
+    right: str,
+    resource: Resource = Resource.WALLETS,
+    *,
+    lock: bool = False,
 ) -> Wallet:
+    """A wallet by id; ``lock`` takes its row lock."""
     query = sa.select(Wallet).where(Wallet.id == wallet_id.lower())
     query = _restrict(query, Wallet.client_id, principal, resource, right)
     found: Wallet | None = session.scalars(query).one_or_none() if is_uuid(wallet_id) else None
     if found is None:
         raise NotFound("there is no such wallet")
-    return found
+    return Locks.of(session).wallet(found.id)[0] if lock else found
 
 
 def wallet_for(session: Session, client: Client, wallet_id: str | None) -> Wallet:
@@ -114,24 +123,26 @@ def entry_wallet(session: Session, principal: Principal, client_ref: str | None,
 
 
 def _row(
-    session: Session, table: sa.Table, object_id: str, principal: Principal, right: str, lock: bool, what: str
+    session: Session, table: sa.Table, object_id: str, principal: Principal, right: str, what: str
 ) -> dict[str, Any]:
     query = sa.select(table).where(table.c.id == object_id.lower())
     query = _restrict(query, table.c.client_id, principal, Resource.ORDERS, right)
-    if lock:
-        query = query.with_for_update()
     row = session.execute(query).mappings().one_or_none() if is_uuid(object_id) else None
     if row is None:
         raise NotFound(f"there is no such {what}")
     return dict(row)
 
 
-def order(session: Session, principal: Principal, order_id: str, right: str, *, lock: bool = False) -> dict[str, Any]:
-    """An order's row as a dictionary; ``lock`` takes its row lock."""
-    return _row(session, table_of(Order), order_id, principal, right, lock, "order")
+def order(session: Session, principal: Principal, order_id: str, right: str) -> dict[str, Any]:
+    """An order's row as a dictionary, not locked."""
+    return _row(session, _orders, order_id, principal, right, "order")
 
 
 def position(
-    session: Session, principal: Principal, position_id: str, right: str, *, lock: bool = False
+    session: Session, principal: Principal, position_id: str, right: str, *, lock: bool = False, wallet: bool = False
 ) -> dict[str, Any]:
-    return _row(session, table_of(Position), position_id, principal, right, lock, "position")
+    """A position's row as a dictionary; ``lock`` takes its row lock, ``wallet`` that of its wallet before."""
+    row = _row(session, _positions, position_id, principal, right, "position")
+    if wallet:
+        Locks.of(session).wallet(row["wallet_id"])
+    return Locks.of(session).position(row["id"]) if lock or wallet else row

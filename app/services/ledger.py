@@ -18,6 +18,8 @@ from app.domain.ledger import AccountKind, AccountRef, EntryKind, PostingLine, c
 from app.domain.money import ZERO
 from app.models import JournalEntry, LedgerAccount, Posting, exact_sum, table_of
 
+from .locks import Kind, Locks
+
 # Plan Contable General Empresarial (Peru): the code an account of each kind carries
 CHART = {
     AccountKind.AVAILABLE: "4691",
@@ -26,6 +28,7 @@ CHART = {
     AccountKind.FEES: "7041",
     AccountKind.EXTERNAL: "1041",
     AccountKind.ROUNDING: "6599",
+    AccountKind.RECEIVABLE: "1681",
 }
 WALLET_KINDS = frozenset({AccountKind.AVAILABLE, AccountKind.HELD})
 
@@ -61,6 +64,7 @@ def lock_accounts(session: Session, refs: Iterable[AccountRef], now: datetime) -
     if missing:
         _create(session, missing, now)
         found = _select_locked(session, wanted)  # the ascending order again: a new one may stand between
+    Locks.of(session).note(Kind.ACCOUNTS, (account.id for account in found.values()))
     return found
 
 

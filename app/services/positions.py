@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.core import json
 from app.core.clock import iso
 from app.core.errors import Conflict, FieldError, Invalid
 from app.core.ids import new_id
@@ -22,9 +23,12 @@ from app.schemas.orders import OrderIn
 from app.schemas.positions import SignalIn, position_json
 
 from .events import Events
-from .orders import Entry, Orders
 from .orders.draft import leg_errors
+from .orders.entry import Entry
 from .quotes import QuoteBook
+
+if TYPE_CHECKING:
+    from .orders import Orders  # which cancels closes, and so needs this module
 
 table = table_of(Position)
 
@@ -35,8 +39,7 @@ class Positions:
 
     def show(self, row: Any, now: datetime) -> dict[str, Any]:
         """The position as the API and every event show it, valued at the current quote."""
-        instrument = self.instruments.by_id(row["instrument_id"])
-        return position_json(row, instrument.symbol, instrument.quote, self.quotes.get(instrument.symbol), now)
+        return show(row, self.instruments, self.quotes, now)
 
     def protect(
         self, session: Session, row: dict[str, Any], protection: Protection, *, actor: str, now: datetime
@@ -73,30 +76,28 @@ class Positions:
     ) -> dict[str, Any]:  # fmt: skip
         """Sell all of the position or part of it at the market, as an ordinary reduce-only order.
 
-        ``row`` must be locked. Raises ``Conflict`` when it is closing or closed already.
+        ``row`` must be locked, and the wallet before it. The same ``client_order_id`` again answers the first
+        order. Raises ``Conflict`` when the position is closing or closed already, or the id was used for
+        something else.
         """
-        if client_order_id is not None:
-            earlier = self.orders.by_client_order_id(session, wallet.id, client_order_id)
-            if earlier is not None and earlier["position_id"] == row["id"]:
-                return self.orders.show(earlier)  # the answer to the first request may have been lost
+        asked = json.dumps({"close": row["id"], "qty": None if qty is None else text(qty)})
+        instrument = self.instruments.by_id(row["instrument_id"])
+        wanted = row["qty"] if qty is None else qty
+        entry = Entry(row["wallet_id"], exit_request(instrument, wanted, client_order_id), actor, source, position=row,
+                      exit_reason=reason, asked=asked)  # fmt: skip
+        earlier = self.orders.earlier(session, entry)
+        if earlier is not None:
+            return earlier  # the answer to the first request may have been lost
         if row["status"] not in (PositionStatus.OPENING, PositionStatus.OPEN):
             raise Conflict(f"the position is {row['status']}", code="too_late")
-        instrument = self.instruments.by_id(row["instrument_id"])
         if qty is not None and qty > row["qty"]:
             raise Invalid.field("qty", "exceeds_position", f"is more than the {text(row['qty'])} held", text(qty))
-        wanted = row["qty"] if qty is None else qty
-        request = exit_request(instrument, wanted, client_order_id)
-        entry = Entry(row["wallet_id"], request, actor, source, position=row, exit_reason=reason)
         order, new = self.orders.submit(session, entry, now)
         if new and order["status"] == "NEW" and wanted == row["qty"]:
-            # closing: the engine stops watching the levels, so that they cannot sell it a second time
-            row.update(status=PositionStatus.CLOSING.value, exit_order_id=order["id"], exit_reason=reason.value,
-                       protection_version=row["protection_version"] + 1, version=row["version"] + 1,
-                       updated_at=now)  # fmt: skip
-            store(session, row, "status", "exit_order_id", "exit_reason", "protection_version", "version", "updated_at")
             events = Events(now)
-            events.add(row["client_id"], "position.updated", "position", row["id"], self.show(row, now),
-                       version=row["version"], reason=reason.value)  # fmt: skip
+            # closing: the engine stops watching the levels, so that they cannot sell it a second time
+            set_status(session, row, PositionStatus.CLOSING, events, self.instruments, self.quotes, now,
+                       exit_order_id=order["id"], exit_reason=reason)  # fmt: skip
             events.flush(session)
         return order
 
@@ -135,6 +136,30 @@ PROTECTION_COLUMNS = (
     "stop_loss_px", "take_profit_px", "trail_type", "trail_value", "trail_activation_px", "trail_extreme_px",
     "break_even_percent", "break_even_px", "protection_version",
 )  # fmt: skip
+
+
+def show(row: Any, instruments: SymbolTable, quotes: QuoteBook, now: datetime) -> dict[str, Any]:
+    instrument = instruments.by_id(row["instrument_id"])
+    return position_json(row, instrument.symbol, instrument.quote, quotes.get(instrument.symbol), now)
+
+
+def set_status(
+    session: Session, row: dict[str, Any], status: PositionStatus, events: Events, instruments: SymbolTable,
+    quotes: QuoteBook, now: datetime, *, exit_order_id: str | None = None, exit_reason: ExitReason | None = None,
+    **told: Any,
+) -> None:  # fmt: skip
+    """Begin a close or take it back: the one way a request changes a position's status.
+
+    ``row`` must be locked. Its levels get a new version, so that the engine arms them again or forgets
+    them; whoever looks is told by ``position.updated``.
+    """
+    row.update(
+        status=status.value, exit_order_id=exit_order_id, exit_reason=exit_reason and exit_reason.value,
+        protection_version=row["protection_version"] + 1, version=row["version"] + 1, updated_at=now,
+    )  # fmt: skip
+    store(session, row, "status", "exit_order_id", "exit_reason", "protection_version", "version", "updated_at")
+    events.add(row["client_id"], "position.updated", "position", row["id"], show(row, instruments, quotes, now),
+               version=row["version"], reason=row["exit_reason"], **told)  # fmt: skip
 
 
 def exit_request(instrument: Instrument, qty: Decimal, client_order_id: str | None = None) -> OrderIn:

@@ -11,19 +11,18 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.clock import iso
-from app.core.errors import Conflict, Invalid
+from app.core.errors import Conflict, Forbidden, Invalid
 from app.core.ids import new_id
-from app.core.permissions import WRITE, Principal, Reach, Resource
+from app.core.permissions import SYSTEM, WRITE, Principal, Reach, Resource
 from app.domain.calendars import TradingHours
-from app.domain.instruments import Instrument, SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, deposit_lines
 from app.domain.money import CURRENCY_SCALES, MAX_AMOUNT, ZERO, decimals, scale_of, text
 from app.domain.quotes import Quote
-from app.domain.risk import Account, ClientLimits, WalletLimits, usd_rate
+from app.domain.risk import ClientLimits, Failure, WalletLimits, usd_rate
 from app.models import Client, ClientLimit, JournalEntry, LedgerAccount, Position, Posting, Wallet, table_of
 
 from . import audit, ledger
-from .events import Events
+from .events import FIRM, Events
 from .ledger import Journal, LockedAccount
 
 accounts = table_of(LedgerAccount)
@@ -69,22 +68,70 @@ def create(
     return wallet
 
 
+BY_CLIENT, BY_FIRM = "client", "firm"  # who stopped a wallet
+
+
 def set_status(
     session: Session, wallet: Wallet, status: str, principal: Principal, now: datetime, reason: str | None = None
 ) -> None:
-    """Pause or resume; pausing stops new orders and keeps exits armed."""
-    if wallet.status == status:
+    """Pause or resume; pausing stops new orders and keeps exits armed. ``wallet`` must be locked.
+
+    Who set a stop decides who may lift it. Raises ``Forbidden`` for a stop of the firm, ``Conflict`` where
+    nothing would change.
+    """
+    by = BY_FIRM if principal.client_id is None else BY_CLIENT
+    takes_over = by == BY_FIRM and wallet.stopped_by == BY_CLIENT and status == "paused"
+    if wallet.status == status and not takes_over:
         raise Conflict(f"the wallet is already {status}", code="unchanged")
-    if wallet.status == "suspended" and principal.reach(Resource.WALLETS, WRITE) is not Reach.ALL:
-        raise Conflict("a suspended wallet is resumed by the firm's management", code="WALLET_SUSPENDED")
-    previous, wallet.status = wallet.status, status
+    if status != "active" and wallet.status == "suspended":
+        raise Conflict("the wallet is suspended, which stops more than a pause", code="unchanged")
+    if wallet.stopped_by == BY_FIRM:
+        _require_lifter(wallet, principal)
+    previous = _change_status(wallet, status, None if status == "active" else by, now)
+    events = Events(now)
+    _status_event(events, wallet, previous, reason=reason)
+    events.flush(session)
+    audit.record(session, principal, f"wallet.{status}", "wallet", wallet.id, now, previous=previous,
+                 reason=reason, stopped_by=wallet.stopped_by)  # fmt: skip
+
+
+def _require_lifter(wallet: Wallet, principal: Principal) -> None:
+    """Raises ``Forbidden`` unless the caller manages the firm's wallets; a suspension needs a person."""
+    manages = principal.client_id is None and principal.reach(Resource.WALLETS, WRITE) is Reach.ALL
+    if not manages or (wallet.status == "suspended" and principal.kind == "key"):
+        raise Forbidden(f"the wallet was {wallet.status} by the firm, whose management lifts that",
+                        code="stopped_by_firm")  # fmt: skip
+
+
+def suspend(session: Session, wallet: Wallet, failure: Failure, events: Events, now: datetime) -> None:
+    """Stop a wallet that has reached a limit, until a person of the firm resumes it; it must be locked.
+
+    Its entry orders are for the caller to cancel (``orders.Canceler.stop_entries``); exits stay armed. The
+    firm and the client are alerted.
+    """
+    previous = _change_status(wallet, "suspended", BY_FIRM, now)
+    _status_event(events, wallet, previous, reason=failure.message, values=failure.values)
+    alert = {
+        "code": failure.code, "message": f"wallet {wallet.name} is suspended: {failure.message}",
+        "wallet_id": wallet.id, "client_id": wallet.client_id, "values": failure.values,
+    }  # fmt: skip
+    for stream in (FIRM, wallet.client_id):
+        events.add(stream, "alert.risk", "wallet", wallet.id, alert)
+    audit.record(session, SYSTEM, "wallet.suspended", "wallet", wallet.id, now, code=failure.code,
+                 values=failure.values)  # fmt: skip
+
+
+def _change_status(wallet: Wallet, status: str, stopped_by: str | None, now: datetime) -> str:
+    """Returns the status before."""
+    previous, wallet.status, wallet.stopped_by = wallet.status, status, stopped_by
     wallet.version += 1
     wallet.updated_at = now
-    events = Events(now)
-    events.add(wallet.client_id, f"wallet.{status}", "wallet", wallet.id, show(wallet), version=wallet.version,
-               previous_status=previous, reason=reason)  # fmt: skip
-    events.flush(session)
-    audit.record(session, principal, f"wallet.{status}", "wallet", wallet.id, now, previous=previous, reason=reason)
+    return previous
+
+
+def _status_event(events: Events, wallet: Wallet, previous: str, **told: Any) -> None:
+    events.add(wallet.client_id, f"wallet.{wallet.status}", "wallet", wallet.id, show(wallet), version=wallet.version,
+               previous_status=previous, **told)  # fmt: skip
 
 
 def update(session: Session, wallet: Wallet, changes: dict[str, Any], principal: Principal, now: datetime) -> None:
@@ -112,6 +159,13 @@ def balance_event(events: Events, client_id: str, wallet_id: str, locked: Iterab
             changed.setdefault(account.ref.currency, {})[account.ref.kind.value] = text(account.balance)
     if changed:
         events.add(client_id, "wallet.balance", "wallet", wallet_id, {"wallet_id": wallet_id, "balances": changed})
+
+
+def balance_events(events: Events, owners: Mapping[str, str], locked: Iterable[LockedAccount]) -> None:
+    """``wallet.balance`` for each wallet, by the id of its client, that a journal has posted to."""
+    posted = [account for account in locked if account.posted]
+    for wallet_id, client_id in owners.items():
+        balance_event(events, client_id, wallet_id, posted)
 
 
 def available(session: Session, wallet_id: str, currency: str) -> Decimal:
@@ -163,60 +217,6 @@ def limits_of_clients(session: Session, client_ids: set[str]) -> Callable[[str, 
     return limits
 
 
-def risk_account(
-    session: Session,
-    client: Client,
-    wallet: Wallet,
-    instrument: Instrument,
-    available_now: Decimal,
-    quotes: dict[str, Quote],
-    instruments: SymbolTable,
-    now: datetime,
-    *,
-    remember: bool = True,
-) -> Account:
-    """What pre-trade risk is told; positions and equity are read only when a limit asks for them.
-
-    ``remember`` keeps the equity as the day's start or the peak where it is; the wallet must be locked then.
-    """
-    wants_positions = (
-        wallet.max_position_usd is not None
-        or wallet.max_exposure_usd is not None
-        or wallet.max_open_positions is not None
-    )
-    wants_equity = (
-        wallet.daily_loss_usd is not None
-        or wallet.daily_loss_percent is not None
-        or wallet.max_drawdown_percent is not None
-    )
-    position_usd: Decimal | None = ZERO
-    exposure_usd: Decimal | None = ZERO
-    count, has_position = 0, False
-    for row in _open_positions(session, wallet.id) if wants_positions else ():
-        held = instruments.by_id(row.instrument_id)
-        quote, rate = quotes.get(held.symbol), usd_rate(held.quote, quotes)
-        value = None if quote is None or rate is None else abs(row.qty) * quote.mid * rate
-        exposure_usd = None if exposure_usd is None or value is None else exposure_usd + value
-        count += 1
-        if row.instrument_id == instrument.id:
-            has_position, position_usd = True, value
-    equity = None
-    if wants_equity:
-        equity = mark_equity(session, wallet, quotes, now) if remember else _priced_equity(session, wallet.id, quotes)
-    return Account(
-        client_active=client.active, wallet_status=wallet.status, available=available_now, open_positions=count,
-        has_position=has_position, position_usd=position_usd, exposure_usd=exposure_usd, equity_usd=equity,
-        day_start_equity_usd=wallet.day_start_equity_usd, peak_equity_usd=wallet.peak_equity_usd,
-    )  # fmt: skip
-
-
-def _open_positions(session: Session, wallet_id: str) -> Any:
-    query = sa.select(positions.c.instrument_id, positions.c.qty).where(
-        positions.c.wallet_id == wallet_id, positions.c.status != "CLOSED"
-    )
-    return session.execute(query)
-
-
 def equity_usd(session: Session, wallet_id: str, quotes: dict[str, Quote]) -> tuple[Decimal, list[str]]:
     """Total value of a wallet in USD at current mids, and the assets that cannot be priced."""
     total, unpriced = ZERO, []
@@ -229,22 +229,13 @@ def equity_usd(session: Session, wallet_id: str, quotes: dict[str, Quote]) -> tu
     return total, unpriced
 
 
-def _priced_equity(session: Session, wallet_id: str, quotes: dict[str, Quote]) -> Decimal | None:
-    equity, unpriced = equity_usd(session, wallet_id, quotes)
-    return None if unpriced else equity
-
-
-def mark_equity(session: Session, wallet: Wallet, quotes: dict[str, Quote], now: datetime) -> Decimal | None:
-    """Current equity, remembered as the day's start and the peak where it is; None when not all is priced."""
-    equity = _priced_equity(session, wallet.id, quotes)
-    if equity is None:
-        return None
+def remember_equity(wallet: Wallet, equity: Decimal, now: datetime) -> None:
+    """Keep an equity in USD as the day's start or the peak where it is; the wallet must be locked."""
     today = now.date().isoformat()
     if wallet.day_start_on != today:
         wallet.day_start_on, wallet.day_start_equity_usd = today, round(equity, 8)
     if wallet.peak_equity_usd is None or equity > wallet.peak_equity_usd:
         wallet.peak_equity_usd = round(equity, 8)
-    return equity
 
 
 def show(wallet: Wallet) -> dict[str, Any]:
@@ -257,6 +248,7 @@ def show(wallet: Wallet) -> dict[str, Any]:
         "platform": wallet.platform,
         "name": wallet.name,
         "status": wallet.status,
+        "stopped_by": wallet.stopped_by,
         "is_default": wallet.is_default,
         "maker_rate": text(wallet.maker_rate),
         "taker_rate": text(wallet.taker_rate),

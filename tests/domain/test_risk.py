@@ -104,7 +104,7 @@ ALONE = [
      {"currency": "USDT", "required": "100000.01", "available": "100000"}),
     # what cannot be priced fails the limit it stands under
     (Case(client={"max_notional_usd": D(10**9)}, order={"notional_usd": None}), "NOTIONAL_LIMIT_EXCEEDED",
-     {"notional_usd": "unknown", "limit_usd": "1000000000"}),
+     {"notional_usd": "unknown", "limit_usd": "1000000000", "unpriced": "BTC/USDT"}),
     (Case(wallet={"max_position_usd": D(10**9)}, account={"position_usd": None}), "POSITION_LIMIT_EXCEEDED",
      {"position_usd": "unknown", "notional_usd": "5000", "limit_usd": "1000000000"}),
     (Case(wallet={"max_exposure_usd": D(10**9)}, account={"exposure_usd": None}), "EXPOSURE_LIMIT_EXCEEDED",

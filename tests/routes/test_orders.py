@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from app.core.errors import Conflict
-from app.services.orders import Orders
+from app.core.clock import ManualClock
+from app.core.errors import Unavailable
+from app.models import Wallet
+from app.services import wallets
 
-from .conftest import LIMIT, Firm
+from .conftest import LIMIT, Firm, open_firm
 
 NOWHERE = "01a1fd24-c3ab-7178-8428-d7281a5c0e77"
 
@@ -193,21 +198,49 @@ def test_bearer_and_one_wording_for_every_bad_key(firm: Firm) -> None:
     assert answers[0][0] == 401
 
 
-def test_an_order_of_a_batch_that_fails_late_leaves_nothing(
-    firm_on_each: Firm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    firm, submit = firm_on_each, Orders.submit
+def test_a_batch_that_cannot_be_stored_stores_nothing(firm_on_each: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its orders share one transaction: there is no half of it."""
+    firm = firm_on_each
 
-    def fail_late(self: Orders, *args: Any, **kwargs: Any) -> Any:
-        shown, new = submit(self, *args, **kwargs)
-        if shown["client_order_id"] == "late":
-            raise Conflict("after the order was written")
-        return shown, new
+    def fail_late(*args: Any, **kwargs: Any) -> Any:
+        raise Unavailable("after the orders were written")
 
-    monkeypatch.setattr(Orders, "submit", fail_late)
-    orders = [LIMIT, {**LIMIT, "client_order_id": "late"}, LIMIT]
-    items = firm.call("key:client", "POST", "/api/v1/orders/batch", json={"orders": orders}).get_json()["items"]
-    assert [item["status"] for item in items] == [201, 409, 201]
-    listed = firm.call("key:client", "GET", "/api/v1/orders").get_json()["items"]
-    assert {order["id"] for order in listed} == {items[0]["order"]["id"], items[2]["order"]["id"]}
+    monkeypatch.setattr(wallets, "balance_events", fail_late)
+    answer = firm.call("key:client", "POST", "/api/v1/orders/batch", json={"orders": [LIMIT, LIMIT]})
+    assert answer.status_code == 503
+    assert firm.call("key:client", "GET", "/api/v1/orders").get_json()["total"] == 0
     assert firm.call("master", "GET", "/api/v1/admin/reconcile").get_json()["ok"] is True
+
+
+@pytest.mark.postgres
+def test_a_wallet_that_somebody_holds_delays_only_itself(postgres_url: str, clock: ManualClock) -> None:
+    firm = open_firm(postgres_url, clock)
+    held, answered, release = threading.Event(), threading.Event(), threading.Event()
+
+    def hold(session: Session) -> None:
+        session.execute(sa.select(Wallet).where(Wallet.id == firm.ids["ana:wallet"]).with_for_update())
+        held.set()
+        release.wait(8)
+
+    answers: dict[str, int] = {}
+
+    def ask() -> None:
+        answers["ana"] = firm.order().status_code
+        answered.set()
+
+    threads = [threading.Thread(target=firm.run, args=(hold,)), threading.Thread(target=ask)]
+    threads[0].start()
+    assert held.wait(20)
+    threads[1].start()
+    entry = firm.app.extensions["services"].order_entry
+    for _ in range(20_000):
+        if entry._lanes:
+            break
+        assert not answered.wait(0.001)
+    assert firm.order("key:other").status_code == 201
+    assert not answered.is_set() and not release.is_set()
+    release.set()
+    for thread in threads:
+        thread.join(20)
+    assert answers == {"ana": 201}
+    firm.app.extensions["services"].database.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import g
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
@@ -43,7 +44,7 @@ from app.schemas.orders import (
 )
 from app.schemas.system import BatchOut, Empty, EventOut, ExecutionQuery, WalletChoice
 from app.services import access, blotter
-from app.services.orders import Entry, lock_wallets
+from app.services.orders import Entry
 
 from . import blueprint, page, whole
 
@@ -110,18 +111,35 @@ def create_order() -> ResponseReturnValue:
 def create_orders() -> ResponseReturnValue:
     wanted = body(OrderBatchIn).orders
     if len(wanted) > 1:
-        limits.count(services(), principal(), order_entry=True, cost=len(wanted) - 1)
-    return {"items": [_outcome(index, data) for index, data in enumerate(wanted)]}, 201
+        _count_rest(len(wanted) - 1)
+    found: list[Any] = [_wanted(data) for data in wanted]
+    entries = [entry for entry in found if isinstance(entry, Entry)]
+    answers = iter(services().orders.submit_many(db(), entries, now()) if entries else ())
+    outcomes = [next(answers) if isinstance(entry, Entry) else entry for entry in found]
+    return {"items": [_item(index, outcome) for index, outcome in enumerate(outcomes)]}, 201
 
 
-def _outcome(index: int, data: dict[str, Any]) -> dict[str, Any]:
+def _count_rest(cost: int) -> None:
+    """The orders of a batch after its first count for the rate, once however often the work is tried."""
+    if not g.get("batch_counted"):
+        g.batch_counted = True
+        limits.count(services(), principal(), order_entry=True, cost=cost)
+
+
+def _wanted(data: dict[str, Any]) -> Entry | tuple[dict[str, Any], int] | AppError:
+    """One order of a batch, or its outcome where there is nothing to store."""
     try:
         request = validate(OrderIn, data)
-        with db().begin_nested():
-            shown, status = submit(request)
+        return (dry_run(db(), request), 200) if request.dry_run else entry_of(db(), request)
     except AppError as error:
-        return {"index": index, "status": error.status, "error": problem(error)}
-    return {"index": index, "status": status, "order": shown}
+        return error
+
+
+def _item(index: int, outcome: Any) -> dict[str, Any]:
+    if isinstance(outcome, AppError):
+        return {"index": index, "status": outcome.status, "error": problem(outcome)}
+    shown, how = outcome
+    return {"index": index, "status": {True: 201, False: 200}.get(how, how), "order": shown}
 
 
 @blueprint.get("/orders")
@@ -182,14 +200,13 @@ def get_order(order_id: str) -> ResponseReturnValue:
     etag=True, errors=("too_late", "stale_version", "below_cum_qty"),
 )  # fmt: skip
 def amend_order(order_id: str) -> ResponseReturnValue:
-    row = access.order(db(), principal(), order_id, WRITE)
     request = body(OrderAmendIn)
+    row = access.order(db(), principal(), order_id, WRITE)
     client, wallet = owner_of(row)
-    lock_wallets(db(), {wallet.id})  # before the order, as everybody does
-    check_version(access.order(db(), principal(), order_id, WRITE, lock=True)["version"])
     shown = services().orders.amend(
-        db(), client, wallet, row["id"], request.qty, request.price, actor=principal().actor, now=now()
-    )
+        db(), client, wallet, row["id"], request.qty, request.price, actor=principal().actor, now=now(),
+        check_version=check_version,
+    )  # fmt: skip
     return tagged(shown)
 
 
@@ -204,19 +221,20 @@ def owner_of(row: dict[str, Any]) -> tuple[Client, Wallet]:
 @endpoint("Cancel an order", tag="orders", body=Empty, response=OrderOut, needs=TRADING, errors=("too_late",),
           if_match=True, etag=True)  # fmt: skip
 def cancel_order(order_id: str) -> ResponseReturnValue:
-    row = access.order(db(), principal(), order_id, WRITE, lock=True)
     body(Empty)
-    check_version(row["version"])
-    return tagged(services().orders.cancel(db(), row["id"], actor=principal().actor, now=now()))
+    return tagged(_cancel(order_id))
 
 
 @blueprint.delete("/orders/<order_id>")
 @endpoint("Cancel an order", tag="orders", response=OrderOut, needs=TRADING, errors=("too_late",), if_match=True,
           etag=True)  # fmt: skip
 def delete_order(order_id: str) -> ResponseReturnValue:
-    row = access.order(db(), principal(), order_id, WRITE, lock=True)
-    check_version(row["version"])
-    return tagged(services().orders.cancel(db(), row["id"], actor=principal().actor, now=now()))
+    return tagged(_cancel(order_id))
+
+
+def _cancel(order_id: str) -> dict[str, Any]:
+    row = access.order(db(), principal(), order_id, WRITE)
+    return services().orders.cancel(db(), row["id"], actor=principal().actor, now=now(), check_version=check_version)
 
 
 def show_executions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

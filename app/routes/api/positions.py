@@ -10,7 +10,6 @@ from app.schemas.orders import ExecutionOut, OrderOut, PageQuery
 from app.schemas.positions import CloseIn, PositionOut, PositionQuery, ProtectIn, SignalIn, protection_of
 from app.schemas.system import PositionUpdateOut, SignalResult
 from app.services import access, blotter, positions
-from app.services.orders import lock_wallets
 
 from . import blueprint, page
 from .orders import READING, TRADING, client_id, instrument_id, owner_of, show_executions, source
@@ -39,8 +38,8 @@ def get_position(position_id: str) -> ResponseReturnValue:
           errors=("too_late", "tick_size"), if_match=True, etag=True,
           description="What the body does not name stays as it is; null removes.")  # fmt: skip
 def protect(position_id: str) -> ResponseReturnValue:
-    row = access.position(db(), principal(), position_id, WRITE, lock=True)
     request = body(ProtectIn)
+    row = access.position(db(), principal(), position_id, WRITE, lock=True)
     check_version(row["version"])
     shown = services().positions.protect(
         db(), row, request.over(protection_of(row)), actor=principal().actor, now=now()
@@ -52,11 +51,9 @@ def protect(position_id: str) -> ResponseReturnValue:
 @endpoint("Close all of a position or part of it", tag="positions", body=CloseIn, response=OrderOut, status=201,
           needs=TRADING, errors=("too_late", "exceeds_position"), order_entry=True)  # fmt: skip
 def close(position_id: str) -> ResponseReturnValue:
-    seen = access.position(db(), principal(), position_id, WRITE)
     request = body(CloseIn)
-    client, wallet = owner_of(seen)
-    lock_wallets(db(), {wallet.id})
-    row = access.position(db(), principal(), position_id, WRITE, lock=True)
+    row = access.position(db(), principal(), position_id, WRITE, wallet=True)
+    client, wallet = owner_of(row)
     order = services().positions.close(
         db(), client, wallet, row, request.qty, request.client_order_id, actor=principal().actor, source=source(),
         now=now(),
@@ -68,11 +65,9 @@ def close(position_id: str) -> ResponseReturnValue:
 @endpoint("Tell what a strategy thinks of a position", tag="positions", body=SignalIn, response=SignalResult,
           status=201, needs=TRADING, errors=("too_late",), order_entry=True)  # fmt: skip
 def signal(position_id: str) -> ResponseReturnValue:
-    seen = access.position(db(), principal(), position_id, WRITE)
     request = body(SignalIn)
-    client, wallet = owner_of(seen)
-    lock_wallets(db(), {wallet.id})
-    row = access.position(db(), principal(), position_id, WRITE, lock=True)
+    row = access.position(db(), principal(), position_id, WRITE, wallet=True)
+    client, wallet = owner_of(row)
     result = services().positions.signal(
         db(), client, wallet, row, request, actor=principal().actor, source=source(), now=now()
     )

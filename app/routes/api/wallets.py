@@ -79,9 +79,8 @@ def get_wallet(wallet_id: str) -> ResponseReturnValue:
 @endpoint("Change name, limits and default exits", tag="wallets", body=WalletPatch, response=WalletOut, needs=WRITING,
           if_match=True, etag=True, errors=("stale_version", "unknown_instrument"))  # fmt: skip
 def change_wallet(wallet_id: str) -> ResponseReturnValue:
-    wallet = access.wallet(db(), principal(), wallet_id, WRITE)
     changes = body(WalletPatch).model_dump(exclude_unset=True)
-    db().refresh(wallet, with_for_update=True)
+    wallet = access.wallet(db(), principal(), wallet_id, WRITE, lock=True)
     check_version(wallet.version)
     for name in ("allowed_symbols", "blocked_symbols"):
         if changes.get(name) is not None:
@@ -92,25 +91,23 @@ def change_wallet(wallet_id: str) -> ResponseReturnValue:
 
 def _stoppable(wallet_id: str) -> Wallet:
     by_right = Resource.WALLETS if principal().reach(*WRITING) else Resource.ORDERS
-    wallet = access.wallet(db(), principal(), wallet_id, WRITE, by_right)
-    db().refresh(wallet, with_for_update=True)
-    return wallet
+    return access.wallet(db(), principal(), wallet_id, WRITE, by_right, lock=True)
 
 
 @blueprint.post("/wallets/<wallet_id>/pause")
 @endpoint("Stop new orders; exits stay armed", tag="wallets", body=PauseIn, response=WalletOut, needs=STOPPING,
           errors=("unchanged",), etag=True)  # fmt: skip
 def pause_wallet(wallet_id: str) -> ResponseReturnValue:
-    wallet, reason = _stoppable(wallet_id), body(PauseIn).reason
+    reason, wallet = body(PauseIn).reason, _stoppable(wallet_id)
     wallets.set_status(db(), wallet, "paused", principal(), now(), reason)
     return tagged(wallets.show(wallet))
 
 
 @blueprint.post("/wallets/<wallet_id>/resume")
-@endpoint("Allow orders again", tag="wallets", body=PauseIn, response=WalletOut, needs=STOPPING, errors=("unchanged",),
-          etag=True)  # fmt: skip
+@endpoint("Allow orders again", tag="wallets", body=PauseIn, response=WalletOut, needs=STOPPING,
+          errors=("unchanged", "stopped_by_firm"), etag=True)  # fmt: skip
 def resume_wallet(wallet_id: str) -> ResponseReturnValue:
-    wallet, reason = _stoppable(wallet_id), body(PauseIn).reason
+    reason, wallet = body(PauseIn).reason, _stoppable(wallet_id)
     wallets.set_status(db(), wallet, "active", principal(), now(), reason)
     return tagged(wallets.show(wallet))
 

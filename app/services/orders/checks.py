@@ -1,0 +1,235 @@
+"""Pre-trade risk of one transaction: what its checks have read, and what it has let through itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.domain.instruments import SymbolTable
+from app.domain.money import ZERO, text
+from app.domain.orders import LIVE, TERMINAL, OrderSource, Side
+from app.domain.quotes import Quote
+from app.domain.risk import (
+    RATE_WINDOW,
+    Account,
+    Candidate,
+    ClientLimits,
+    Exposure,
+    Failure,
+    Stake,
+    check_order,
+    exposure_of,
+    loss_failures,
+    may_add,
+    usd_rate,
+)
+from app.models import Client, Order, Position, Wallet, table_of
+from app.schemas.orders import OrderIn
+from app.services import wallets
+from app.services.quotes import QuoteBook
+
+from .draft import Draft, OrderRules
+
+orders, positions = table_of(Order), table_of(Position)
+_LIVE = [status.value for status in LIVE]
+_TERMINAL = sorted(status.value for status in TERMINAL)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What has been read of one wallet; None where no limit has asked for it yet."""
+
+    stakes: list[Stake] | None = None
+    equity: tuple[Decimal | None, tuple[str, ...]] | None = None
+    recent: int | None = None
+
+
+@dataclass
+class Checks:
+    """Judges orders one after the other; the wallets must be locked for the answers to hold.
+
+    Nothing is read unless a limit asks for it, and then once per wallet; what ``took`` is told counts for the
+    orders after it. ``besides`` is the order that an amendment is about: it does not stand in its own way.
+    ``dry`` remembers no equity. Prices are those that are fresh.
+    """
+
+    session: Session
+    instruments: SymbolTable
+    quotes: QuoteBook
+    rules: OrderRules
+    now: datetime
+    besides: str | None = None
+    dry: bool = False
+    breached: dict[str, Failure] = field(default_factory=dict)  # wallets over a loss limit, found in this transaction
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+    _taken: list[dict[str, Any]] = field(default_factory=list)
+
+    @cached_property
+    def fresh(self) -> dict[str, Quote]:
+        return self.quotes.fresh(self.now)
+
+    def failures(
+        self,
+        client: Client,
+        wallet: Wallet,
+        request: OrderIn,
+        draft: Draft,
+        available: Decimal,
+        client_limits: ClientLimits,
+    ) -> list[Failure]:
+        """Every failing pre-trade check. ``available`` of the asset the order spends."""
+        rate = usd_rate(draft.instrument.quote, self.fresh)
+        notional = None if rate is None or draft.reference is None else draft.qty * draft.reference * rate
+        candidate = Candidate(
+            request.side, request.type, draft.qty, draft.price, request.reduce_only, draft.spend_currency,
+            draft.reserve, notional,
+        )  # fmt: skip
+        opens = request.side is Side.BUY and not request.reduce_only
+        account = self._account(client, wallet, draft, available, opens)
+        limits = wallets.limits_of(wallet)
+        failures = check_order(candidate, draft.instrument, draft.quote, account, client_limits, limits, self.now)
+        if request.reduce_only:
+            held = wallets.position_qty(self.session, wallet.id, draft.instrument.id)
+            held -= self._reducing(wallet.id, draft.instrument.id)
+            if request.side is Side.BUY or draft.qty > held:
+                failures.append(Failure("REDUCE_ONLY", "the order would do more than reduce the position",
+                                        {"qty": text(draft.qty), "position_qty": text(held)}))  # fmt: skip
+        return failures
+
+    def took(self, row: dict[str, Any]) -> None:
+        """A new order, live or rejected, that no query sees yet."""
+        self._taken.append(row)
+
+    def mark(self, wallet: Wallet) -> Failure | None:
+        """Remember the wallet's equity as the day's start or the peak where it is; the loss limit it has reached."""
+        self._equity(wallet)
+        return self.breach(wallet)
+
+    def breach(self, wallet: Wallet) -> Failure | None:
+        """The loss limit that the wallet has reached, if there is one; never for want of a price."""
+        limits = wallets.limits_of(wallet)
+        if wallet.status != "active" or not limits.of_losses:
+            return None
+        equity, _ = self._equity(wallet)
+        if equity is None:
+            return None
+        found = loss_failures(limits, equity, wallet.day_start_equity_usd, wallet.peak_equity_usd)
+        return found[0] if found else None
+
+    def _account(self, client: Client, wallet: Wallet, draft: Draft, available: Decimal, opens: bool) -> Account:
+        limits = wallets.limits_of(wallet)
+        exposure = Exposure(0, False, ZERO, ZERO, ())
+        if opens and limits.of_exposure:
+            exposure = exposure_of(self._stakes(wallet), draft.instrument.id)
+        equity, unpriced = self._equity(wallet) if opens and limits.of_losses else (None, ())
+        # the order that finds the breach is told the limit it found
+        status = "active" if wallet.id in self.breached else wallet.status
+        return Account(
+            client_active=client.active, wallet_status=status, available=available,
+            open_positions=exposure.open_positions, has_position=exposure.has_position,
+            position_usd=exposure.position_usd, exposure_usd=exposure.exposure_usd, equity_usd=equity,
+            day_start_equity_usd=wallet.day_start_equity_usd, peak_equity_usd=wallet.peak_equity_usd,
+            orders_in_last_second=self._recent(wallet.id), max_orders_per_second=self._most_per_second,
+            unpriced=exposure.unpriced, equity_unpriced=unpriced,
+        )  # fmt: skip
+
+    @property
+    def _most_per_second(self) -> int | None:
+        return None if self.dry or self.besides is not None else self.rules.max_orders_per_second
+
+    def _recent(self, wallet_id: str) -> int:
+        """How many orders the wallet has sent within the last second, up to as many as it may."""
+        most, seen = self._most_per_second, self._of(wallet_id)
+        if most is None:
+            return 0
+        if seen.recent is None:
+            newest = (
+                sa.select(orders.c.created_at)
+                .where(orders.c.wallet_id == wallet_id, orders.c.source != OrderSource.ENGINE.value)
+                .order_by(orders.c.id.desc())
+                .limit(most)
+            )
+            # either way: a clock that was set back must not stop anybody
+            seen.recent = sum(1 for at in self.session.scalars(newest) if abs(self.now - at) < RATE_WINDOW)
+        return seen.recent + sum(1 for row in self._taken if row["wallet_id"] == wallet_id)
+
+    def _of(self, wallet_id: str) -> _Seen:
+        return self._seen.setdefault(wallet_id, _Seen())
+
+    def _equity(self, wallet: Wallet) -> tuple[Decimal | None, tuple[str, ...]]:
+        """In USD, with the assets that have no fresh price."""
+        seen = self._of(wallet.id)
+        if seen.equity is None:
+            equity, unpriced = wallets.equity_usd(self.session, wallet.id, self.fresh)
+            seen.equity = (None if unpriced else equity), tuple(unpriced)
+            if not unpriced and not self.dry:
+                wallets.remember_equity(wallet, equity, self.now)
+        return seen.equity
+
+    def _stakes(self, wallet: Wallet) -> list[Stake]:
+        seen = self._of(wallet.id)
+        if seen.stakes is None:
+            seen.stakes = self._read_stakes(wallet.id)
+        taken = [row for row in self._taken if row["wallet_id"] == wallet.id and _opens(row)]
+        return seen.stakes + [self._stake(row) for row in taken]
+
+    def _read_stakes(self, wallet_id: str) -> list[Stake]:
+        """Positions and live opening orders in one statement, so that a fill between two is not missed."""
+        worst = sa.func.coalesce(orders.c.price, orders.c.protection_px).label("price")
+        live = sa.select(
+            orders.c.instrument_id, orders.c.id, orders.c.leaves_qty, worst, orders.c.cum_qty, orders.c.pending_qty,
+            orders.c.pending_price,
+        ).where(
+            orders.c.wallet_id == wallet_id,
+            orders.c.side == Side.BUY.value,
+            orders.c.reduce_only.is_(False),
+            orders.c.status.not_in(_TERMINAL),
+        )  # fmt: skip
+        if self.besides is not None:
+            live = live.where(orders.c.id != self.besides)
+        nothing = sa.null()
+        held = sa.select(positions.c.instrument_id, nothing, positions.c.qty, nothing, nothing, nothing, nothing).where(
+            positions.c.wallet_id == wallet_id, positions.c.status != "CLOSED"
+        )
+        rows = self.session.execute(sa.union_all(live, held)).mappings()
+        return [self._stake(row) if row["id"] is not None else self._held(row) for row in rows]
+
+    def _stake(self, row: Any) -> Stake:
+        """What a live order may add."""
+        instrument = self.instruments.by_id(row["instrument_id"])
+        rate = usd_rate(instrument.quote, self.fresh)
+        price = row["price"] if row["price"] is not None else row.get("protection_px")
+        value = may_add(row["leaves_qty"], price, row["cum_qty"], row["pending_qty"], row["pending_price"])
+        return Stake(instrument.id, instrument.symbol, None if rate is None or value is None else value * rate)
+
+    def _held(self, row: Any) -> Stake:
+        instrument = self.instruments.by_id(row["instrument_id"])
+        quote, rate = self.fresh.get(instrument.symbol), usd_rate(instrument.quote, self.fresh)
+        value = None if quote is None or rate is None else abs(row["leaves_qty"]) * quote.mid * rate
+        return Stake(instrument.id, instrument.symbol, value)
+
+    def _reducing(self, wallet_id: str, instrument_id: int) -> Decimal:
+        """What live orders already take from a position."""
+        query = sa.select(orders.c.leaves_qty).where(
+            orders.c.wallet_id == wallet_id,
+            orders.c.instrument_id == instrument_id,
+            orders.c.reduce_only.is_(True),
+            orders.c.status.in_(_LIVE),
+        )
+        if self.besides is not None:
+            query = query.where(orders.c.id != self.besides)
+        taken = [
+            row["leaves_qty"] for row in self._taken
+            if row["wallet_id"] == wallet_id and row["instrument_id"] == instrument_id and row["reduce_only"]
+        ]  # fmt: skip
+        return sum([*self.session.scalars(query), *taken], ZERO)
+
+
+def _opens(row: dict[str, Any]) -> bool:
+    return row["side"] == Side.BUY and not row["reduce_only"] and row["status"] in _LIVE
