@@ -11,7 +11,7 @@ from app.core.transaction import Database
 from app.models import Base
 from tests.conftest import START
 
-BEFORE_CODES = "0001"
+BEFORE_CODES = "0002"
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
