@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.adapters.marketdata.base import FeedNotRunning
 from app.core.errors import Conflict, Invalid
 from app.core.permissions import Principal
+from app.domain.instruments import Instrument
 from app.domain.money import text
 from app.domain.quotes import BadQuote, Quote
 
@@ -27,6 +28,20 @@ def record(
         ask=text(quote.ask), previous_bid=None if previous is None else text(previous.bid),
         previous_ask=None if previous is None else text(previous.ask),
     )  # fmt: skip
+
+
+def check_band(instrument: Instrument, bid: Decimal, ask: Decimal, previous: Quote | None) -> None:
+    """Raise ``Invalid`` with both mids and the band for a quote that leaves the instrument's band.
+
+    A slip of the hand there fires every stop. Prices in quote currency, the band as a fraction of the
+    previous mid.
+    """
+    mid, band = (bid + ask) / 2, instrument.price_band
+    if previous is None or bid > ask or abs(mid - previous.mid) <= previous.mid * band:
+        return
+    values = {"previous_mid": text(previous.mid), "mid": text(mid), "band": text(band)}
+    message = f"is needed: {text(mid)} after {text(previous.mid)} leaves the band of {text(band * 100)} %"
+    raise Invalid.field("confirm", "needs_confirmation", message, values)
 
 
 def set_quote(

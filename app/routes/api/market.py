@@ -76,14 +76,18 @@ def quote(symbol: str) -> ResponseReturnValue:
 
 @blueprint.post("/market/quotes")
 @endpoint("Set a quote by hand", tag="market", body=QuoteIn, response=QuoteOut, status=201, needs=SETTING,
-          errors=("unknown_instrument", "feed_not_settable", "feed_not_running", "crossed", "spread"),
-          description="With the manual feed; with the simulated one its walk goes on from here.")  # fmt: skip
+          errors=("unknown_instrument", "feed_not_settable", "feed_not_running", "crossed", "spread",
+                  "needs_confirmation"),
+          description="With the manual feed; with the simulated one its walk goes on from here. A quote that leaves "
+          "the instrument's band around the last one is taken with confirm: true alone.")  # fmt: skip
 @no_transaction
 def set_quote() -> ResponseReturnValue:
     given = body(QuoteIn)
     instrument = services().orders.resolve(given.symbol)
     parts = services()
     previous = parts.quotes.get(instrument.symbol)
+    if not given.confirm:
+        manual_quotes.check_band(instrument, given.bid, given.ask, previous)
     taken = manual_quotes.set_quote(
         parts.feeds, parts.settings.market_feed, instrument.symbol, given.bid, given.ask, given.last,
         production=parts.settings.production,
