@@ -257,7 +257,7 @@ def simulated_gateway(venue: SimulatedVenue, instruments: SymbolTable, clock: Cl
     """The way to the simulated venue; a slow one has longer to answer."""
     return FixGateway(
         "SIM", venue, lambda symbol: instruments.form(symbol, "fix"), clock, works_alone=False,
-        answers_within=max(timedelta(seconds=5), venue.behaviour.latency * 3),
+        answers_within=venue.behaviour.answers_within,
     )  # fmt: skip
 
 

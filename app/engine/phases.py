@@ -320,7 +320,7 @@ def _retry_one(
         return booked, rows
 
     def failed(session: Session, error: str) -> None:
-        faults.failed_again(session, fault["id"], error)
+        faults.failed_again(session, fault["id"], error, now)
 
     try:
         booked, rows = transactions.run(work)
