@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,6 +24,7 @@ from app.core.errors import Unavailable
 from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
 from app.domain.quotes import BadQuote, Quote
+from app.services import commands
 from app.services.quotes import QuoteBook
 
 from .inbox import Inbox
@@ -56,12 +58,14 @@ class Engine:
         on_recover: Iterable[Callable[[], None]] = (),
         on_lead: Callable[[bool], None] = lambda leads: None,
         take_turns: Callable[[], None] = lambda: None,
+        on_command: Mapping[str, Callable[[dict[str, Any]], None]] | None = None,
+        tells: Callable[[], dict[str, Any]] = dict,
         schedules: tuple[Schedule, ...] = (),
     ) -> None:
         """``on_quote`` hears every good quote, ``on_recover`` rebuilds what else lives by the database.
 
         ``take_turns`` lets other green threads run; ``on_lead`` is told when this engine begins or ceases to
-        lead.
+        lead. ``on_command`` does by kind what other processes hand over; ``tells`` adds to ``status``.
         """
         self.database, self.clock, self.instruments, self.quotes = database, clock, instruments, quotes
         self.gateways: Mapping[str, Gateway] = {gateway.name: gateway for gateway in gateways}
@@ -78,6 +82,7 @@ class Engine:
         self.running = False
         self._on_quote, self._on_recover, self._on_lead = tuple(on_quote), tuple(on_recover), on_lead
         self._take_turns, self._schedules = take_turns, schedules
+        self._on_command, self._tells = on_command or {}, tells
         self._next_run: dict[str, Seconds] = {}
         self._next_poll = self._next_beat = NEVER
         self._looked_at: Seconds | None = None
@@ -257,6 +262,7 @@ class Engine:
         if look:
             self._next_poll = self.clock.monotonic() + POLL_SECONDS
             retry(self.transactions, self.book, self.watch, now)
+            self._take_commands(now)
         if polls:
             self.watch.judge_refused(now)
         self.trigger.store_moves()
@@ -272,6 +278,17 @@ class Engine:
         if look or booked or fired or exited:
             self.relay.wake()
         return bool(booked or fired or exited or sent or self.watch.fired or self.book.work_left or self.send.more)
+
+    def _take_commands(self, now: datetime) -> None:
+        """Do what requests in any process have handed over, oldest first; each once, whatever comes of it."""
+        for command in self.transactions.read(commands.waiting):
+            error = None
+            try:
+                self._on_command[command["kind"]](command["payload"])
+            except (KeyError, ValueError) as refused:
+                log.warning("engine.command_refused", kind=command["kind"], error=repr(refused))
+                error = repr(refused)
+            self.transactions.run(partial(commands.taken, command_id=command["id"], now=now, error=error))
 
     # -- the clock ---------------------------------------------------------------------------------------
 
@@ -316,6 +333,7 @@ class Engine:
             "unanswered_requests": len(self.deadlines),
             "parked": len(self.transactions.all_parked()),
             "conflated_quotes": self.inbox.conflated,
+            **self._tells(),
             **self.counts,
             **{f"relay_{name}": value for name, value in self.relay.counts.items()},
         }

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Protocol
 
-from flask import request, session
+from flask import current_app, request, session
 from flask_socketio import ConnectionRefusedError, SocketIO
 
 from app.core.clock import Clock
@@ -114,9 +114,13 @@ class Sockets:
 
     def _connect(self, auth: Any = None) -> None:
         sid: str = request.sid  # type: ignore[attr-defined]
-        found = self._access.identify(_presented_key(auth), session, request.remote_addr or "")
+        key, address = _presented_key(auth), request.remote_addr or ""
+        found = self._access.identify(key, session, address)
         if found is None:
             self.inlet.refused(self._transport(sid))
+            limits = current_app.extensions.get("rate_limits")
+            if key is not None and limits is not None and not limits.bad_key(address):
+                raise ConnectionRefusedError("rate_limited")
             raise ConnectionRefusedError("unauthenticated")
         principal, credential = found
         with self._lock:

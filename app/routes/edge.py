@@ -188,9 +188,11 @@ class EdgeFlask(Flask):
 
     def dispatch_request(self) -> ResponseReturnValue:
         view = self._view()
-        if view is None or getattr(view, "no_transaction", False):
+        if view is None:
             return super().dispatch_request()
         ticket = _idempotency_ticket()
+        if getattr(view, "no_transaction", False):
+            return super().dispatch_request() if ticket is None else self._once(ticket)
         if ticket is None and getattr(view, "shared_commit", False):
             response = super().dispatch_request()
             self._wake_engine()
@@ -199,6 +201,17 @@ class EdgeFlask(Flask):
             return self._in_transaction(None)
         with idempotency.in_flight(ticket):
             return self._in_transaction(ticket)
+
+    def _once(self, ticket: idempotency.Ticket) -> ResponseReturnValue:
+        """A view that opens transactions of its own: its answer is kept in one more, after it."""
+        database = services().database
+        with idempotency.in_flight(ticket):
+            stored = database.read(lambda session: idempotency.find(session, ticket))
+            if stored is not None:
+                return replayed(*stored)
+            response = self.make_response(super().dispatch_request())
+            database.run(lambda session: _keep(session, ticket, response))
+            return response
 
     def _view(self) -> Any:
         rule = request.url_rule
@@ -222,7 +235,7 @@ class EdgeFlask(Flask):
             began = True
             response = self.make_response(super(EdgeFlask, self).dispatch_request())
             if ticket is not None:
-                idempotency.store(session, ticket, response.status_code, response.get_data(as_text=True), now())
+                _keep(session, ticket, response)
             return response
 
         database = services().database
@@ -254,6 +267,12 @@ class EdgeFlask(Flask):
             text = response.get_data(as_text=True)
             services().database.run(lambda session: idempotency.store(session, ticket, 500, text, now()))
         return response
+
+
+def _keep(session: Session, ticket: idempotency.Ticket, response: Response) -> None:
+    """Store the answer for repeats; one that says "try again" is no answer."""
+    if response.status_code not in (429, 503):
+        idempotency.store(session, ticket, response.status_code, response.get_data(as_text=True), now())
 
 
 def _is_foreseen(error: Exception) -> bool:
@@ -321,7 +340,7 @@ def _require(described: Endpoint, caller: Principal | None) -> None:
 
 def _close(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "-")
-    if request.path.startswith("/api/") or request.path in ("/health", "/ready", "/metrics"):
+    if request.endpoint is None or not request.endpoint.endswith("static"):
         response.headers["Cache-Control"] = "no-store"
     for name, value in g.get("rate_headers", {}).items():
         response.headers[name] = value

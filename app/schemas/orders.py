@@ -26,6 +26,7 @@ from .base import (
     Text,
     Time,
     TimeOut,
+    check_range,
 )
 
 
@@ -146,6 +147,11 @@ class OrderQuery(PageQuery):
     open: QueryBool | None = Field(None, description="true: live orders only; false: finished ones")
     created_from: Time | None = None
     created_to: Time | None = None
+
+    @model_validator(mode="after")
+    def _range(self) -> OrderQuery:
+        check_range(self.created_from, self.created_to)
+        return self
 
 
 class TrailOut(Response):

@@ -11,6 +11,7 @@ from app.core.clock import iso
 from app.core.transaction import database_now
 from app.models import AuditRecord, EngineHeartbeat, EngineLease, table_of
 
+SILENT_SECONDS = 3  # a leader without a heartbeat for so long does not lead any more
 audit, leases, heartbeats = table_of(AuditRecord), table_of(EngineLease), table_of(EngineHeartbeat)
 
 
@@ -36,6 +37,12 @@ def leader(session: Session) -> dict[str, Any] | None:
         "holder": row["holder"], "epoch": row["epoch"], "leading": row["leading"], "at": iso(row["at"]),
         "age_seconds": round(max(age, 0.0), 3), "status": row["status"],
     }  # fmt: skip
+
+
+def is_led(session: Session) -> bool:
+    """Whether an engine leads somewhere."""
+    found = leader(session)
+    return found is not None and found["leading"] and found["age_seconds"] <= SILENT_SECONDS
 
 
 def engines(session: Session) -> list[dict[str, Any]]:

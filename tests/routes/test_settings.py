@@ -123,3 +123,28 @@ def test_logs_hide_secrets(text: str, capsys: pytest.CaptureFixture[str]) -> Non
     written = capsys.readouterr().err
     assert "planted" not in written
     assert written.count(logs.HIDDEN) >= 2
+
+
+@pytest.mark.parametrize("production", [True, False])
+@pytest.mark.parametrize(
+    "planted", ["a\nFORGED", "a\rFORGED", "a\x1b[31mred", "a\x9b31m", "a\u2028FORGED", "a\u202egnp"]
+)
+def test_nobody_forges_lines_or_colours_in_the_log(
+    planted: str, production: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    try:
+        logs.configure("INFO", production=production)
+        logging.getLogger("app.test").info("GET %s 200", planted, extra={"actor": planted})
+        try:
+            raise ValueError(planted)
+        except ValueError:
+            logging.getLogger("app.test").exception("failed: %s", planted)
+    finally:
+        root.handlers, _ = before, root.setLevel(level)
+    written = capsys.readouterr().err
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", written)
+    first, rest = written.split("\n", 1)
+    assert "FORGED" not in planted or "FORGED" in first, "it stays in its line"
+    assert "Traceback" in rest

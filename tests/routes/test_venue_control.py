@@ -113,7 +113,9 @@ def test_commands_nobody_takes_are_bounded(firm: Firm, monkeypatch: pytest.Monke
 
 
 def test_production_keeps_its_venue(open_app: Callable[..., Firm]) -> None:
-    firm = open_app(environment="production", public_hosts=("localhost",), secret_key="c4mb1st4-9f8e7d6c5b4a3210-xyzw-QRST")
+    firm = open_app(
+        environment="production", public_hosts="localhost", secret_key="c4mb1st4-9f8e7d6c5b4a3210-xyzw-QRST"
+    )
     headers = {"X-Forwarded-Proto": "https"}
     read = firm.call("key:firm-admin", "GET", PATH, headers=headers, base_url="https://localhost")
     assert (read.status_code, read.get_json()["changeable"]) == (200, False)

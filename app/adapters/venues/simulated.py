@@ -165,6 +165,10 @@ class SimulatedVenue:
     def seconds_until_due(self) -> float | None:
         return max(self._due[0][0] - self._micros(), 0) / 1_000_000 if self._due else None
 
+    def behave(self, behaviour: Behaviour) -> None:
+        """Treat orders and messages like this from now on."""
+        self.behaviour = behaviour
+
     # -- what is special to a simulation -----------------------------------------------------------------
 
     def on_quote(self, quote: Quote) -> None:

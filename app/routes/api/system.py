@@ -12,7 +12,7 @@ from app.core.clock import iso
 from app.core.errors import Unavailable
 from app.core.permissions import READ, Resource
 from app.routes.edge import db, endpoint, no_transaction, now, query, services
-from app.routes.health import SILENT_SECONDS, engine_state, metrics_registry
+from app.routes.health import engine_state, metrics_registry
 from app.schemas.orders import PageQuery
 from app.schemas.system import AuditOut, AuditQuery, EngineOut, ReconcileOut, ServicesOut
 from app.services import faults, oversight, reconcile
@@ -53,7 +53,7 @@ def _engine() -> list[dict[str, Any]]:
         return [{"name": "engine", "status": "down"}]
     if leader is None:
         return [{"name": "engine", "status": "down"}]
-    silent = not leader["leading"] or leader["age_seconds"] > SILENT_SECONDS
+    silent = not leader["leading"] or leader["age_seconds"] > oversight.SILENT_SECONDS
     figures = {**leader["status"], "heartbeat_age_seconds": leader["age_seconds"]}
     return [{"name": "engine", "status": "down" if silent else "healthy", "figures": figures}]
 

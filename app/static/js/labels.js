@@ -22,7 +22,7 @@ const names = {
   "order.amended": t("Amended"), "position.opened": t("Opened"), "position.updated": t("Updated"),
   "position.closed": t("Closed"), "position.protection": t("Protection changed"), "wallet.created": t("Wallet opened"),
   "wallet.balance": t("Balance changed"), "wallet.active": t("Wallet resumed"), "wallet.paused": t("Wallet paused"),
-  "wallet.suspended": t("Wallet suspended"), "wallet.updated": t("Wallet changed"), "execution.created": t("Execution"),
+  "wallet.suspended": t("Wallet suspended"), "alert.risk": t("Limit reached"), "wallet.updated": t("Wallet changed"), "execution.created": t("Execution"),
   "client.created": t("Client created"), "client.updated": t("Client changed"),
 };
 

@@ -1,5 +1,6 @@
 // Written by scripts/translations from app/translations/es.
 export default {
+ "%(before)s → %(after)s leaves the band of %(band)s. Every stop on the way fires.": "%(before)s → %(after)s sale de la banda de %(band)s. Se disparan todos los stops en el camino.",
  "%(done)s of %(qty)s": "%(done)s de %(qty)s",
  "%(first)s to %(last)s": "%(first)s a %(last)s",
  "%(first)s to %(last)s of %(total)s": "%(first)s a %(last)s de %(total)s",
@@ -194,6 +195,7 @@ export default {
  "Letters, digits, points and dashes alone.": "Solo letras, dígitos, puntos y guiones.",
  "Levels": "Niveles",
  "Limit": "Límite",
+ "Limit reached": "Límite alcanzado",
  "Limits of %(wallet)s": "Límites de %(wallet)s",
  "Limits saved": "Límites guardados",
  "List": "Lista",
@@ -336,8 +338,10 @@ export default {
  "Sending": "Enviando",
  "Sending to the venue": "Envío a la plaza",
  "Sent": "Enviada",
+ "Set a quote far from the market?": "¿Fijar una cotización lejos del mercado?",
  "Set aside": "Reservado",
  "Set aside at most": "Reserva máxima",
+ "Set the quote": "Fijar la cotización",
  "Short": "Corta",
  "Side": "Lado",
  "Signal": "Señal",
@@ -450,6 +454,7 @@ export default {
  "at %(price)s": "a %(price)s",
  "at current prices": "a precios actuales",
  "available": "disponible",
+ "by the firm": "por la firma",
  "currency": "moneda",
  "default": "por defecto",
  "drawdown (%)": "caída (%)",

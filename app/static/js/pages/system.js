@@ -1,7 +1,7 @@
 // Feeds, engine, faults, reconciliation, the simulated market and the simulated venue.
 
 import { get, post } from "../api.js";
-import { showErrors } from "../confirm.js";
+import { confirm, showErrors } from "../confirm.js";
 import { floorTo, fromUnits, typed, units } from "../decimal.js";
 import { $, $$, empty, h, setText } from "../dom.js";
 import * as format from "../format.js";
@@ -82,12 +82,20 @@ async function reconcile() {
 function quoteForm(form) {
   const symbol = form.elements.symbol;
   const instrument = () => instruments.find((item) => item.symbol === symbol.value);
-  const send = async (bid, ask) => {
+  const send = async (bid, ask, sure = {}) => {
     try {
-      const quote = await post("/api/v1/market/quotes", { symbol: symbol.value, bid, ask });
+      const quote = await post("/api/v1/market/quotes", { symbol: symbol.value, bid, ask, ...sure });
       showErrors(form, []);
       toast(t("Quote set"), { tone: "good", detail: `${quote.symbol} ${format.number(quote.bid)} / ${format.number(quote.ask)}`, key: "quote" });
     } catch (problem) {
+      const asked = problem.errors?.find((error) => error.code === "needs_confirmation");
+      if (asked) {
+        const { previous_mid: before, mid, band } = asked.value;
+        const body = t("%(before)s → %(after)s leaves the band of %(band)s. Every stop on the way fires.",
+          { before: format.number(before), after: format.number(mid), band: `${format.number(fromUnits(units(band) * 100n))} %` });
+        if (await confirm(t("Set a quote far from the market?"), body, { action: t("Set the quote"), style: "btn-sell" })) await send(bid, ask, { confirm: true });
+        return;
+      }
       if (showErrors(form, problem.errors).length || !problem.errors.length) complain(problem, t("The quote was not set"));
     }
   };
