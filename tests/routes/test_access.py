@@ -78,7 +78,7 @@ API = {
     "POST /api/v1/admin/faults/<fault_id>/retry": {"master"} | ADMINS,
     "POST /api/v1/admin/faults/<fault_id>/resolve": {"master"} | ADMINS,
     "GET /api/v1/admin/venue": SUPERVISING,
-    "PATCH /api/v1/admin/venue": {"master"} | ADMINS,
+    "PATCH /api/v1/admin/venue": MANAGING,
     "GET /api/v1/admin/audit": SUPERVISING,
     "GET /api/v1/openapi.json": ANYBODY,
     "GET /api/docs": ANYBODY,

@@ -119,6 +119,6 @@ def test_production_keeps_its_venue(open_app: Callable[..., Firm]) -> None:
     headers = {"X-Forwarded-Proto": "https"}
     read = firm.call("key:firm-admin", "GET", PATH, headers=headers, base_url="https://localhost")
     assert (read.status_code, read.get_json()["changeable"]) == (200, False)
-    refused = firm.call("key:firm-admin", "PATCH", PATH, json={"late_rate": 1}, base_url="https://localhost")
+    refused = firm.call("key:firm", "PATCH", PATH, json={"late_rate": 1}, base_url="https://localhost")
     assert (refused.status_code, refused.get_json()["code"]) == (409, "not_in_production")
     assert firm.run(lambda session: session.scalar(sa.select(sa.func.count(EngineCommand.id)))) == 0
