@@ -136,6 +136,7 @@ class Inlet:
         sid = parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0]
         if not sid and not self._admits(environ):
             return _answer(start_response, "503 Service Unavailable", _BUSY)
+        environ["wsgi.errors"] = _Nowhere()  # where the library notes, without end, that a peer is gone already
         if environ["REQUEST_METHOD"] == "POST" and sid in self._eio.sockets:
             why = self._complaint(sid, environ)
             if why is not None:
@@ -183,6 +184,11 @@ class Inlet:
             ending = self._eio.sockets.pop(one, None)
             if ending is not None:
                 ending.close(wait=False, reason=self._eio.reason.SERVER_DISCONNECT)
+
+
+class _Nowhere(io.TextIOBase):
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 def _is_name(value: Any) -> bool:

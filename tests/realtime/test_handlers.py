@@ -634,3 +634,13 @@ def test_whoever_goes_on_trying_keys_on_one_transport_is_ended(live: Live) -> No
             wire.send('40{"key":"ck_wrong"}')
     assert _ends(wire)
     _eventually(lambda: live.sockets.inlet.ended["refused"] == 1)
+
+
+def test_resuming_is_limited_for_all_sockets_of_a_caller_together(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "MAX_RESUMES_PER_CALLER", 3)
+    first, second, luis = live.listen("ana"), live.listen("ana"), live.listen("luis")
+    answers = [listener.ask("resume", {"after": 0}) for listener in (first, second, first, second, luis)]
+    assert ["error" in answer for answer in answers] == [False, False, False, True, False]
+    live.services.clock.advance(handlers.RESUME_SECONDS + 1)
+    live.sockets.end_strangers()
+    assert "error" not in second.ask("resume", {"after": 0})
