@@ -23,7 +23,7 @@ from app.adapters.marketdata.redis_quotes import RedisQuoteCache
 from app.adapters.marketdata.replay import ReplayFeed
 from app.adapters.marketdata.simulated import SimulatedFeed
 from app.adapters.venues.fix_gateway import FixGateway
-from app.adapters.venues.simulated import Behaviour, SimulatedVenue
+from app.adapters.venues.simulated import Behaviour, SimulatedVenue, changed, shown
 from app.config import Settings
 from app.core import logs
 from app.core.clock import Clock, SystemClock
@@ -41,6 +41,7 @@ from app.extensions import build_socketio, csrf
 from app.realtime import handlers
 from app.realtime.publisher import SocketPublisher
 from app.routes import api, edge, entrance, errors, health, limits, metrics
+from app.services import manual_quotes, venue_control
 from app.services.assignments import TraderOf
 from app.services.bars import BarService
 from app.services.container import Services
@@ -235,7 +236,15 @@ def build_engine(
 ) -> Engine:
     """The engine with its venues. A replay gives its own clock, which runs in market time."""
     venue = build_venue(parts.settings, parts.instruments, clock)
-    gateway = simulated_gateway(venue, parts.instruments, clock)
+    gateway = FixGateway(
+        "SIM", venue, lambda symbol: parts.instruments.form(symbol, "fix"), clock, works_alone=False,
+        answers_within=_answers_within(venue.behaviour),
+    )  # fmt: skip
+
+    def treat(payload: dict[str, Any]) -> None:
+        venue.behave(changed(venue.behaviour, payload))
+        gateway.answers_within = _answers_within(venue.behaviour)
+
     engine = Engine(
         database,
         clock,
@@ -244,8 +253,15 @@ def build_engine(
         [gateway],
         publisher,
         on_quote=[venue.on_quote, parts.bars.add],
-        on_recover=[lambda: simulation.reload(database, engine.sending, venue, gateway.name)],
+        on_recover=[lambda: simulation.reload(database, engine.sending, venue.restore, gateway.name)],
         on_lead=on_lead,
+        on_command={
+            venue_control.COMMAND: treat,
+            manual_quotes.COMMAND: lambda payload: manual_quotes.take(
+                payload, parts.feeds, parts.settings.market_feed, engine.offer_quote, clock.now()
+            ),
+        },
+        tells=lambda: {"venue_behaviour": shown(venue.behaviour)},
         take_turns=take_turns,
         schedules=schedules.standard(parts.bars.flush),
     )
@@ -253,12 +269,9 @@ def build_engine(
     return engine
 
 
-def simulated_gateway(venue: SimulatedVenue, instruments: SymbolTable, clock: Clock) -> FixGateway:
-    """The way to the simulated venue; a slow one has longer to answer."""
-    return FixGateway(
-        "SIM", venue, lambda symbol: instruments.form(symbol, "fix"), clock, works_alone=False,
-        answers_within=max(timedelta(seconds=5), venue.behaviour.latency * 3),
-    )  # fmt: skip
+def _answers_within(behaviour: Behaviour) -> timedelta:
+    """A slow venue has longer to answer before its silence is a fault."""
+    return max(timedelta(seconds=5), behaviour.latency * 3)
 
 
 def start_engine(app: Flask) -> None:

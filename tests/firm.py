@@ -86,7 +86,7 @@ class Firm:
         engine = Engine(
             self.database, self.clock, self.instruments, self.quotes, [gateway, *self.gateways], self.recorder,
             on_quote=[venue.on_quote], schedules=self.schedules,
-            on_recover=[lambda: simulation.reload(self.database, engine.sending, venue, "SIM")],
+            on_recover=[lambda: simulation.reload(self.database, engine.sending, venue.restore, "SIM")],
         )  # fmt: skip
         return engine
 

@@ -102,7 +102,8 @@ SCOPES: Final[dict[Resource, dict[str, Scope]]] = {
 }
 
 
-_ACTING: Final = frozenset({Resource.ORDERS})  # writing these is acting for a client
+# writing these is acting for a client; a quote set by hand fires clients' stops
+_ACTING: Final = frozenset({Resource.ORDERS, Resource.WALLETS, Resource.MARKET_CONTROL})
 
 
 @dataclass(frozen=True, slots=True)

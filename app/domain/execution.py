@@ -36,6 +36,7 @@ from .risk import reserve_for
 
 S = OrderStatus
 _WAITING: Final = frozenset({S.PENDING_CANCEL, S.PENDING_REPLACE, S.UNKNOWN})
+_ACKNOWLEDGED: Final = frozenset({S.OPEN, S.PARTIALLY_FILLED, S.PENDING_REPLACE})
 _PRICE_SCALE: Final = 18
 
 
@@ -145,7 +146,7 @@ def move(order: OrderState, wanted: OrderStatus, now: datetime, **changes: Any) 
     """The one way to another status. Raises ``IllegalTransition``."""
     check_transition(order.id, order.status, wanted)
     if wanted in TERMINAL:
-        changes |= {"leaves_qty": ZERO, "closed_at": now, "pending_qty": None, "pending_price": None}
+        changes |= {"leaves_qty": ZERO, "closed_at": order.closed_at or now, "pending_qty": None, "pending_price": None}
     return replace(order, status=wanted, version=order.version + 1, **changes)
 
 
@@ -158,8 +159,8 @@ def apply(order: OrderState, report: Report, asked: frozenset[RequestKind], now:
 
 
 def _working(order: OrderState, now: datetime, **changes: Any) -> OrderState:
-    """Back at work at the venue: filled, filled in part or open, by its quantities."""
-    changed = replace(order, **changes)
+    """Back at work at the venue, no replace travels: filled, filled in part or open, by its quantities."""
+    changed = replace(order, **{"pending_qty": None, "pending_price": None, **changes})
     changed = replace(changed, leaves_qty=changed.qty - changed.cum_qty)
     if not changed.leaves_qty:
         return move(changed, S.FILLED, now)
@@ -187,6 +188,9 @@ def _unanswered(order: OrderState, _report: Unanswered, _asked: frozenset[Reques
 
 def _accepted(order: OrderState, report: Accepted, asked: frozenset[RequestKind], now: datetime) -> Applied:
     first = order.venue_order_id is None
+    if first and order.status in (S.CANCELED, S.FAILED):
+        # ended in the belief that it had never arrived: it must not be worked for nobody
+        return Applied(replace(order, venue_order_id=report.venue_order_id), ask=RequestKind.CANCEL)
     order = replace(order, venue_order_id=order.venue_order_id or report.venue_order_id)
     if order.status in (S.PENDING_SEND, S.SENT) or (order.status is S.UNKNOWN and first):
         if RequestKind.CANCEL in asked:
@@ -231,7 +235,15 @@ def _rejected(order: OrderState, report: Rejected, _asked: frozenset[RequestKind
     if order.terminal:
         return Applied(order)  # said twice
     code, reason = report.code or "VENUE_REJECTED", (report.reason or "")[:300] or None
-    return Applied(move(order, S.REJECTED, now, reject_code=code, reject_reason=reason), moved=True, reason=reason)
+    changed = _end(order, S.REJECTED, now, reject_code=code, reject_reason=reason)
+    return Applied(changed, moved=True, reason=reason)
+
+
+def _end(order: OrderState, wanted: OrderStatus, now: datetime, **changes: Any) -> OrderState:
+    """The venue works it no more. What is filled does not end otherwise: then a replace had reached the venue."""
+    if order.cum_qty == order.qty:
+        changes |= {"qty": order.pending_qty or order.qty, "price": order.pending_price or order.price}
+    return move(order, wanted, now, **changes)
 
 
 def _ended(order: OrderState, report: Ended, _asked: frozenset[RequestKind], now: datetime) -> Applied:
@@ -240,7 +252,7 @@ def _ended(order: OrderState, report: Ended, _asked: frozenset[RequestKind], now
     if report.cum_qty is not None and report.cum_qty > order.cum_qty:
         return _missing_fills(order, now)
     wanted = S.EXPIRED if isinstance(report, Expired) else S.CANCELED
-    return Applied(move(order, wanted, now), moved=True, reason=report.reason)
+    return Applied(_end(order, wanted, now), moved=True, reason=report.reason)
 
 
 def _missing_fills(order: OrderState, now: datetime) -> Applied:
@@ -257,8 +269,9 @@ def _replaced(order: OrderState, report: Replaced, _asked: frozenset[RequestKind
     if order.pending_qty is None and (qty, price) == (order.qty, order.price):
         return Applied(order)  # said twice, or a fill has told it already
     terms: dict[str, Any] = {"qty": qty, "price": price, "pending_qty": None, "pending_price": None}
-    if order.status in (S.PENDING_CANCEL, S.UNKNOWN):
-        return Applied(replace(order, **terms, leaves_qty=qty - order.cum_qty))
+    if order.status in (S.PENDING_CANCEL, S.UNKNOWN) and qty > order.cum_qty:
+        changed = replace(order, **terms, leaves_qty=qty - order.cum_qty)
+        return Applied(move(changed, order.status, now), moved=True, reason="replaced")
     return Applied(_working(order, now, **terms), moved=True, reason="replaced")
 
 
@@ -277,8 +290,10 @@ def _request_rejected(
     # where the venue has ended it, the fills or the end are still on their way, or lost
     ask = RequestKind.QUERY if report.status in TERMINAL else None
     other = RequestKind.REPLACE if cancel else RequestKind.CANCEL
-    if other in asked:
-        waiting = S.PENDING_REPLACE if cancel else S.PENDING_CANCEL
+    waiting = S.PENDING_REPLACE if cancel else S.PENDING_CANCEL
+    # the status alone, where somebody has asked and the engine has not sent it yet
+    goes_on = order.pending_qty is not None if cancel else bool(order.leaves_qty)
+    if goes_on and (order.status is waiting or other in asked):
         if order.status is waiting:
             return Applied(order, ask=ask)
         return Applied(move(order, waiting, now), moved=True, reason=report.reason, ask=ask)
@@ -297,38 +312,48 @@ def _snapshot(order: OrderState, report: OrderSnapshot, asked: frozenset[Request
         return Applied(order)
     if not report.known:
         return _never_arrived(order, asked, now)
-    order = replace(order, venue_order_id=order.venue_order_id or report.venue_order_id)
-    if report.cum_qty is not None and report.cum_qty > order.cum_qty:
+    before = order = replace(order, venue_order_id=order.venue_order_id or report.venue_order_id)
+    told = report.cum_qty
+    if told is None and report.status is S.FILLED:
+        told = report.qty or order.qty
+    if told is not None and told > order.cum_qty:
         return _missing_fills(order, now)
+    if report.status is S.FILLED and not order.cum_qty:
+        raise Contradiction(f"the venue has filled order {order.id} with nothing")
     if report.status in (S.CANCELED, S.EXPIRED, S.REJECTED):
         reject = {"reject_code": "VENUE_REJECTED", "reject_reason": report.reason}
         changes = reject if report.status is S.REJECTED else {}
-        return Applied(move(order, report.status, now, **changes), moved=True, reason=report.reason)
+        return Applied(_end(order, report.status, now, **changes), moved=True, reason=report.reason)
     qty, price = report.qty or order.qty, report.price or order.price
     adopted = order.pending_qty is not None and (qty, price) == (order.pending_qty, order.pending_price or order.price)
-    if adopted or RequestKind.REPLACE not in asked:
+    # what somebody has asked and the engine has not sent yet is told by the status alone
+    replaces = RequestKind.REPLACE in asked or order.status is S.PENDING_REPLACE
+    cancels = RequestKind.CANCEL in asked or order.status is S.PENDING_CANCEL
+    if adopted or not replaces:
         order = replace(order, pending_qty=None, pending_price=None)
+    if report.status is S.FILLED:
+        qty = order.cum_qty  # all its fills are here, whatever we thought its quantity was
     order = replace(order, qty=max(qty, order.cum_qty), price=price)
     order = replace(order, leaves_qty=order.qty - order.cum_qty)
-    if order.leaves_qty and RequestKind.CANCEL in asked:
-        return _waiting(order, S.PENDING_CANCEL, RequestKind.CANCEL, now)
+    if order.leaves_qty and cancels:
+        return _again(before, order, S.PENDING_CANCEL, RequestKind.CANCEL, now)
     if order.leaves_qty and order.pending_qty is not None:
-        return _waiting(order, S.PENDING_REPLACE, RequestKind.REPLACE, now)
+        return _again(before, order, S.PENDING_REPLACE, RequestKind.REPLACE, now)
     wanted = S.PARTIALLY_FILLED if order.cum_qty else S.OPEN
-    if order.leaves_qty and order.status is wanted:
+    if order.leaves_qty and order == before and order.status is wanted:
         return Applied(order)
     return Applied(_working(order, now), moved=True)
 
 
-def _waiting(order: OrderState, wanted: OrderStatus, ask: RequestKind, now: datetime) -> Applied:
+def _again(before: OrderState, order: OrderState, wanted: OrderStatus, ask: RequestKind, now: datetime) -> Applied:
     """The venue works it and has not had our request: it is sent again."""
-    if order.status is wanted:
+    if order == before and order.status is wanted:
         return Applied(order, ask=ask)
     return Applied(move(order, wanted, now), moved=True, ask=ask)
 
 
 def _never_arrived(order: OrderState, asked: frozenset[RequestKind], now: datetime) -> Applied:
-    if order.venue_order_id is not None or order.cum_qty:
+    if order.venue_order_id is not None or order.cum_qty or order.status in _ACKNOWLEDGED:
         raise Contradiction(f"the venue had order {order.id} and knows it no more")
     if RequestKind.CANCEL in asked or order.status is S.PENDING_CANCEL:
         return Applied(move(order, S.CANCELED, now), moved=True, reason="it had never reached the venue")

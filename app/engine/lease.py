@@ -21,9 +21,10 @@ from sqlalchemy.orm import Session
 
 from app.core.transaction import Database, database_now
 from app.models import EngineHeartbeat, EngineLease, table_of
+from app.services.oversight import SILENT_SECONDS
 
 SHARD: Final = 0
-SILENT_AFTER: Final = timedelta(seconds=3)  # a leader without a heartbeat for so long does not lead any more
+SILENT_AFTER: Final = timedelta(seconds=SILENT_SECONDS)
 _LOCK_KEY = 6_174_100  # + shard
 _BREAKING = (20, 0.05)  # tries, and seconds between them: ending a connection takes the server a moment
 heartbeats = table_of(EngineHeartbeat)

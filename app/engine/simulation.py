@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.adapters.venues.simulated import RestingOrder, SimulatedVenue
+from app.adapters.venues.base import RestingOrder
 from app.core.transaction import Database
 from app.domain.orders import TERMINAL, OrderStatus
 from app.models import Execution, Order, table_of
@@ -15,9 +17,9 @@ from .sending import Sending
 orders, executions = table_of(Order), table_of(Execution)
 
 
-def reload(database: Database, sending: Sending, venue: SimulatedVenue, name: str) -> None:
-    """Tell the venue the live orders it has acknowledged or filled, as they are booked."""
-    venue.restore(database.read(lambda session: _known(session, sending, name)))
+def reload(database: Database, sending: Sending, restore: Callable[[list[RestingOrder]], None], name: str) -> None:
+    """Tell the venue ``name`` the live orders it has acknowledged or filled, as they are booked."""
+    restore(database.read(lambda session: _known(session, sending, name)))
 
 
 def _known(session: Session, sending: Sending, name: str) -> list[RestingOrder]:

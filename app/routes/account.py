@@ -20,7 +20,7 @@ from app.models import Client
 from app.services import access, api_keys, users
 
 from .edge import db, no_transaction, now, services
-from .identity import disconnect_sockets, own_path, remote_ip, session_limits, sign_in_first, signed_in
+from .identity import TOKEN, disconnect_sockets, own_path, remote_ip, session_limits, sign_in_first, signed_in
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 SHOWN_KEYS = 200
@@ -93,13 +93,14 @@ def change_password() -> ResponseReturnValue:
     me, moment, form = signed_in(), now(), PasswordForm()
     given = (form.current_password.data or "", form.password.data or "")
     try:
-        users.change_password(services().database, me, *given, remote_ip(), moment)
+        token, _ended = users.change_password(services().database, me, *given, remote_ip(), moment)
     except (Invalid, RateLimited) as error:
         rows = services().database.read(lambda s: users.live_sessions(s, me.user.id, moment, session_limits()))
         _show_errors(form, error)
         page = render_template("account/sessions.html", sessions=rows, current_id=me.session_id, password_form=form,
                                error=error.detail)  # fmt: skip
         return page, error.status
+    session[TOKEN] = token
     disconnect_sockets(user=me.user.id)  # this browser's comes back by itself
     flash(_("The password is changed; all other sessions have ended."), "success")
     return redirect("/account/sessions", 303)

@@ -14,10 +14,9 @@ from app.core.errors import Forbidden, Unauthenticated, Unavailable
 from app.core.migrations import is_current
 from app.core.permissions import READ, Principal, Resource
 from app.services import oversight
+from app.services.oversight import SILENT_SECONDS
 
 from .edge import no_transaction, services
-
-SILENT_SECONDS = 3  # a leader without a heartbeat for so long does not lead any more
 
 
 def engine_state(engine: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 
 from app.core.clock import iso
 from app.domain.bars import Bar
@@ -25,6 +25,7 @@ class QuoteIn(Request):
     bid: PositiveAmount
     ask: PositiveAmount
     last: PositiveAmount | None = None
+    confirm: StrictBool = Field(False, description="Asked for where the quote leaves the instrument's band")
 
 
 class QuotesQuery(Request):

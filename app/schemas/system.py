@@ -92,17 +92,6 @@ class ReconcileOut(Response):
     breaks: list[dict[str, Any]]
 
 
-class FaultOut(Response):
-    id: str
-    at: TimeOut
-    object_type: str = Field(description="order, position, event or audit_record")
-    object_id: str
-    order_id: str | None
-    stage: str
-    error: str
-    resolved_at: TimeOut | None
-
-
 class EngineOut(Response):
     running: bool = Field(description="Whether this process leads")
     status: dict[str, Any] = Field(description="Figures of the engine that leads")

@@ -187,6 +187,13 @@ def revoke(session: Session, key: ApiKey, principal: Principal, now: datetime) -
     audit.record(session, principal, "key.revoke", "api_key", key.id, now, prefix=key.prefix)
 
 
+def ids_of_client(session: Session, client_id: str) -> list[str]:
+    """The keys of a client that are not revoked. They are refused while the client is not active."""
+    return list(
+        session.scalars(sa.select(table.c.id).where(table.c.client_id == client_id, table.c.revoked_at.is_(None)))
+    )
+
+
 def rotate(session: Session, key: ApiKey, hours: int, principal: Principal, now: datetime) -> tuple[ApiKey, str]:
     """A new key like ``key``, which itself ends after ``hours``. Raises ``Conflict`` for a dead one, ``Invalid``."""
     if not 0 <= hours <= LONGEST_OVERLAP_HOURS:

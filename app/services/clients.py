@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from app.core.ids import new_id
 from app.core.permissions import READ, WRITE, Principal, Reach, Resource, Role
 from app.models import Client, User
 
-from . import audit
+from . import api_keys, audit, users
 from .access import is_uuid, visible_clients
 from .events import Events
 
@@ -73,8 +73,24 @@ def create(
     return client
 
 
-def update(session: Session, client: Client, changes: dict[str, Any], principal: Principal, now: datetime) -> None:
-    """Change name, email, active or trader; ``client`` must be locked. Raises ``Invalid``, ``Forbidden``."""
+@dataclass(frozen=True, slots=True)
+class Dismissed:
+    """Who is out with a client that was deactivated: their open sockets are to be ended after the commit."""
+
+    users: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+
+def lock(session: Session, client: Client) -> None:
+    """Lock a client's row and read it again. NO KEY UPDATE: orders, which reference it, do not wait."""
+    session.refresh(client, with_for_update={"key_share": True})
+
+
+def update(session: Session, client: Client, changes: dict[str, Any], principal: Principal, now: datetime) -> Dismissed:
+    """Change name, email, active or trader; ``client`` must be locked. Raises ``Invalid``, ``Forbidden``.
+
+    A client that is deactivated is out at once: the sessions of its people end, its keys are refused.
+    """
     if "trader_id" in changes:
         if principal.reach(Resource.CLIENTS, WRITE) is not Reach.ALL:
             raise Forbidden("only the firm's management assigns clients")
@@ -83,7 +99,7 @@ def update(session: Session, client: Client, changes: dict[str, Any], principal:
         _check_email(changes["email"])
     changed = {name: value for name, value in changes.items() if getattr(client, name) != value}
     if not changed:
-        return
+        return Dismissed()
     previous = {name: getattr(client, name) for name in changed}
     for name, value in changed.items():
         setattr(client, name, value)
@@ -91,6 +107,9 @@ def update(session: Session, client: Client, changes: dict[str, Any], principal:
     client.updated_at = now
     _event(session, client, "client.updated", now, changed=sorted(changed))
     audit.record(session, principal, "client.update", "client", client.id, now, changed=changed, previous=previous)
+    if changed.get("active") is not False:
+        return Dismissed()
+    return Dismissed(users.end_sessions_of_client(session, client.id, now), api_keys.ids_of_client(session, client.id))
 
 
 def _event(session: Session, client: Client, type_: str, now: datetime, **changed: Any) -> None:

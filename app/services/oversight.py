@@ -1,4 +1,4 @@
-"""What supervisors read: the engine's lease and parked faults, and the audit trail."""
+"""What supervisors read: the engine's lease and the audit trail."""
 
 from __future__ import annotations
 
@@ -9,33 +9,10 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import iso
 from app.core.transaction import database_now
-from app.models import AuditRecord, EngineFault, EngineHeartbeat, EngineLease, table_of
+from app.models import AuditRecord, EngineHeartbeat, EngineLease, table_of
 
-audit, faults, leases = table_of(AuditRecord), table_of(EngineFault), table_of(EngineLease)
-heartbeats = table_of(EngineHeartbeat)
-
-
-def list_faults(session: Session, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """Parked work, newest first."""
-    total = session.scalar(sa.select(sa.func.count()).select_from(faults)) or 0
-    rows = session.execute(sa.select(faults).order_by(faults.c.id.desc()).limit(limit).offset(offset)).mappings()
-    return [
-        {
-            "id": row["id"],
-            "at": iso(row["at"]),
-            "stage": row["stage"],
-            "object_type": row["object_type"],
-            "object_id": row["object_id"],
-            "order_id": row["object_id"] if row["object_type"] == "order" else None,
-            "error": row["error"],
-            "resolved_at": None if row["resolved_at"] is None else iso(row["resolved_at"]),
-        }
-        for row in rows
-    ], total  # fmt: skip
-
-
-def open_faults(session: Session) -> int:
-    return session.scalar(sa.select(sa.func.count()).select_from(faults).where(faults.c.resolved_at.is_(None))) or 0
+SILENT_SECONDS = 3  # a leader without a heartbeat for so long does not lead any more
+audit, leases, heartbeats = table_of(AuditRecord), table_of(EngineLease), table_of(EngineHeartbeat)
 
 
 def lease(session: Session) -> dict[str, Any] | None:
@@ -60,6 +37,12 @@ def leader(session: Session) -> dict[str, Any] | None:
         "holder": row["holder"], "epoch": row["epoch"], "leading": row["leading"], "at": iso(row["at"]),
         "age_seconds": round(max(age, 0.0), 3), "status": row["status"],
     }  # fmt: skip
+
+
+def is_led(session: Session) -> bool:
+    """Whether an engine leads somewhere."""
+    found = leader(session)
+    return found is not None and found["leading"] and found["age_seconds"] <= SILENT_SECONDS
 
 
 def engines(session: Session) -> list[dict[str, Any]]:

@@ -179,6 +179,13 @@ def disable(session: Session, user: User, principal: Principal, now: datetime) -
     return ended
 
 
+def end_sessions_of_client(session: Session, client_id: str, now: datetime) -> list[str]:
+    """End every session of a client's people; returns their user ids."""
+    people = list(session.scalars(sa.select(User.id).where(User.client_id == client_id).order_by(User.id)))
+    _end(session, now, UserSession.user_id.in_(people))
+    return people
+
+
 def set_preference(session: Session, user_id: str, *, language: str | None = None, theme: str | None = None) -> None:
     """Remember a language or a theme. Raises ``Invalid`` for one we do not have."""
     check_preference(language=language, theme=theme)
@@ -212,9 +219,9 @@ def sign_in(database: Database, email: str, password: str, ip: str, user_agent: 
     unknown, disabled and wrong; ``RateLimited`` with the seconds to wait.
     """
     email, ip = _attempted(email), _network(ip)
-    user = database.run(lambda session: _begin_attempt(session, email, ip, now))
+    user, welcome = database.run(lambda session: _begin_attempt(session, email, ip, now))
     correct = verify_password(user.password_hash if user else None, password)
-    if user is None or not correct or not user.active:
+    if user is None or not correct or not welcome:
         if user is not None:
             known = user
             database.run(
@@ -227,7 +234,7 @@ def sign_in(database: Database, email: str, password: str, ip: str, user_agent: 
 
     def open_session(session: Session) -> SignedIn:
         current = session.get(User, checked.id, with_for_update=True)
-        if current is None or not current.active or current.password_hash != checked.password_hash:
+        if current is None or not _is_welcome(session, current) or current.password_hash != checked.password_hash:
             raise Unauthenticated(WRONG)  # disabled or changed while we were hashing
         if renewed is not None:
             current.password_hash = renewed
@@ -252,7 +259,7 @@ def confirm_password(database: Database, user_id: str, password: str, ip: str, n
     """
     ip = _network(ip)
     email = database.read(lambda session: session.scalar(sa.select(User.email).where(User.id == user_id))) or ""
-    user = database.run(lambda session: _begin_attempt(session, email, ip, now))
+    user, _ = database.run(lambda session: _begin_attempt(session, email, ip, now))
     if user is None or not verify_password(user.password_hash, password):
         raise Invalid.field("current_password", "wrong_password", "is wrong")
     database.run(
@@ -262,19 +269,30 @@ def confirm_password(database: Database, user_id: str, password: str, ip: str, n
     )
 
 
-def change_password(database: Database, signed_in: SignedIn, current: str, new: str, ip: str, now: datetime) -> int:
-    """Set a new password and end all other sessions; returns how many. Raises ``Invalid``, ``RateLimited``."""
+def change_password(
+    database: Database, signed_in: SignedIn, current: str, new: str, ip: str, now: datetime
+) -> tuple[str, int]:
+    """Set a new password, end all other sessions and give this one a new token, so that no copy of it lives on.
+
+    Returns the token and how many sessions ended. Raises ``Invalid``, ``RateLimited``, and ``Unauthenticated``
+    when this session has ended meanwhile.
+    """
     confirm_password(database, signed_in.user.id, current, ip, now)
     password_hash = hash_password(signed_in.user.email, new)
+    token = secrets.token_urlsafe(32)
 
     def store(session: Session) -> int:
         session.execute(sa.update(User).where(User.id == signed_in.user.id).values(password_hash=password_hash))
         ended = _end(session, now, UserSession.user_id == signed_in.user.id, UserSession.id != signed_in.session_id)
+        mine = sa.update(UserSession).where(UserSession.id == signed_in.session_id, UserSession.ended_at.is_(None))
+        rotated: Any = session.execute(mine.values(token_hash=_token_hash(token)))
+        if not rotated.rowcount:
+            raise Unauthenticated
         audit.record(session, signed_in.principal, "user.password_change", "user", signed_in.user.id, now, ip=ip,
                      sessions_ended=ended)  # fmt: skip
         return ended
 
-    return database.run(store)
+    return token, database.run(store)
 
 
 def _attempted(email: str) -> str:
@@ -294,8 +312,8 @@ def _network(ip: str) -> str:
     return str(address)
 
 
-def _begin_attempt(session: Session, email: str, ip: str, now: datetime) -> User | None:
-    """Refuse while a wait is running, else count this attempt; the account, if there is one.
+def _begin_attempt(session: Session, email: str, ip: str, now: datetime) -> tuple[User | None, bool]:
+    """Refuse while a wait is running, else count this attempt; the account, if there is one, and whether it may.
 
     What is counted belongs to this address alone: a stranger elsewhere cannot make the owner wait.
     """
@@ -317,7 +335,15 @@ def _begin_attempt(session: Session, email: str, ip: str, now: datetime) -> User
         sa.delete(SignInAttempt).where(SignInAttempt.ip == ip, SignInAttempt.at <= now - ATTEMPTS_COUNT_FOR)
     )
     session.add(SignInAttempt(id=new_id(), email=email, ip=ip, at=now))
-    return session.scalars(sa.select(User).where(User.email == email)).one_or_none()
+    user = session.scalars(sa.select(User).where(User.email == email)).one_or_none()
+    return user, user is not None and _is_welcome(session, user)
+
+
+def _is_welcome(session: Session, user: User) -> bool:
+    """Whether the user is active, and the client they speak for too."""
+    if user.client_id is None or not user.active:
+        return user.active
+    return bool(session.scalar(sa.select(Client.active).where(Client.id == user.client_id)))
 
 
 def wait_after(failures: int, free: int) -> timedelta:
@@ -328,6 +354,9 @@ def wait_after(failures: int, free: int) -> timedelta:
 
 
 # sessions
+
+
+_WELCOME: Final = sa.and_(User.active, Client.active.is_not(False))  # no client: one of the firm
 
 
 def _token_hash(token: str) -> str:
@@ -349,13 +378,14 @@ def find_session(
     query = (
         sa.select(UserSession, User)
         .join(User, User.id == UserSession.user_id)
-        .where(UserSession.token_hash == _token_hash(token))
+        .outerjoin(Client, Client.id == User.client_id)
+        .where(UserSession.token_hash == _token_hash(token), _WELCOME)
     )
     found = session.execute(query).one_or_none()
     if found is None:
         return None
     row, user = found
-    if not user.active or not _is_live(row, now, limits):
+    if not _is_live(row, now, limits):
         return None
     return SignedIn(principal_of(user), user, row.id, row.seen_at)
 
@@ -390,7 +420,8 @@ def live_session_ids(
     query = (
         sa.select(UserSession)
         .join(User, User.id == UserSession.user_id)
-        .where(UserSession.id.in_(session_ids), UserSession.ended_at.is_(None), User.active)
+        .outerjoin(Client, Client.id == User.client_id)
+        .where(UserSession.id.in_(session_ids), UserSession.ended_at.is_(None), _WELCOME)
     )
     return {row.id for row in session.scalars(query) if _is_live(row, now, limits)}
 

@@ -44,7 +44,7 @@ def test_a_kill_at_any_point_loses_no_order_and_books_no_fill_twice(
         if point == "before the claim commits":
             patch.setattr(Sending, "_handovers", die)
         elif point == "after the claim, before the send":
-            patch.setattr(firm.engine, "_hand_over", die)
+            patch.setattr(firm.engine.send, "hand_over", die)
         elif point == "inside the fill transaction":
             patch.setattr(booking.Booking, "_book_fill", die)
         else:
@@ -176,7 +176,7 @@ def test_a_level_that_fired_before_the_crash_exits_once_after_it(firm: Firm, mon
     firm.send(wallet, qty="0.1", stop_loss="49000")
     firm.settle()
     with monkeypatch.context() as patch:
-        patch.setattr(firm.engine, "_hand_over", die)
+        patch.setattr(firm.engine.send, "hand_over", die)
         with pytest.raises(Killed):
             firm.quote("BTC/USDT", "48900", "48900")
     firm.crash()

@@ -7,13 +7,14 @@ import re
 import pytest
 from werkzeug.test import TestResponse
 
-from .conftest import KEYS, ROLES, Firm
+from .conftest import KEYS, LIMIT, ROLES, Firm
 
 STAFF = {"master", "trader", "operator", "middle_office"}
 EVERYBODY = {*STAFF, "client"}
 READERS = {name for name, key in KEYS.items() if "read" in key["scopes"]}
 TRADERS = {name for name, key in KEYS.items() if "trade" in key["scopes"]}
 ADMINS = {name for name, key in KEYS.items() if "admin" in key["scopes"]}
+MANAGING = {"master", "key:firm"}  # wallets and quotes: of keys only one that may act for clients
 CLIENT_KEEPERS = {name for name, key in KEYS.items() if "clients" in key["scopes"]}
 CALLERS = [*ROLES, *KEYS]
 
@@ -48,16 +49,16 @@ API = {
     "GET /api/v1/clients/<ref>": SEEING,
     "PATCH /api/v1/clients/<ref>": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
     "GET /api/v1/wallets": SEEING,
-    "POST /api/v1/wallets": {"master"} | ADMINS,
+    "POST /api/v1/wallets": MANAGING,
     "GET /api/v1/wallets/<wallet_id>": SEEING,
-    "PATCH /api/v1/wallets/<wallet_id>": {"master"} | ADMINS,
-    "POST /api/v1/wallets/<wallet_id>/pause": {"master"} | ADMINS | TRADING,
-    "POST /api/v1/wallets/<wallet_id>/resume": {"master"} | ADMINS | TRADING,
+    "PATCH /api/v1/wallets/<wallet_id>": MANAGING,
+    "POST /api/v1/wallets/<wallet_id>/pause": MANAGING | TRADING,
+    "POST /api/v1/wallets/<wallet_id>/resume": MANAGING | TRADING,
     "GET /api/v1/wallets/<wallet_id>/balances": SEEING,
     "GET /api/v1/wallets/<wallet_id>/movements": SEEING,
     "GET /api/v1/market/instruments": SEEING,
     "GET /api/v1/market/quotes": SEEING,
-    "POST /api/v1/market/quotes": {"master"} | ADMINS,
+    "POST /api/v1/market/quotes": MANAGING,
     "GET /api/v1/market/quotes/<path:symbol>": SEEING,
     "GET /api/v1/market/bars": SEEING,
     "GET /api/v1/market/feeds": SEEING,
@@ -183,6 +184,17 @@ def test_what_belongs_to_another_does_not_exist(firm: Firm, who: str) -> None:
     assert answers[0][0] == 404
 
 
+def test_staff_name_the_client_whose_wallet_it_is(firm: Firm) -> None:
+    """Another client's wallet does not exist for an order of this one, whoever sends it."""
+    theirs = firm.ids["luis:wallet"]
+    for who, named in (("trader", {"client_id": "C-1"}), ("key:firm", {"client_id": "C-1"}), ("key:client", {})):
+        for dry in (False, True):
+            answer = firm.order(who, wallet_id=theirs, dry_run=dry, **named)
+            assert (answer.status_code, answer.get_json()["detail"]) == (404, "there is no such wallet")
+    assert firm.order("trader", wallet_id=firm.ids["ana:wallet"], client_id="C-1").status_code == 201
+    assert firm.order("trader", wallet_id=theirs, client_id="C-2").status_code == 404  # not the trader's client
+
+
 def test_lists_show_ones_own(firm: Firm) -> None:
     mine, theirs = firm.order("key:client").get_json()["id"], firm.order("key:other").get_json()["id"]
 
@@ -192,6 +204,38 @@ def test_lists_show_ones_own(firm: Firm) -> None:
     assert seen("client") == seen("key:read") == seen("trader") == {mine}
     assert seen("key:other") == {theirs}
     assert seen("master") == seen("key:firm") == {mine, theirs}
+
+
+@pytest.mark.parametrize(
+    ("who", "method", "path", "body"),
+    [
+        ("key:firm-trade", "POST", "/orders", {"client_id": "C-1", **LIMIT}),
+        ("key:firm-trade", "POST", "/orders", {"client_id": "C-1", "dry_run": True, **LIMIT}),
+        ("key:firm-trade", "POST", "/orders/batch", {"orders": [{"client_id": "C-1", **LIMIT}]}),
+        ("key:firm-trade", "POST", "/orders/cancel-all", {"client_id": "C-1"}),
+        ("key:firm-trade", "PATCH", "/orders/{order}", {"qty": "0.2"}),
+        ("key:firm-trade", "POST", "/orders/{order}/cancel", {}),
+        ("key:firm-trade", "DELETE", "/orders/{order}", None),
+        ("key:firm-admin", "POST", "/wallets", {"client_id": "C-1"}),
+        ("key:firm-admin", "PATCH", "/wallets/{wallet}", {"name": "Mine"}),
+        ("key:firm-admin", "POST", "/wallets/{wallet}/pause", {}),
+        ("key:firm-trade", "POST", "/wallets/{wallet}/pause", {}),
+        ("key:firm-admin", "POST", "/wallets/{wallet}/resume", {}),
+        ("key:firm-admin", "POST", "/market/quotes", {"symbol": "BTC/USDT", "bid": "67000", "ask": "67001"}),
+    ],
+)
+def test_a_key_of_the_firm_without_that_right_changes_nothing_of_clients(
+    firm: Firm, who: str, method: str, path: str, body: dict[str, object] | None
+) -> None:
+    order = firm.order().get_json()["id"]
+    named = path.format(order=order, wallet=firm.ids["ana:wallet"])
+    answer = firm.call(who, method, f"/api/v1{named}", json=body)
+    assert answer.status_code == 403
+    assert answer.get_json()["code"] == (
+        "forbidden" if "pause" in path and "trade" in who else "may_not_act_for_clients"
+    )
+    assert firm.call("key:client", "GET", f"/api/v1/orders/{order}").get_json()["version"] == 1
+    assert firm.call("key:client", "GET", f"/api/v1/wallets/{firm.ids['ana:wallet']}").get_json()["version"] == 1
 
 
 def test_a_key_acts_for_clients_only_with_that_right(firm: Firm) -> None:

@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
 
 from app import start_engine
 from app.adapters.marketdata.manual import ManualFeed
+from app.domain.risk import Failure
 from app.models import AuditRecord, EngineHeartbeat
-from app.services import journal_reports
+from app.services import journal_reports, wallets
+from app.services.events import Events
 from app.services.feeds import FeedSupervisor
+from app.services.locks import Locks
 
 from .conftest import Firm, open_firm
 
@@ -112,6 +117,59 @@ def test_a_wallet_is_opened_limited_and_paused(firm: Firm) -> None:
     assert firm.call("trader", "POST", f"{path}/resume").get_json()["status"] == "active"
 
 
+PAUSE, RESUME = "pause", "resume"
+
+
+@pytest.mark.parametrize(
+    ("steps", "status", "code"),
+    [
+        # who, what: the last one is answered with this status
+        ([("client", PAUSE), ("client", RESUME)], 200, None),
+        ([("client", PAUSE), ("key:client", RESUME)], 200, None),
+        ([("client", PAUSE), ("trader", RESUME)], 200, None),
+        ([("client", PAUSE), ("master", RESUME)], 200, None),
+        ([("master", PAUSE), ("client", RESUME)], 403, "stopped_by_firm"),
+        ([("master", PAUSE), ("key:client", RESUME)], 403, "stopped_by_firm"),
+        ([("master", PAUSE), ("trader", RESUME)], 403, "stopped_by_firm"),
+        ([("master", PAUSE), ("key:firm", RESUME)], 200, None),
+        ([("master", PAUSE), ("master", RESUME)], 200, None),
+        ([("trader", PAUSE), ("client", RESUME)], 403, "stopped_by_firm"),
+        ([("trader", PAUSE), ("master", RESUME)], 200, None),
+        ([("key:firm", PAUSE), ("client", RESUME)], 403, "stopped_by_firm"),
+        # the firm may take a client's pause over; the client cannot make the firm's its own
+        ([("client", PAUSE), ("master", PAUSE), ("client", RESUME)], 403, "stopped_by_firm"),
+        ([("master", PAUSE), ("client", PAUSE)], 409, "unchanged"),
+        ([("master", PAUSE), ("master", PAUSE)], 409, "unchanged"),
+        ([("client", RESUME)], 409, "unchanged"),
+        # a suspension is lifted by a person of the firm's management, and by nobody else
+        (["suspend", ("client", RESUME)], 403, "stopped_by_firm"),
+        (["suspend", ("key:client", RESUME)], 403, "stopped_by_firm"),
+        (["suspend", ("trader", RESUME)], 403, "stopped_by_firm"),
+        (["suspend", ("key:firm", RESUME)], 403, "stopped_by_firm"),
+        (["suspend", ("client", PAUSE)], 409, "unchanged"),
+        (["suspend", ("master", PAUSE)], 409, "unchanged"),
+        (["suspend", ("master", RESUME)], 200, None),
+    ],
+)
+def test_who_set_a_stop_decides_who_may_lift_it(firm: Firm, steps: list[Any], status: int, code: str | None) -> None:
+    path = f"/api/v1/wallets/{firm.ids['ana:wallet']}"
+    for step in steps:
+        if step == "suspend":
+            firm.run(lambda session: suspend(firm, session))
+        else:
+            answer = firm.call(step[0], "POST", f"{path}/{step[1]}", json={"reason": "because"})
+    assert (answer.status_code, answer.get_json().get("code")) == (status, code)
+    shown = firm.call("client", "GET", path).get_json()
+    assert (shown["status"] == "active") == (shown["stopped_by"] is None) == (steps[-1][1] == RESUME and status != 403)
+
+
+def suspend(firm: Firm, session: Session) -> None:
+    wallet, _ = Locks.of(session).wallet(firm.ids["ana:wallet"])
+    events = Events(firm.clock.now())
+    wallets.suspend(session, wallet, Failure("DAILY_LOSS_LIMIT", "too much is lost", {}), events, firm.clock.now())
+    events.flush(session)
+
+
 @pytest.mark.parametrize("balances", [{"DOGE": "1"}, {"USD": "0"}, {"USD": "1.001"}, {"U$": "1"}, [], {"USD": "NaN"}])
 def test_bad_starting_balances(shared_firm: Firm, balances: Any) -> None:
     body = {"client_id": "C-1", "balances": balances}
@@ -160,16 +218,39 @@ class Recording(ManualFeed):
 
 def test_a_quote_set_by_hand(firm: Firm) -> None:
     body = {"symbol": "ETHUSDT", "bid": "3450.00", "ask": 3450.5}
-    off = firm.call("key:firm-admin", "POST", "/api/v1/market/quotes", json=body)
+    off = firm.call("key:firm", "POST", "/api/v1/market/quotes", json=body)
     assert (off.status_code, off.get_json()["code"]) == (409, "feed_not_running")
     parts = firm.app.extensions["services"]
     parts.feeds = FeedSupervisor([Recording(firm)], parts.quotes.put, firm.clock, lambda work: None, lambda s: None)
-    made = firm.call("key:firm-admin", "POST", "/api/v1/market/quotes", json=body)
+    made = firm.call("key:firm", "POST", "/api/v1/market/quotes", json=body)
     assert (made.status_code, made.get_json()["ask"]) == (201, "3450.5")
     assert firm.call("key:read", "GET", "/api/v1/market/quotes/ETHUSDT").get_json()["bid"] == "3450"
-    crossed = firm.call("key:firm-admin", "POST", "/api/v1/market/quotes", json={**body, "bid": "4000"})
+    crossed = firm.call("key:firm", "POST", "/api/v1/market/quotes", json={**body, "bid": "4000"})
     assert (crossed.status_code, crossed.get_json()["code"]) == (422, "crossed")
     assert firm.call("key:read", "GET", "/api/v1/market/feeds").get_json()["items"][0]["name"] == "manual"
+
+
+def test_a_quote_far_from_the_last_one_is_taken_when_it_is_confirmed(firm: Firm) -> None:
+    """1 / 2 for BTC would fire every stop."""
+    parts = firm.app.extensions["services"]
+    parts.feeds = FeedSupervisor([Recording(firm)], parts.quotes.put, firm.clock, lambda work: None, lambda s: None)
+
+    def put(bid: str, ask: str, **more: Any) -> TestResponse:
+        body = {"symbol": "BTCUSDT", "bid": bid, "ask": ask, **more}
+        return firm.call("master", "POST", "/api/v1/market/quotes", json=body)
+
+    slip = put("1", "2")
+    assert (slip.status_code, slip.get_json()["code"]) == (422, "needs_confirmation")
+    (error,) = slip.get_json()["errors"]
+    assert (error["field"], error["value"]) == ("confirm", {"previous_mid": "67000.5", "mid": "1.5", "band": "0.1"})
+    assert parts.quotes.get("BTC/USDT").bid == Decimal("67000")
+    assert put("1", "2", confirm="yes").status_code == 422
+    assert put("73700", "73701").status_code == 201  # 10 % of 67,000.5 is within
+    assert put("1", "2", confirm=True).status_code == 201
+    assert parts.quotes.get("BTC/USDT").bid == 1
+    assert put("3", "2").get_json()["code"] == "crossed"
+    first = {"symbol": "ETHUSDT", "bid": "1", "ask": "2"}  # nothing to compare with
+    assert firm.call("master", "POST", "/api/v1/market/quotes", json=first).status_code == 201
 
 
 def test_a_recording_takes_no_quotes(open_app: Callable[..., Firm]) -> None:

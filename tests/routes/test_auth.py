@@ -17,9 +17,10 @@ from app.config import TestingConfig
 from app.core.clock import ManualClock
 from app.core.permissions import SYSTEM, Role
 from app.core.transaction import Database
-from app.models import ApiKey, User, UserSession
+from app.models import ApiKey, Client, User, UserSession
 from app.routes.identity import own_path
 from app.services import api_keys, clients, users
+from app.services.sockets import SocketAccess
 
 PASSWORD = "violin-otter-47"
 CLIENT, MASTER = "ana@firm.example", "master@firm.example"
@@ -196,6 +197,53 @@ def test_disabled_user_is_out_at_once(ana: Browser, database: Database, clock: M
     assert not ana.is_signed_in()
 
 
+def deactivate(app: Flask, master: Browser, active: bool = False) -> None:
+    answer = master.client.patch("/api/v1/clients/C-1", json={"active": active},
+                                 headers={"X-CSRFToken": master.csrf("/account/sessions")})  # fmt: skip
+    assert answer.status_code == 200
+
+
+def test_people_of_a_deactivated_client_are_out_at_once(
+    app: Flask, ana: Browser, master: Browser, database: Database, clock: ManualClock
+) -> None:
+    key, secret = database.run(
+        lambda s: api_keys.create(
+            s, api_keys.KeyRequest("bot", ("read", "trade"), client=s.scalars(sa.select(Client)).one()), SYSTEM,
+            clock.now(),
+        )
+    )  # fmt: skip
+    keyed = {"X-API-Key": secret}
+    session_id = scalar(database, sa.select(UserSession.id).join(User).where(User.email == CLIENT))
+    user_id = scalar(database, sa.select(User.id).where(User.email == CLIENT))
+    ended: list[dict[str, str]] = []
+    app.extensions["sockets"].disconnect = lambda **which: ended.append(which)
+    assert app.test_client().get("/api/v1/wallets", headers=keyed).status_code == 200
+
+    deactivate(app, master)
+    assert not ana.is_signed_in()
+    assert app.test_client().get("/api/v1/wallets", headers=keyed).status_code == 401
+    wrong, refused = Browser(app).sign_in(password="wrong-password-1"), Browser(app).sign_in()
+    alert = re.compile(r'role="alert".*?</', re.S)
+    assert refused.status_code == wrong.status_code == 401
+    assert alert.findall(refused.text) == alert.findall(wrong.text) != []
+    assert ended == [{"user": user_id}, {"key": key.id}]
+    access = SocketAccess(app.extensions["services"])  # what another process asks about its sockets
+    assert access.ended({("session", session_id), ("key", key.id)}) == {("session", session_id), ("key", key.id)}
+    assert master.is_signed_in()
+
+    deactivate(app, master, active=True)
+    assert not ana.is_signed_in(), "the session has ended; they sign in again"
+    assert Browser(app).sign_in().status_code == 303
+
+
+def test_an_open_session_of_an_inactive_client_is_worth_nothing(app: Flask, ana: Browser, database: Database) -> None:
+    """However it became so: what decides is the client, and not whether the session was ended."""
+    session_id = scalar(database, sa.select(UserSession.id))
+    database.run(lambda s: s.execute(sa.update(Client).values(active=False)))
+    assert not ana.is_signed_in()
+    assert SocketAccess(app.extensions["services"]).ended({("session", session_id)}) == {("session", session_id)}
+
+
 # keys and sessions as credentials
 
 
@@ -276,8 +324,12 @@ def test_person_changes_the_password(app: Flask, ana: Browser) -> None:
     wrong = {"current_password": PASSWORD, "password": "short"}
     assert ana.post("/account/password", wrong, page="/account/sessions").status_code == 422
     right = {"current_password": PASSWORD, "password": "quinua-llama-88"}
+    copy = app.test_client()  # of the cookie, as somebody may have taken it
+    copy.set_cookie("session", ana.cookie())
+    assert copy.get("/account/sessions").status_code == 200
     assert ana.post("/account/password", right, page="/account/sessions").status_code == 303
     assert ana.is_signed_in() and not other.is_signed_in()
+    assert copy.get("/account/sessions").status_code == 303
     assert Browser(app).sign_in().status_code == 401
     assert Browser(app).sign_in(password="quinua-llama-88").status_code == 303
 

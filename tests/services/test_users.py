@@ -387,8 +387,9 @@ def test_new_password_ends_the_other_sessions(database: Database, clock: ManualC
     with pytest.raises(Invalid) as refused:
         users.change_password(database, here, PASSWORD, "short", HOME, clock.now())
     assert refused.value.code == "password_length"
-    assert users.change_password(database, here, PASSWORD, "quinua-llama-88", HOME, clock.now()) == 1
-    assert find(database, here.token, clock) and find(database, there.token, clock) is None
+    token, ended = users.change_password(database, here, PASSWORD, "quinua-llama-88", HOME, clock.now())
+    assert ended == 1 and find(database, token, clock).id == mia.id
+    assert find(database, here.token, clock) is None and find(database, there.token, clock) is None
     with pytest.raises(Unauthenticated):
         sign_in(database, clock)
     assert sign_in(database, clock, "quinua-llama-88")

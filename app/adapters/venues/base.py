@@ -27,6 +27,16 @@ class VenueOrder:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class RestingOrder:
+    """What a simulated venue is given to rebuild its state after a restart."""
+
+    order: VenueOrder
+    cum_qty: Decimal
+    cum_value: Decimal
+    fills: int
+
+
 class Gateway(Protocol):
     """The way to one venue. No call blocks: a remote gateway queues and sends from a thread of its own.
 

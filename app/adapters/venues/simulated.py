@@ -10,23 +10,24 @@ from __future__ import annotations
 import heapq
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import count
+from typing import Any
 
 from app.core.clock import Clock
 from app.domain.calendars import session_close
 from app.domain.instruments import Instrument
 from app.domain.matching import Match, match_price
-from app.domain.money import ZERO, floor_to
+from app.domain.money import ZERO, floor_to, parse_decimal, text
 from app.domain.orders import TERMINAL, OrderStatus, OrderType, TimeInForce
 from app.domain.quotes import Quote
 
 from . import fix
-from .base import VenueOrder
+from .base import RestingOrder, VenueOrder
 
 DONE_KEPT = 10_000
 QUOTE_POLL = timedelta(milliseconds=100)
@@ -59,15 +60,37 @@ class Behaviour:
     late_rate: Decimal = ZERO
     disconnected: bool = False
 
+    @property
+    def answers_within(self) -> timedelta:
+        """A venue that does not answer for so long will not any more; a slow one has longer."""
+        return max(timedelta(seconds=5), self.latency * 3)
 
-@dataclass(frozen=True, slots=True)
-class RestingOrder:
-    """What the venue is given to rebuild its state after a restart."""
 
-    order: VenueOrder
-    cum_qty: Decimal
-    cum_value: Decimal
-    fills: int
+_SAID = ("reject_rate", "partial_rate", "slippage_bps", "lost_ack_rate", "duplicate_rate", "late_rate")
+
+
+def shown(behaviour: Behaviour) -> dict[str, str | int | bool]:
+    """What can be changed while it runs, as plain values: amounts as strings, the latency in milliseconds."""
+    return {
+        "latency_ms": behaviour.latency // timedelta(milliseconds=1),
+        **{name: text(getattr(behaviour, name)) for name in _SAID},
+        "disconnected": behaviour.disconnected,
+    }
+
+
+def changed(behaviour: Behaviour, payload: Mapping[str, str | int | bool]) -> Behaviour:
+    """The same with what ``payload`` names, written as ``shown`` does; raises ``ValueError`` for what is no such."""
+    values: dict[str, Any] = {}
+    for name, value in payload.items():
+        if name == "disconnected" and isinstance(value, bool):
+            values[name] = value
+        elif name == "latency_ms" and isinstance(value, int) and not isinstance(value, bool):
+            values["latency"] = timedelta(milliseconds=value)
+        elif name in _SAID and isinstance(value, str):
+            values[name] = parse_decimal(value)
+        else:
+            raise ValueError(f"the simulated venue has no {name} of {value!r}")
+    return replace(behaviour, **values)
 
 
 @dataclass(slots=True)
@@ -141,6 +164,10 @@ class SimulatedVenue:
 
     def seconds_until_due(self) -> float | None:
         return max(self._due[0][0] - self._micros(), 0) / 1_000_000 if self._due else None
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Treat orders and messages like this from now on."""
+        self.behaviour = behaviour
 
     # -- what is special to a simulation -----------------------------------------------------------------
 

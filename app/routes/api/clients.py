@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, WRITE, Resource
+from app.core.transaction import after_commit
 from app.routes.edge import body, check_version, db, endpoint, now, principal, query, tagged
+from app.routes.identity import disconnect_sockets
 from app.schemas.clients import ClientIn, ClientOut, ClientPatch, ClientQuery
 from app.services import access, clients
 
@@ -44,9 +48,13 @@ def get_client(ref: str) -> ResponseReturnValue:
 @endpoint("Change a client", tag="clients", body=ClientPatch, response=ClientOut, needs=WRITING, if_match=True,
           etag=True, errors=("invalid_email", "unknown_trader", "stale_version"))  # fmt: skip
 def change_client(ref: str) -> ResponseReturnValue:
-    client = access.client(db(), principal(), ref, WRITE)
     changes = body(ClientPatch).model_dump(exclude_unset=True)
-    db().refresh(client, with_for_update=True)
+    client = access.client(db(), principal(), ref, WRITE)
+    clients.lock(db(), client)
     check_version(client.version)
-    clients.update(db(), client, changes, principal(), now())
+    dismissed = clients.update(db(), client, changes, principal(), now())
+    for user in dismissed.users:
+        after_commit(db(), partial(disconnect_sockets, user=user))
+    for key in dismissed.keys:
+        after_commit(db(), partial(disconnect_sockets, key=key))
     return tagged(clients.show(client))

@@ -76,19 +76,29 @@ def quote(symbol: str) -> ResponseReturnValue:
 
 @blueprint.post("/market/quotes")
 @endpoint("Set a quote by hand", tag="market", body=QuoteIn, response=QuoteOut, status=201, needs=SETTING,
-          errors=("unknown_instrument", "feed_not_settable", "feed_not_running", "crossed", "spread"),
-          description="With the manual feed; with the simulated one its walk goes on from here.")  # fmt: skip
+          errors=("unknown_instrument", "feed_not_settable", "feed_not_running", "crossed", "spread",
+                  "needs_confirmation"),
+          description="With the manual feed; with the simulated one its walk goes on from here. A quote that leaves "
+          "the instrument's band around the last one is taken with confirm: true alone.")  # fmt: skip
 @no_transaction
 def set_quote() -> ResponseReturnValue:
     given = body(QuoteIn)
     instrument = services().orders.resolve(given.symbol)
     parts = services()
     previous = parts.quotes.get(instrument.symbol)
-    taken = manual_quotes.set_quote(
-        parts.feeds, parts.settings.market_feed, instrument.symbol, given.bid, given.ask, given.last,
-        production=parts.settings.production,
-    )  # fmt: skip
-    who, when, ip = principal(), now(), request.remote_addr
+    if not given.confirm:
+        manual_quotes.check_band(instrument, given.bid, given.ask, previous)
+    who, when, ip, kind = principal(), now(), request.remote_addr, parts.settings.market_feed
+    if parts.feeds is not None and (parts.engine is None or parts.engine.running):
+        taken = manual_quotes.set_quote(
+            parts.feeds, kind, instrument.symbol, given.bid, given.ask, given.last,
+            production=parts.settings.production,
+        )  # fmt: skip
+    else:  # the feed runs where the engine leads
+        manual_quotes.check_settable(kind, production=parts.settings.production)
+        taken = Quote(instrument.symbol, given.bid, given.ask, given.last, when, when, kind, by_hand=True)
+        parts.database.run(lambda session: manual_quotes.hand_over(session, taken, who, when))
+        parts.wake()
     parts.database.run(lambda session: manual_quotes.record(session, who, taken, previous, when, ip))
     return _show(instrument, taken), 201
 

@@ -25,10 +25,11 @@ const LIMITS = [
 const limit = (name) => (name in wallet.limits ? wallet.limits[name] : wallet[name]);
 
 function showWallet() {
-  $("#status").replaceChildren(tag(wallet.status));
+  const byFirm = wallet.stopped_by === "firm";
+  $("#status").replaceChildren(tag(wallet.status), byFirm ? h("span", { class: "note ms-2" }, t("by the firm")) : "");
   setText($("#rates"), `${format.percent(times100(wallet.maker_rate), false)} / ${format.percent(times100(wallet.taker_rate), false)}`);
   const pause = $("#pause");
-  if (pause) { pause.hidden = wallet.status !== "active"; $("#resume").hidden = wallet.status === "active"; }
+  if (pause) { pause.hidden = wallet.status !== "active"; $("#resume").hidden = wallet.status === "active" || (byFirm && !$("#edit-limits")); }
   const shown = (name, unit) => {
     const value = limit(name);
     if (value === null || value === undefined) return h("span", { class: "text-secondary" }, t("none"));
