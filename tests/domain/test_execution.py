@@ -300,7 +300,7 @@ def arrivals(reports: Iterable[Report]) -> Iterator[tuple[Report, ...]]:
 @pytest.mark.parametrize("name", HISTORIES)
 def test_however_it_arrives_it_ends_as_at_the_venue(name: str, started: S) -> None:
     history = HISTORIES[name]
-    if started is not S.OPEN and (history.requests or started is S.UNKNOWN and ACCEPTED not in history.reports):
+    if started is not S.OPEN and (history.requests or (started is S.UNKNOWN and ACCEPTED not in history.reports)):
         started = S.OPEN
     for reports in arrivals(history.reports):
         desk = Desk(an_order(started, venue_order_id=None if ACCEPTED in history.reports else "V-1"))
