@@ -76,5 +76,6 @@ def configure(level: str, *, production: bool) -> None:
     root.handlers = [kept for kept in root.handlers if kept.get_name() != "cambista"] + [handler]
     root.setLevel(level)
     logging.getLogger("werkzeug").setLevel("ERROR")  # it warns of itself; the edge logs the requests
-    for noisy in ("engineio", "socketio", "alembic"):
-        logging.getLogger(noisy).setLevel("WARNING")
+    logging.getLogger("alembic").setLevel("WARNING")
+    for noisy in ("engineio", "socketio"):  # they warn of what peers send, as often as it is sent
+        logging.getLogger(noisy).setLevel("ERROR")

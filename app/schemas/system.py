@@ -105,7 +105,8 @@ class FaultOut(Response):
 
 class EngineOut(Response):
     running: bool = Field(description="Whether this process leads")
-    status: dict[str, Any]
+    status: dict[str, Any] = Field(description="Figures of the engine that leads")
+    engines: list[dict[str, Any]] = Field(description="Every engine process heard of lately, the leader first")
     lease: dict[str, Any] | None
     faults: dict[str, Any]
 

@@ -17,6 +17,7 @@ from limits.storage import memory
 from app.core.errors import Conflict
 from app.models import Client, IdempotencyRecord, Order
 from app.services import clients, idempotency
+from tests.conftest import PRODUCTION
 
 from .conftest import LIMIT, Firm
 
@@ -344,7 +345,7 @@ def test_unsafe_methods_all_ask_for_it(shared_firm: Firm) -> None:
 
 
 def test_production_is_stricter(open_app: Callable[..., Firm]) -> None:
-    firm = open_app(environment="production", secret_key="s" * 32)
+    firm = open_app(environment="production", **PRODUCTION)
     secure = {"base_url": "https://localhost"}
     response = firm.app.test_client().get("/sign-in", **secure)
     cookie = response.headers["Set-Cookie"]
@@ -354,3 +355,73 @@ def test_production_is_stricter(open_app: Callable[..., Firm]) -> None:
     plain = firm.app.test_client().get("/sign-in")
     assert (plain.status_code, plain.location) == (302, "https://localhost/sign-in")
     assert firm.app.test_client().get("/health").status_code == 200
+
+
+def production(open_app: Callable[..., Firm], **values: Any) -> Firm:
+    return open_app(environment="production", **{**PRODUCTION, "public_hosts": "desk.example, localhost", **values})
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("path", ["/sign-in", "/api/v1/orders", "/static/js/live.js", "/socket.io/?EIO=4"])
+def test_a_strange_host_is_refused_and_not_redirected_to(open_app: Callable[..., Firm], scheme: str, path: str) -> None:
+    firm = production(open_app)
+    answer = firm.app.test_client().get(path, base_url=f"{scheme}://evil.example")
+    assert (answer.status_code, answer.location) == (421, None)
+    assert "evil" not in answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("host", ["desk.example", "DESK.example:8443"])
+def test_hosts_of_ours_are_served(open_app: Callable[..., Firm], host: str) -> None:
+    firm = production(open_app)
+    assert firm.app.test_client().get("/sign-in", base_url=f"https://{host}").status_code == 200
+    assert firm.app.test_client().get("/sign-in", base_url=f"http://{host}").status_code == 302
+
+
+@pytest.mark.parametrize(("method", "path"), [
+    ("GET", "/api/v1/orders"), ("POST", "/api/v1/orders"), ("GET", "/"), ("GET", "/socket.io/?EIO=4"),
+    ("GET", "/ready"),
+])  # fmt: skip
+@pytest.mark.parametrize("header", ["X-API-Key", "Authorization"])
+def test_a_key_over_plain_http_is_refused_and_not_redirected(
+    open_app: Callable[..., Firm], method: str, path: str, header: str
+) -> None:
+    firm = production(open_app)
+    value = firm.keys["key:client"] if header == "X-API-Key" else f"Bearer {firm.keys['key:client']}"
+    outside = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
+    refused = firm.app.test_client().open(path, method=method, headers={header: value}, **outside)
+    assert (refused.status_code, refused.location) == (403, None)
+    assert b"https_required" in refused.data or b"https" in refused.data
+
+
+def test_what_changes_something_is_not_redirected_either(open_app: Callable[..., Firm]) -> None:
+    assert production(open_app).app.test_client().post("/sign-in").status_code == 403
+
+
+def test_balancers_ask_by_address_over_plain_http(open_app: Callable[..., Firm]) -> None:
+    firm = production(open_app)
+    for path in ("/health", "/ready"):
+        assert firm.app.test_client().get(path, base_url="http://10.0.0.7:5000").status_code in (200, 503)
+
+
+# -- who may scrape ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("values", "headers", "status"), [
+    ({}, {}, 200),
+    ({}, {"X-Forwarded-For": "192.0.2.7"}, 401),
+    ({"trusted_proxies": 1}, {}, 401),  # a proxy on this machine need not say for whom it asks
+    ({"environment": "production", **PRODUCTION}, {}, 401),
+])  # fmt: skip
+def test_metrics_are_open_to_this_machine_where_no_proxy_stands_in_front(
+    open_app: Callable[..., Firm], values: dict[str, Any], headers: dict[str, str], status: int
+) -> None:
+    firm = open_app(**values)
+    assert firm.call(None, "GET", "/metrics", headers=headers).status_code == status
+    assert firm.call("key:firm-admin", "GET", "/metrics", headers=headers).status_code == 200
+
+
+def test_invented_methods_are_one_label(firm: Firm) -> None:
+    for number in range(5):
+        firm.call(None, f"X{number}", "/health")
+    shown = firm.call(None, "GET", "/metrics").get_data(as_text=True)
+    assert 'method="OTHER"' in shown and 'method="X' not in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 from decimal import Decimal
 
 import pytest
@@ -62,11 +63,26 @@ def test_a_replay_needs_a_file() -> None:
         config.load({"MARKET_FEED": "replay"})
 
 
-@pytest.mark.parametrize("key", ["", "short"])
-def test_production_has_no_secret_of_its_own(key: str) -> None:
+GOOD = {"APP_ENV": "production", "SECRET_KEY": "3f9c1b7a5e2d8460c7b1f3a9d5e80264", "PUBLIC_HOSTS": "desk.example"}
+
+
+@pytest.mark.parametrize("key", ["", "short", "a" * 40, "password" * 8, "0123456789abcdef" * 2, "abcdefgh" * 100])
+def test_production_has_no_secret_of_its_own_and_takes_no_pattern(key: str) -> None:
     with pytest.raises(SystemExit, match="SECRET_KEY"):
-        config.load({"APP_ENV": "production", "SECRET_KEY": key})
-    assert config.load({"APP_ENV": "production", "SECRET_KEY": "k" * 32}).production
+        config.load({**GOOD, "SECRET_KEY": key})
+    assert config.load(GOOD).production
+
+
+def test_random_secrets_are_taken() -> None:
+    for _ in range(200):
+        for key in (secrets.token_hex(16), secrets.token_urlsafe(24), secrets.token_hex(32)):
+            assert config.load({**GOOD, "SECRET_KEY": key}).production
+
+
+def test_production_knows_its_hosts() -> None:
+    with pytest.raises(SystemExit, match="PUBLIC_HOSTS"):
+        config.load({**GOOD, "PUBLIC_HOSTS": " , "})
+    assert config.load({**GOOD, "PUBLIC_HOSTS": "A.example, b.example"}).hosts == {"a.example", "b.example"}
 
 
 def test_values_are_read_exactly() -> None:

@@ -12,7 +12,7 @@ from app.core.clock import iso
 from app.core.errors import Unavailable
 from app.core.permissions import READ, Resource
 from app.routes.edge import db, endpoint, no_transaction, now, query, services
-from app.routes.health import engine_state, metrics_registry
+from app.routes.health import SILENT_SECONDS, engine_state, metrics_registry
 from app.schemas.orders import PageQuery
 from app.schemas.system import AuditOut, AuditQuery, EngineOut, ReconcileOut, ServicesOut
 from app.services import oversight, reconcile
@@ -43,10 +43,19 @@ def _database() -> dict[str, Any]:
 
 
 def _engine() -> list[dict[str, Any]]:
+    """The engine of this process where it leads, else the one that does, by its heartbeat."""
     engine = services().engine
-    if engine is None:
-        return []
-    return [{"name": "engine", "status": engine_state(engine), "figures": engine.status()}]
+    if engine is not None and engine.running:
+        return [{"name": "engine", "status": engine_state(engine), "figures": engine.status()}]
+    try:
+        leader = services().database.read(oversight.leader)
+    except (Unavailable, DBAPIError):
+        return [{"name": "engine", "status": "down"}]
+    if leader is None:
+        return [{"name": "engine", "status": "down"}]
+    silent = not leader["leading"] or leader["age_seconds"] > SILENT_SECONDS
+    figures = {**leader["status"], "heartbeat_age_seconds": leader["age_seconds"]}
+    return [{"name": "engine", "status": "down" if silent else "healthy", "figures": figures}]
 
 
 def _feeds() -> list[dict[str, Any]]:
@@ -89,11 +98,13 @@ def run_reconcile() -> ResponseReturnValue:
 def engine() -> ResponseReturnValue:
     asked = query(PageQuery)
     faults, total = oversight.list_faults(db(), asked.limit, asked.offset)
-    running = services().engine
-    status: dict[str, Any] = {} if running is None else running.status()
+    mine = services().engine
+    leader = oversight.leader(db())
+    status: dict[str, Any] = mine.status() if mine is not None else {}
     return {
         "running": bool(status.get("running")),
-        "status": status,
+        "status": status if mine is not None and mine.running else (leader or {}).get("status", {}),
+        "engines": oversight.engines(db()),
         "lease": oversight.lease(db()),
         "faults": page(faults, total, asked.limit, asked.offset),
     }
