@@ -154,6 +154,7 @@ class Engine:
         now = self.clock.now()
         if not self.lease.acquire(now):
             return False
+        self._fired, self._moves = [], []  # another engine may have led since
         try:
             self.recover(now)
         except BaseException:
@@ -189,12 +190,13 @@ class Engine:
         """Drop memory and rebuild it from the database: the one rule after any doubt.
 
         Venues are asked about every order of which it is not known what became of a request; nothing is
-        sent a second time blindly.
+        sent a second time blindly. What quotes have done and is not stored yet stays: no database knows it.
         """
+        self._store_moves()  # before positions are read: what is armed again has the newest extreme
         self._reports.clear()
         self._handed.clear()
         self._deadlines = {name: {} for name in self.gateways}
-        self._fired, self._moves, self._judge_later = [], [], set()
+        self._judge_later = set()
         self.monitor.forget()
         self.open_positions.clear()
         self.relay.forget()
@@ -202,7 +204,8 @@ class Engine:
             rebuild()
         self._parked = {}
         for fault in self.database.read(faults.open_faults):
-            self._parked.setdefault(fault["stage"], {})[fault["object_id"]] = fault["id"]
+            if fault["stage"] not in faults.OF_THE_RELAY:
+                self._parked.setdefault(fault["stage"], {})[fault["object_id"]] = fault["id"]
         self._run(partial(self._ask_about_doubtful, now=now))
         self._watch(self.database.read(_open_positions), now)
         self.counts["recoveries"] += 1
@@ -326,13 +329,18 @@ class Engine:
     def _book(self, now: datetime) -> bool:
         """What gateways reported becomes orders, executions, positions, postings and events."""
         for gateway in self.gateways.values():
-            self._reports += gateway.reports()
+            try:
+                self._reports += gateway.reports()
+            except Exception:
+                # one venue's way must not block the others'; its requests run into their deadlines
+                log.exception("engine.gateway_failed", venue=gateway.name)
+                self.counts["failed_gateways"] += 1
         self._reports += self._overdue(now)
         if not self._reports:
             return False
         batch = list(self._reports)[:REPORTS_PER_STEP]
-        mine = [report for report in batch if report.order_id not in self._parked.get("booking", {})]
         self._wait_behind_faults(batch)
+        mine = [report for report in batch if report.order_id not in self._parked.get("booking", {})]
         if mine:
             try:
                 booked = self._run(lambda session: self._apply(session, mine, now))
@@ -379,13 +387,16 @@ class Engine:
             fault_id = self._parked.get("booking", {}).get(report.order_id)
             if fault_id is not None:
                 behind.setdefault(fault_id, []).append(report)
-        if behind:
+        if not behind:
+            return
 
-            def keep(session: Session) -> None:
-                for fault_id, more in sorted(behind.items()):
-                    faults.wait_behind(session, fault_id, more)
+        def keep(session: Session) -> set[str]:
+            return {id_ for id_, more in sorted(behind.items()) if not faults.wait_behind(session, id_, more)}
 
-            self._run(keep)
+        gone = self._run(keep)
+        if gone:  # somebody has resolved them meanwhile: these reports are booked like any other
+            parked = self._parked["booking"]
+            self._parked["booking"] = {key: fault_id for key, fault_id in parked.items() if fault_id not in gone}
 
     def _overdue(self, now: datetime) -> list[Report]:
         """Requests without an answer by their deadline; durations are the monotonic clock's."""
@@ -410,7 +421,8 @@ class Engine:
 
     def _fire(self, now: datetime) -> bool:
         """Levels that were reached become closing positions, moved stops, trails that begin."""
-        fired = self._fired
+        parked = self._parked.get("trigger", {})
+        fired = self._fired = [item for item in self._fired if item[0] not in parked]
         if not fired:
             return False
         try:
@@ -506,10 +518,15 @@ class Engine:
         for handover in claimed.handovers:
             request = handover.request
             gateway = self.gateways[request.venue]
-            handover.to(gateway)
             due = self.clock.monotonic() + gateway.answers_within.total_seconds()
             self._handed.add((request.id, request.attempt))
             self._deadlines[request.venue][request.id] = (due, request.order_id, request.cl_ord_id)
+            try:
+                handover.to(gateway)
+            except Exception:
+                # whether the venue has it nobody knows: its deadline finds out, and everybody else's is sent
+                log.exception("engine.handover_failed", venue=request.venue, order_id=request.order_id)
+                self.counts["failed_handovers"] += 1
         self.counts["sent"] += len(claimed.handovers)
 
     def _ask_about_unknown(self, now: datetime) -> None:
@@ -550,7 +567,7 @@ class Engine:
         if not any(self._parked.values()):
             return
         open_ = {fault["id"]: fault for fault in self.database.read(faults.open_faults)}
-        for stage, parked in self._parked.items():
+        for stage, parked in list(self._parked.items()):
             for object_id, fault_id in list(parked.items()):
                 fault = open_.get(fault_id)
                 if fault is None:

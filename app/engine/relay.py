@@ -54,7 +54,7 @@ class Relay:
         self.database, self.lease, self.publisher, self.clock = database, lease, publisher, clock
         self.counts: Counter[str] = Counter()
         self._pushed: int | None = None  # the cursor of the newest event pushed; None: as the database says
-        self._parked: set[str] = set()  # audit records that cannot be chained
+        self._parked: dict[str, str] = {}  # audit records and events that cannot be read, with their faults
         self._quotes: dict[str, Quote] = {}  # the newest of each instrument that was not pushed yet
         self._samples: dict[str, dict[str, Any]] = {}  # the same by position
         self._woken = threading.Event()
@@ -103,8 +103,12 @@ class Relay:
         if self._pushed is None:
             self._pushed = self.database.read(_pushed)
             self._parked = {
-                fault["object_id"] for fault in self.database.read(faults.open_faults) if fault["stage"] == "audit"
+                fault["object_id"]: fault["id"]
+                for fault in self.database.read(faults.open_faults)
+                if fault["stage"] in faults.OF_THE_RELAY
             }
+        if self._parked:
+            self._retry_faults()
         numbered = self.database.run(self._number)
         chained = self._chain()
         owed = self.database.read(partial(unpushed, after=self._pushed))
@@ -144,16 +148,55 @@ class Relay:
             if not audit.unchained(session):
                 return 0
             self.lease.prove(session)
-            return audit.chain(session, skip=self._parked)
+            return audit.chain(session, skip=self._parked.keys())
 
         try:
             return self.database.run(work)
         except audit.Unreadable as error:
-            now, record_id, message = self.clock.now(), error.record_id, str(error)
-            self.database.run(lambda session: faults.park(session, now, "audit", "audit_record", record_id, message))
-            self._parked.add(record_id)
-            self.counts["faults"] += 1
+            self._park("audit", "audit_record", error.record_id, str(error))
             return audit.CHAINED_AT_ONCE
+
+    def _park(self, stage: str, object_type: str, object_id: str, said: str) -> None:
+        now = self.clock.now()
+        self._parked[object_id] = self.database.run(
+            lambda session: faults.park(session, now, stage, object_type, object_id, said)
+        )
+        self.counts["faults"] += 1
+
+    def _retry_faults(self) -> None:
+        """Take up again what somebody has asked to be retried, and what somebody has resolved."""
+        open_ = {fault["id"]: fault for fault in self.database.read(faults.open_faults)}
+        for object_id, fault_id in list(self._parked.items()):
+            fault = open_.get(fault_id)
+            if fault is None:
+                del self._parked[object_id]
+            elif fault["retry_at"] is not None:
+                self._retry(fault, object_id)
+
+    def _retry(self, fault: dict[str, Any], object_id: str) -> None:
+        now = self.clock.now()
+
+        def work(session: Session) -> list[dict[str, Any]]:
+            self.lease.prove(session)
+            faults.retried(session, fault["id"], now)
+            if fault["stage"] == "relay":
+                found = session.execute(sa.select(events).where(events.c.event_id == object_id)).mappings()
+                return [event_json(row) for row in found]
+            audit.chain(session, skip=self._parked.keys() - {object_id})
+            return []
+
+        try:
+            shown = self.database.run(work)
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception as error:
+            log.exception("relay.retry_failed", object_id=object_id)
+            said = repr(error)
+            self.database.run(lambda session: faults.failed_again(session, fault["id"], said))
+            return
+        del self._parked[object_id]
+        if shown:
+            self.publisher.events(shown)
 
     def _push(self, owed: list[Any]) -> None:
         shown = []
@@ -163,12 +206,8 @@ class Relay:
             except Exception as error:
                 # one event nobody can read must not stop everybody's: it has its number, and a fault
                 log.exception("relay.unreadable", event_id=row["event_id"])
-                park = partial(
-                    faults.park, now=self.clock.now(), stage="relay", object_type="event", object_id=row["event_id"],
-                    error=repr(error),
-                )  # fmt: skip
-                self.database.run(park)
-                self.counts["faults"] += 1
+                if row["event_id"] not in self._parked:  # or a push that failed behind it parks it again and again
+                    self._park("relay", "event", row["event_id"], repr(error))
         if shown:
             self.publisher.events(shown)  # if it fails they are owed still
             self.counts["events"] += len(shown)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -25,6 +25,7 @@ from .access import is_uuid
 from .events import FIRM, Events
 
 table = table_of(EngineFault)
+OF_THE_RELAY: Final = frozenset({"audit", "relay"})  # stages that the relay takes up again, not the engine
 
 
 def alert(
@@ -53,8 +54,8 @@ def park(
     session.execute(
         sa.insert(table),
         {
-            "id": fault_id, "at": now, "stage": stage, "object_type": object_type, "object_id": object_id,
-            "error": error[:2000], "context": context or None, "attempts": 1,
+            "id": fault_id, "at": now, "stage": stage, "object_type": object_type,
+            "object_id": object_id[:60], "error": error[:2000], "context": context or None, "attempts": 1,
             "reports": [report_json(report) for report in waiting] or None,
         },
     )  # fmt: skip
@@ -62,11 +63,15 @@ def park(
     return fault_id
 
 
-def wait_behind(session: Session, fault_id: str, more: Iterable[Report]) -> None:
-    """Reports about an order that is parked wait for it, in order."""
-    earlier = session.scalar(sa.select(table.c.reports).where(table.c.id == fault_id)) or []
-    waiting = [*earlier, *(report_json(report) for report in more)]
+def wait_behind(session: Session, fault_id: str, more: Iterable[Report]) -> bool:
+    """Reports about an order that is parked wait for it, in order; False when it is not parked any more."""
+    still_open = sa.and_(table.c.id == fault_id, table.c.resolved_at.is_(None))
+    found = session.execute(sa.select(table.c.reports).where(still_open).with_for_update()).one_or_none()
+    if found is None:
+        return False
+    waiting = [*(found.reports or ()), *(report_json(report) for report in more)]
     session.execute(sa.update(table).where(table.c.id == fault_id).values(reports=waiting))
+    return True
 
 
 def open_faults(session: Session) -> list[dict[str, Any]]:

@@ -35,7 +35,9 @@ ORD_STATUS: Final = {
 }  # fmt: skip
 UNKNOWN_ORDER: Final = "5"  # OrdRejReason(103)
 UNKNOWN_TO_CANCEL: Final = "1"  # CxlRejReason(102)
-_REFUSED: Final = {"D": Rejected, "F": CancelRejected, "G": ReplaceRejected}  # RefMsgType(372)
+_REFUSED: Final[dict[str, type[Rejected] | type[CancelRejected] | type[ReplaceRejected]]] = {
+    "D": Rejected, "F": CancelRejected, "G": ReplaceRejected,
+}  # fmt: skip (RefMsgType(372))
 Body = list[tuple[int, str | Decimal | None]]
 
 
