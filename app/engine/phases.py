@@ -159,16 +159,17 @@ class Book:
         for report in reports:
             if report.order_id in parked:
                 behind.setdefault((parked[report.order_id], report.order_id), []).append(report)
-        if not behind:
-            return
+        if behind:
 
-        def keep(session: Session) -> set[str]:
-            return {id_ for id_, more in sorted(behind.items()) if not faults.wait_behind(session, id_, more)}
+            def keep(session: Session) -> list[str]:
+                return [
+                    order_id
+                    for (fault_id, order_id), more in sorted(behind.items(), key=lambda item: item[0])
+                    if not faults.wait_behind(session, fault_id, more)
+                ]
 
-        gone = self.transactions.run(keep)
-        for stage, order_id, fault_id in self.transactions.all_parked():
-            if fault_id in gone:  # somebody has resolved it meanwhile: its reports are booked like any other
-                self.transactions.parked(stage).pop(order_id, None)
+            for order_id in self.transactions.run(keep):
+                parked.pop(order_id, None)
 
 
 class Trigger:
