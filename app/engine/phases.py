@@ -102,7 +102,12 @@ class Book:
     def run(self, now: datetime) -> bool:
         """Book a batch; True when there was one."""
         for gateway in self.gateways.values():
-            self.reports += gateway.reports()
+            try:
+                self.reports += gateway.reports()
+            except Exception:
+                # one venue's way must not block the others'; its requests run into their deadlines
+                log.exception("engine.gateway_failed", venue=gateway.name)
+                self.transactions.counts["failed_gateways"] += 1
         self.reports += self.deadlines.take_late(now)
         if not self.reports:
             return False
@@ -182,7 +187,8 @@ class Trigger:
 
     def fire(self, now: datetime) -> bool:
         """Store what the reached levels cause; True when there were some."""
-        fired = self.watch.fired
+        parked = self.transactions.parked("trigger")
+        fired = self.watch.fired = [item for item in self.watch.fired if item[0] not in parked]
         if not fired:
             return False
         act = partial(self.monitor.act, fired=fired, now=now)
@@ -284,9 +290,14 @@ class Send:
         """After the commit, outside of any transaction."""
         for handover in claimed.handovers:
             request = handover.request
-            handover.to(self.gateways[request.venue])
             self.handed.add((request.id, request.attempt))
             self.deadlines.add(request.venue, request.id, request.order_id, request.cl_ord_id)
+            try:
+                handover.to(self.gateways[request.venue])
+            except Exception:
+                # whether the venue has it nobody knows: its deadline finds out, and everybody else's is sent
+                log.exception("engine.handover_failed", venue=request.venue, order_id=request.order_id)
+                self.transactions.counts["failed_handovers"] += 1
         self.transactions.counts["sent"] += len(claimed.handovers)
 
     def _ask_about_unknown(self, now: datetime) -> None:

@@ -32,6 +32,7 @@ MAX_MISSED = 1000
 MAX_ASKED_PER_SECOND = 50
 MAX_OVER = 50  # messages beyond that before the socket is ended
 MAX_RESUMES, RESUME_SECONDS = 10, 10  # each may answer a thousand events
+MAX_RESUMES_PER_CALLER = 100  # in the same time, by all its sockets
 MAX_STRANGERS, MAX_STRANGERS_PER_ADDRESS = 1000, 100  # transports on which nobody has been let in yet
 RECHECK_SECONDS = 10  # how soon a socket ends whose key was revoked by another process
 _QUOTES, _CLIENT = quotes_room(""), client_room("")
@@ -98,6 +99,7 @@ class Sockets:
         self._open: dict[str, Connection] = {}
         self._lock = Lock()
         self._watching = False
+        self._resumed: dict[str, deque[float]] = {}
         self._strangers: set[str] = set()  # transports without a caller, at the last look
         for name, answer in (
             ("subscribe", self._subscribe), ("unsubscribe", self._unsubscribe), ("join", self._join),
@@ -203,6 +205,7 @@ class Sockets:
         for sid in ending:
             self.backpressure.drop(sid)
         self.inlet.tidy()
+        self._tidy()
         return len(ending)
 
     def _start_watching(self) -> None:
@@ -317,14 +320,29 @@ class Sockets:
             raise Refused("malformed", "name the last cursor you saw")
         if not rooms_of(connection.principal):
             raise Refused("forbidden", "events may not be read")
-        moment, resumed = self._clock.monotonic(), connection.resumed
-        if len(resumed) == resumed.maxlen and moment - resumed[0] < RESUME_SECONDS:
-            raise Refused("rate_limited", f"more than {MAX_RESUMES} times in {RESUME_SECONDS} seconds")
-        resumed.append(moment)
+        self._count_resume(connection)
         missed, cursor = self._access.missed(connection.principal, after, MAX_MISSED)
         if missed is None or after > cursor:  # too many, or a cursor of another database
             return {"events": [], "cursor": cursor, "reset": True}
         return {"events": missed, "cursor": cursor, "reset": False}
+
+    def _count_resume(self, connection: Connection) -> None:
+        moment, caller = self._clock.monotonic(), connection.principal.actor
+        with self._lock:
+            by_caller = self._resumed.setdefault(caller, deque(maxlen=MAX_RESUMES_PER_CALLER))
+        for resumed in (connection.resumed, by_caller):
+            if len(resumed) == resumed.maxlen and moment - resumed[0] < RESUME_SECONDS:
+                raise Refused("rate_limited", f"more than {resumed.maxlen} times in {RESUME_SECONDS} seconds")
+        connection.resumed.append(moment)
+        by_caller.append(moment)
+
+    def _tidy(self) -> None:
+        """Forget the callers who have not resumed for a while."""
+        long_ago = self._clock.monotonic() - RESUME_SECONDS
+        with self._lock:
+            self._resumed = {
+                caller: resumed for caller, resumed in self._resumed.items() if not resumed or resumed[-1] >= long_ago
+            }
 
     def figures(self) -> dict[str, Any]:
         """For the health page: open sockets by kind of caller, consumers dropped."""

@@ -26,9 +26,10 @@ log = logging.getLogger(__name__)
 MAX_FRAMES_PER_SECOND = 100  # twice what a caller is told is too much
 MAX_REFUSED_CONNECTS = 5  # on one transport
 MAX_NAME = 100
+MAX_OFFENCES, OFFENCE_SECONDS = 10, 60  # of one address in so long; then it opens no transport for as long
 _UNREADABLE = (ValueError, IndexError, KeyError, TypeError, AttributeError)
 _KINDS = frozenset("0123456")  # of the transport's frames
-_BUSY = b"too many connections that have not said who they are"
+_BUSY = b"too many connections from your address have not said who they are, or had to be ended; try again later"
 
 
 class Pace:
@@ -82,6 +83,7 @@ class Inlet:
         self._clock, self._admits, self._drop = clock, admits, drop
         self._paces: dict[str, Pace] = {}  # of those that poll
         self._refused: Counter[str] = Counter()
+        self._offences: dict[str, deque[float]] = {}
         self.ended: Counter[str] = Counter()
         self._noted = float("-inf")
         self._wrap()
@@ -107,8 +109,16 @@ class Inlet:
     def end(self, sid: str, why: str) -> None:
         if sid in self._eio.sockets:
             self.note(why)
+            address = str(self._server.environ.get(sid, {}).get("REMOTE_ADDR"))
+            self._offences.setdefault(address, deque(maxlen=MAX_OFFENCES)).append(self._clock.monotonic())
             self._drop(sid)
         self._forget(sid)
+
+    def _is_barred(self, address: str | None) -> bool:
+        offences = self._offences.get(str(address))
+        if offences is None or len(offences) < MAX_OFFENCES or offences[-1] - offences[0] >= OFFENCE_SECONDS:
+            return False
+        return self._clock.monotonic() - offences[-1] < OFFENCE_SECONDS
 
     def _forget(self, sid: str) -> None:
         self._paces.pop(sid, None)
@@ -121,7 +131,10 @@ class Inlet:
             self.end(sid, "refused")
 
     def tidy(self) -> None:
-        """Forget the transports that have ended."""
+        """Forget the transports that have ended, and offences of long ago."""
+        long_ago = self._clock.monotonic() - OFFENCE_SECONDS
+        for address in [address for address, offences in self._offences.copy().items() if offences[-1] < long_ago]:
+            self._offences.pop(address, None)
         for sid in {*self._paces, *self._refused} - set(self._eio.sockets):
             self._forget(sid)
 
@@ -134,8 +147,9 @@ class Inlet:
 
     def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
         sid = parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0]
-        if not sid and not self._admits(environ):
+        if not sid and (self._is_barred(environ.get("REMOTE_ADDR")) or not self._admits(environ)):
             return _answer(start_response, "503 Service Unavailable", _BUSY)
+        environ["wsgi.errors"] = _Nowhere()  # where the library notes, without end, that a peer is gone already
         if environ["REQUEST_METHOD"] == "POST" and sid in self._eio.sockets:
             why = self._complaint(sid, environ)
             if why is not None:
@@ -185,6 +199,11 @@ class Inlet:
                 ending.close(wait=False, reason=self._eio.reason.SERVER_DISCONNECT)
 
 
+class _Nowhere(io.TextIOBase):
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= MAX_NAME
 
@@ -194,4 +213,4 @@ def _answer(start_response: Any, status: str, text: bytes) -> list[bytes]:
     return [text]
 
 
-__all__ = ["MAX_FRAMES_PER_SECOND", "MAX_REFUSED_CONNECTS", "Inlet"]
+__all__ = ["MAX_FRAMES_PER_SECOND", "MAX_OFFENCES", "MAX_REFUSED_CONNECTS", "OFFENCE_SECONDS", "Inlet"]

@@ -38,6 +38,7 @@ SETTINGS = {
     "SIM_VENUE_PARTIAL_RATE": "0.5",
     "ORDER_RATE_PER_SECOND": "100000",
     "REQUEST_RATE_PER_SECOND": "100000",
+    "MAX_CONNECTIONS_PER_ADDRESS": "100000",  # everybody in a test calls from the same one
 }
 
 

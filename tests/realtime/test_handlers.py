@@ -31,8 +31,7 @@ from app.core.permissions import SYSTEM, Role
 from app.core.transaction import Database
 from app.extensions import EventJson
 from app.models import Client, Event, UserSession
-from app.realtime import handlers
-from app.realtime.inlet import MAX_REFUSED_CONNECTS
+from app.realtime import handlers, inlet
 from app.services import api_keys, clients, market, users
 from app.services.container import Services
 from app.services.sockets import SocketAccess
@@ -629,8 +628,31 @@ def test_strangers_open_so_many_transports_and_no_more(live: Live, monkeypatch: 
 
 def test_whoever_goes_on_trying_keys_on_one_transport_is_ended(live: Live) -> None:
     wire = _raw(live)
-    for _ in range(MAX_REFUSED_CONNECTS + 3):
+    for _ in range(inlet.MAX_REFUSED_CONNECTS + 3):
         with contextlib.suppress(OSError, websocket.WebSocketException):
             wire.send('40{"key":"ck_wrong"}')
     assert _ends(wire)
     _eventually(lambda: live.sockets.inlet.ended["refused"] == 1)
+
+
+def test_resuming_is_limited_for_all_sockets_of_a_caller_together(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "MAX_RESUMES_PER_CALLER", 3)
+    first, second, luis = live.listen("ana"), live.listen("ana"), live.listen("luis")
+    answers = [listener.ask("resume", {"after": 0}) for listener in (first, second, first, second, luis)]
+    assert ["error" in answer for answer in answers] == [False, False, False, True, False]
+    live.services.clock.advance(handlers.RESUME_SECONDS + 1)
+    live.sockets.end_strangers()
+    assert "error" not in second.ask("resume", {"after": 0})
+
+
+def test_an_address_whose_sockets_are_ended_again_and_again_opens_none_for_a_while(live: Live) -> None:
+    known = live.listen("ana")
+    address = f"{live.url}/socket.io/?EIO=4&transport=polling"
+    for _ in range(inlet.MAX_OFFENCES):
+        post, _headers = _poll(live)
+        requests.post(post, data="zzz", timeout=WAIT)
+    assert requests.get(address, timeout=WAIT).status_code == 503
+    assert known.ask("resume", {"after": 0})["reset"] is False, "what was open stays open"
+    live.services.clock.advance(inlet.OFFENCE_SECONDS)
+    live.sockets.end_strangers()
+    assert requests.get(address, timeout=WAIT).status_code == 200
