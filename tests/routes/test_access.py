@@ -152,7 +152,8 @@ def test_api(shared_firm: Firm, route: str) -> None:
         status = ask(shared_firm, who, route).status_code
         refused = status == (401 if who is None else 403)
         # an unknown id or an empty body is for those who may ask: 404, 409, 415 or 422
-        if refused == (who in API[route]) or status >= 500:
+        broken = status >= 500 and route != "GET /ready"  # nobody leads here, and it says so
+        if refused == (who in API[route]) or broken:
             wrong.append((who, status))
     assert wrong == []
 
