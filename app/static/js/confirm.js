@@ -29,13 +29,13 @@ export function formDialog(title, fields, submit, { action = t("Save"), style = 
     let result = null;
     const button = h("button", { type: "submit", class: `btn ${style}` }, action);
     const general = h("div", { class: "text-danger small me-auto", role: "alert" });
-    const form = h("form", { class: "modal-content", novalidate: true, "aria-labelledby": "dialog-title" },
+    const form = h("form", { class: "modal-content", novalidate: true },
       h("div", { class: "modal-header" }, h("h2", { class: "modal-title fs-6", id: "dialog-title" }, title),
         h("button", { type: "button", class: "btn-close", "data-bs-dismiss": "modal", "aria-label": t("Close") })),
       h("div", { class: "modal-body" }, fields),
       h("div", { class: "modal-footer" }, general,
         h("button", { type: "button", class: "btn btn-quiet", "data-bs-dismiss": "modal" }, t("Back")), button));
-    const modal = h("div", { class: "modal fade", tabindex: "-1", role: "dialog", "aria-modal": "true" },
+    const modal = h("div", { class: "modal fade", tabindex: "-1", role: "dialog", "aria-modal": "true", "aria-labelledby": "dialog-title" },
       h("div", { class: `modal-dialog modal-dialog-centered ${size}` }, form));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();

@@ -46,6 +46,8 @@ const WORDS = {
   postings: t("Postings"), executions: t("Executions"), positions: t("Positions"), wallets: t("Wallets"), accounts: t("Accounts"), currencies: t("Currencies"), holds: t("Holds"), events: t("Events"), audit: t("Audit records"), streams: t("Streams"),
   epoch: t("Epoch"), steps: t("Steps"), last_step_age_seconds: t("Last step (s ago)"), pending: t("Waiting"), armed: t("Armed levels"), orders: t("Orders"),
   faults: t("Faults"), leader: t("Leads"), running: t("Running"), queue: t("Queue"), holder: t("Held by"), acquired_at: t("Leads since"), relayed: t("Events sent"),
+  relay_events: t("Events sent"), heartbeat_age_seconds: t("Heartbeat (s ago)"), unanswered_requests: t("Requests unanswered"), parked: t("Parked"),
+  transactions: t("Transactions"), recoveries: t("Recoveries"), failed_batches: t("Batches failed"), failed_steps: t("Steps failed"),
 };
 
 const word = (name) => WORDS[name] ?? name.replaceAll("_", " ");

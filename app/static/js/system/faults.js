@@ -33,9 +33,9 @@ function about(fault) {
 
 function failure(fault) {
   const error = h("div", { class: "long-text" }, fault.error);
-  if (!fault.context) return error;
+  if (!fault.context) return h("div", { class: "fault-error" }, error);
   const messages = fault.context.replaceAll("\u0001", " | ");
-  return h("div", {}, error, h("details", {
+  return h("div", { class: "fault-error" }, error, h("details", {
     open: unfolded.has(fault.id), ontoggle: (event) => unfolded[event.target.open ? "add" : "delete"](fault.id),
   }, h("summary", {}, t("The venue's messages")), h("pre", { class: "messages", tabindex: "0" }, messages)));
 }
