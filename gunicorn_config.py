@@ -10,10 +10,11 @@ wsgi_app = "run:application()"  # loaded in the worker, which has patched before
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '5000')}"
 worker_class = "eventlet"
 workers = 1
-worker_connections = 2000
+# idle connections are closed, and the head of a request is awaited so long; what comes from one address is the proxy's
+worker_connections = int(os.environ.get("MAX_CONNECTIONS") or 2000)
 timeout = 60
 graceful_timeout = 15
-keepalive = 30
+keepalive = int(os.environ.get("IDLE_TIMEOUT_SECONDS") or 30)
 control_socket_disable = True  # on Python 3.13 SIGTERM would otherwise leave a worker behind, with an engine
 preload_app = False  # the engine must live in the worker, not in the master
 

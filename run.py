@@ -14,6 +14,7 @@ if os.environ["ASYNC_MODE"] == "eventlet":
     eventlet.monkey_patch()
 
 import logging
+import resource
 import signal
 import sys
 from typing import Any
@@ -22,9 +23,12 @@ from flask import Flask
 
 from app import create_app, start_engine, stop_engine
 from app.core import blocking
+from app.core.connections import Connections, TimedHandler
+
+FILES_KEPT = 200  # open files that are no connections: database, logs, feeds
 
 if os.environ["ASYNC_MODE"] == "eventlet":
-    from eventlet import tpool
+    from eventlet import tpool, wsgi
 
     blocking.install(tpool.execute)  # password hashing must not stall everybody else
 
@@ -51,12 +55,39 @@ def main() -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     start_engine(app)
+    if settings.engine == "only":
+        sys.stdout.write("Cambista: the engine\n")
+        sys.stdout.flush()
+        while True:  # ended by a signal
+            socketio.sleep(60)
     sys.stdout.write(f"Cambista on http://{settings.host}:{settings.port}\n")
     sys.stdout.flush()
-    options: dict[str, Any] = {"log_output": False}
-    if settings.async_mode == "threading":
-        options["allow_unsafe_werkzeug"] = True
-    socketio.run(app, host=settings.host, port=settings.port, **options)
+    options = server_options(settings.async_mode, app.extensions["connections"], settings.idle_timeout_seconds)
+    socketio.run(app, host=settings.host, port=settings.port, log_output=False, **options)
+
+
+def server_options(async_mode: str, connections: Connections, idle_seconds: int) -> dict[str, Any]:
+    """What bounds the server's connections, for the server that the async mode means."""
+    connections.most = min(connections.most, open_files() - FILES_KEPT)
+    bounds = {"connections": connections, "idle_seconds": idle_seconds}
+    if async_mode == "threading":
+        from werkzeug.serving import WSGIRequestHandler
+
+        handler = type("Handler", (TimedHandler, WSGIRequestHandler), bounds)
+        return {"allow_unsafe_werkzeug": True, "request_handler": handler}
+    return {
+        "protocol": type("Protocol", (TimedHandler, wsgi.HttpProtocol), bounds),
+        "max_size": connections.most + FILES_KEPT,  # more than are let in: the refused need a moment to go
+        "socket_timeout": 2 * idle_seconds,  # for a peer that does not read its answer
+    }
+
+
+def open_files() -> int:
+    """How many files the process may have open, after asking for as many as it may ask for."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed != most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most if most != resource.RLIM_INFINITY else 1 << 20
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,20 +22,26 @@ from app.adapters.marketdata.recordings import ReplayFile
 from app.adapters.marketdata.redis_quotes import RedisQuoteCache
 from app.adapters.marketdata.replay import ReplayFeed
 from app.adapters.marketdata.simulated import SimulatedFeed
-from app.adapters.venues.simulated import Behaviour, SimulatedVenue
+from app.adapters.venues.fix_gateway import FixGateway
+from app.adapters.venues.simulated import Behaviour, SimulatedVenue, changed, shown
 from app.config import Settings
 from app.core import logs
 from app.core.clock import Clock, SystemClock
+from app.core.connections import Connections
 from app.core.group_commit import GroupCommit
 from app.core.transaction import Database
+from app.core.wakeup import Listener, Notifier
 from app.domain.instruments import SymbolTable
 from app.domain.quotes import Quote
-from app.engine import schedules
-from app.engine.engine import Engine, Publisher
+from app.engine import schedules, simulation
+from app.engine.engine import Engine
+from app.engine.lease import application_name, process_name
+from app.engine.relay import Publisher
 from app.extensions import build_socketio, csrf
 from app.realtime import handlers
 from app.realtime.publisher import SocketPublisher
-from app.routes import api, edge, errors, health, limits, metrics
+from app.routes import api, edge, entrance, errors, health, limits, metrics
+from app.services import manual_quotes, venue_control
 from app.services.assignments import TraderOf
 from app.services.bars import BarService
 from app.services.container import Services
@@ -56,6 +63,7 @@ CSP = {
 }
 
 STOP_SECONDS = 10
+CATALOG_SECONDS = 5
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
@@ -66,8 +74,10 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     _configure(app, settings)
     socketio = build_socketio(settings)
     socketio.init_app(app)
+    clock = clock or SystemClock()
+    app.extensions["connections"] = _bound_connections(app, settings, socketio, clock)
     _trust_proxies(app, settings)
-    parts = app.extensions["services"] = _build_services(settings, clock or SystemClock(), socketio)
+    parts = app.extensions["services"] = _build_services(settings, clock, socketio)
     app.extensions["sockets"] = handlers.register(socketio, SocketAccess(parts), parts.clock)
     app.extensions["rate_limits"] = limits.RateLimits(settings.redis_url)
     load_catalog(app)
@@ -90,6 +100,17 @@ def _configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
+
+
+def _bound_connections(app: Flask, settings: Settings, socketio: SocketIO, clock: Clock) -> Connections:
+    """Limits of connections and bodies, around the sockets too."""
+    connections = Connections(
+        clock, socketio.start_background_task, socketio.sleep, most=settings.max_connections,
+        per_address=None if settings.trusted_proxies else settings.max_connections_per_address,
+    )  # fmt: skip
+    rules = entrance.Rules(settings.production, settings.hosts, settings.max_body_bytes, settings.body_timeout_seconds)
+    app.wsgi_app = entrance.Entrance(app.wsgi_app, connections, rules)  # type: ignore[method-assign]
+    return connections
 
 
 def _trust_proxies(app: Flask, settings: Settings) -> None:
@@ -131,9 +152,9 @@ def _register_identity_and_pages(app: Flask) -> None:
 
 def _build_services(settings: Settings, clock: Clock, socketio: SocketIO) -> Services:
     database = Database(settings.database_url)
-    instruments = SymbolTable(())  # filled by load_catalog
+    instruments = SymbolTable()  # filled by load_catalog
     cache = RedisQuoteCache.from_url(settings.redis_url, clock) if settings.redis_url else None
-    quotes = QuoteBook(clock, instruments, cache=cache, publishes=settings.engine)
+    quotes = QuoteBook(clock, instruments, cache=cache)
     rules = OrderRules(protection_bps=settings.market_protection_bps, max_orders_per_second=settings.wallet_order_rate)
     orders = Orders(instruments, quotes, rules)
 
@@ -151,7 +172,7 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO) -> Ser
 
 
 def load_catalog(app: Flask) -> bool:
-    """Fill the symbol table that everybody holds; False while the database has no tables yet."""
+    """Fill the symbol table that everybody holds; False while the database cannot be read."""
     parts: Services = app.extensions["services"]
     try:
         if not sa.inspect(parts.database.engine).has_table("instruments"):
@@ -160,8 +181,7 @@ def load_catalog(app: Flask) -> bool:
         loaded = parts.database.read(load_instruments)
     except DBAPIError:
         return False
-    # filled in place: the quote book, order entry and the engine hold this very table
-    parts.instruments.__init__(loaded)  # type: ignore[misc]
+    parts.instruments.fill(loaded)
     return True
 
 
@@ -184,7 +204,7 @@ def build_feeds(settings: Settings, parts: Services, socketio: SocketIO, sink: C
     return FeedSupervisor([feed], sink, clock, socketio.start_background_task, sleep)
 
 
-def build_venue(settings: Settings, instruments: SymbolTable) -> SimulatedVenue:
+def build_venue(settings: Settings, instruments: SymbolTable, clock: Clock) -> SimulatedVenue:
     """The simulated venue with the behaviour of the SIM_VENUE_* settings."""
 
     def is_stale(quote: Quote, now: datetime) -> bool:
@@ -196,46 +216,129 @@ def build_venue(settings: Settings, instruments: SymbolTable) -> SimulatedVenue:
         partial_rate=settings.sim_venue_partial_rate,
         slippage_bps=settings.sim_venue_slippage_bps,
         seed=settings.sim_venue_seed,
+        lost_ack_rate=settings.sim_venue_lost_ack_rate,
+        duplicate_rate=settings.sim_venue_duplicate_rate,
+        late_rate=settings.sim_venue_late_rate,
     )
-    return SimulatedVenue(behaviour, instruments.resolve, lambda symbol: instruments.form(symbol, "fix"), is_stale)
+    return SimulatedVenue(
+        behaviour, clock, instruments.resolve, lambda symbol: instruments.form(symbol, "fix"), is_stale
+    )
 
 
-def build_engine(parts: Services, publisher: Publisher, *, clock: Clock | None = None) -> Engine:
-    """The engine with its venue. A replay gives its own clock, which runs in market time."""
-    return Engine(
-        parts.database,
-        clock or parts.clock,
+def build_engine(
+    parts: Services,
+    database: Database,
+    publisher: Publisher,
+    clock: Clock,
+    *,
+    on_lead: Callable[[bool], None] = lambda leads: None,
+    take_turns: Callable[[], None] = lambda: None,
+) -> Engine:
+    """The engine with its venues. A replay gives its own clock, which runs in market time."""
+    venue = build_venue(parts.settings, parts.instruments, clock)
+    gateway = FixGateway(
+        "SIM", venue, lambda symbol: parts.instruments.form(symbol, "fix"), clock, works_alone=False,
+        answers_within=_answers_within(venue.behaviour),
+    )  # fmt: skip
+
+    def treat(payload: dict[str, Any]) -> None:
+        venue.behave(changed(venue.behaviour, payload))
+        gateway.answers_within = _answers_within(venue.behaviour)
+
+    engine = Engine(
+        database,
+        clock,
         parts.instruments,
         parts.quotes,
-        build_venue(parts.settings, parts.instruments),
+        [gateway],
         publisher,
-        on_quote=parts.bars.add,
-        on_lease=parts.bars.forget,  # another engine may have stored bars meanwhile
+        on_quote=[venue.on_quote, parts.bars.add],
+        on_recover=[lambda: simulation.reload(database, engine.sending, venue.restore, gateway.name)],
+        on_lead=on_lead,
+        on_command={
+            venue_control.COMMAND: treat,
+            manual_quotes.COMMAND: lambda payload: manual_quotes.take(
+                payload, parts.feeds, parts.settings.market_feed, engine.offer_quote, clock.now()
+            ),
+        },
+        tells=lambda: {"venue_behaviour": shown(venue.behaviour)},
+        take_turns=take_turns,
         schedules=schedules.standard(parts.bars.flush),
     )
+    parts.venue = venue
+    return engine
+
+
+def _answers_within(behaviour: Behaviour) -> timedelta:
+    """A slow venue has longer to answer before its silence is a fault."""
+    return max(timedelta(seconds=5), behaviour.latency * 3)
 
 
 def start_engine(app: Flask) -> None:
-    """Start what runs beside the requests: the feeds and the engine's loop, once per process."""
+    """Start what runs beside the requests: the engine's loop, its relay, and feeds where it leads."""
     parts: Services = app.extensions["services"]
     settings: Settings = parts.settings
-    if not settings.engine or parts.feeds is not None:
+    if parts.stopping is not None:
         return
+    if settings.engine != "on" and not settings.redis_url:
+        raise config.BadSetting(
+            f"ENGINE={settings.engine} needs REDIS_URL: it carries prices and live events between the processes."
+        )
     if not load_catalog(app):
         raise config.BadSetting("The database of DATABASE_URL has no tables yet: run `flask --app app db upgrade`.")
     socketio: SocketIO = app.extensions["socketio"]
-    engine = parts.engine = build_engine(parts, SocketPublisher(socketio, TraderOf(parts.database, parts.clock)))
+    stopping = parts.stopping = threading.Event()
+    socketio.start_background_task(_watch_catalog, app, stopping)
+    notifier = Notifier(parts.database)
+    if not parts.database.is_sqlite:
+        socketio.start_background_task(notifier.run, stopping)
+    parts.wake = notifier.notify
+    if settings.engine != "off":
+        _start_engine(parts, socketio, notifier)
+
+
+def _watch_catalog(app: Flask, stopping: threading.Event) -> None:
+    """What is changed in the catalogue by one process is seen by all."""
+    while not stopping.wait(CATALOG_SECONDS):
+        load_catalog(app)
+
+
+def _start_engine(parts: Services, socketio: SocketIO, notifier: Notifier) -> None:
+    settings: Settings = parts.settings
+    # connections of its own: requests can neither take them all, nor make it wait for long
+    database = parts.database if parts.database.is_sqlite else Database(
+        settings.database_url, pool_size=5, lock_seconds=2, application_name=application_name(process_name())
+    )  # fmt: skip
+    publisher = SocketPublisher(socketio, TraderOf(database, parts.clock))
+
+    def take_turns() -> None:
+        socketio.sleep(0)
+
+    def lead(leads: bool) -> None:
+        """Feeds run where the lease is; everybody else reads what the leader publishes."""
+        parts.quotes.lead(leads)
+        if not leads:
+            parts.feeds.stop(timeout=2)
+            return
+        parts.bars.forget()  # another engine may have stored bars meanwhile
+        parts.feeds.start()
+
+    engine = parts.engine = build_engine(parts, database, publisher, parts.clock, on_lead=lead, take_turns=take_turns)
     sinks = {"replay": engine.inbox.put_in_order, "manual": engine.offer_in_order, "simulated": engine.offer_quote}
     parts.feeds = build_feeds(settings, parts, socketio, sinks[settings.market_feed])
+    # another process' engine is told by PostgreSQL
+    parts.wake = lambda: engine.wake() if engine.running or database.is_sqlite else notifier.notify()
+    if not database.is_sqlite:
+        socketio.start_background_task(Listener(database, engine.wake).run, engine.stopping)
     socketio.start_background_task(engine.run)
-    parts.feeds.start()
+    socketio.start_background_task(engine.relay.run, engine.stopping, take_turns)
 
 
 def stop_engine(app: Flask) -> None:
-    """Stop the feeds, then the engine; it finishes the step it is in."""
+    """Stop the engine, which finishes the step it is in, and the feeds with it."""
     parts: Services = app.extensions["services"]
-    if parts.feeds is not None:
-        parts.feeds.stop(timeout=2)
+    if parts.stopping is not None:
+        parts.stopping.set()
     if parts.engine is None:
         return
     parts.engine.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
@@ -15,6 +16,7 @@ from app.domain.money import InvalidAmount, parse_decimal
 ROOT: Final = Path(__file__).resolve().parents[1]
 DEVELOPMENT, PRODUCTION, TESTING = "development", "production", "testing"
 _DEVELOPMENT_SECRET: Final = "for development only, never in production"
+_LEAST_COMPRESSED: Final = 32  # bytes; 32 random hexadecimal digits take 34 or more
 _LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -35,7 +37,7 @@ class Settings:
     port: int = 5000
     trusted_proxies: int = 0
     log_level: str = "INFO"
-    engine: bool = True
+    engine: str = "on"
     market_feed: str = "simulated"
     replay_file: str | None = None
     replay_instrument: str | None = None
@@ -48,6 +50,9 @@ class Settings:
     sim_venue_partial_rate: Decimal = Decimal(0)
     sim_venue_slippage_bps: Decimal = Decimal(5)
     sim_venue_seed: int = 1
+    sim_venue_lost_ack_rate: Decimal = Decimal(0)
+    sim_venue_duplicate_rate: Decimal = Decimal(0)
+    sim_venue_late_rate: Decimal = Decimal(0)
     market_protection_bps: Decimal = Decimal(100)
     order_rate_per_second: int = 10
     request_rate_per_second: int = 50
@@ -55,6 +60,16 @@ class Settings:
     session_idle_minutes: int = 60
     session_absolute_hours: int = 12
     max_body_bytes: int = 1 << 20
+    body_timeout_seconds: int = 10
+    idle_timeout_seconds: int = 30
+    max_connections: int = 2000
+    max_connections_per_address: int = 200
+    public_hosts: str | None = None
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names under which this server is reached."""
+        return frozenset(name.strip().lower() for name in (self.public_hosts or "").split(",") if name.strip())
 
     @property
     def production(self) -> bool:
@@ -117,7 +132,7 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
     level = read.text("LOG_LEVEL")
     if level is not None and level.upper() not in _LOG_LEVELS:
         raise BadSetting(f"LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}, not {level!r}.")
-    engine = read.choice("ENGINE", "on", "off")
+    engine = read.choice("ENGINE", "on", "off", "only")
     url = read.text("DATABASE_URL")
     if url is not None and not normalize_url(url).startswith(("sqlite:///", "postgresql+psycopg2://")):
         raise BadSetting("DATABASE_URL must begin with sqlite:/// or postgresql://.")
@@ -130,7 +145,7 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
         "port": read.integer("PORT", 1, 65535),
         "trusted_proxies": read.integer("TRUSTED_PROXIES", 0, 10),
         "log_level": None if level is None else level.upper(),
-        "engine": None if engine is None else engine == "on",
+        "engine": engine,
         "market_feed": read.choice("MARKET_FEED", "simulated", "replay", "manual"),
         "replay_file": read.text("REPLAY_FILE"),
         "replay_instrument": read.text("REPLAY_INSTRUMENT"),
@@ -143,6 +158,9 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
         "sim_venue_partial_rate": read.amount("SIM_VENUE_PARTIAL_RATE", Decimal(1)),
         "sim_venue_slippage_bps": read.amount("SIM_VENUE_SLIPPAGE_BPS", Decimal(10_000)),
         "sim_venue_seed": read.integer("SIM_VENUE_SEED"),
+        "sim_venue_lost_ack_rate": read.amount("SIM_VENUE_LOST_ACK_RATE", Decimal(1)),
+        "sim_venue_duplicate_rate": read.amount("SIM_VENUE_DUPLICATE_RATE", Decimal(1)),
+        "sim_venue_late_rate": read.amount("SIM_VENUE_LATE_RATE", Decimal(1)),
         "market_protection_bps": read.amount("MARKET_PROTECTION_BPS", Decimal(10_000)),
         "order_rate_per_second": read.integer("ORDER_RATE_PER_SECOND", 1, 1_000_000),
         "request_rate_per_second": read.integer("REQUEST_RATE_PER_SECOND", 1, 1_000_000),
@@ -150,6 +168,11 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
         "session_idle_minutes": read.integer("SESSION_IDLE_MINUTES", 1, 100_000),
         "session_absolute_hours": read.integer("SESSION_ABSOLUTE_HOURS", 1, 10_000),
         "max_body_bytes": read.integer("MAX_BODY_BYTES", 1024, 1 << 30),
+        "body_timeout_seconds": read.integer("BODY_TIMEOUT_SECONDS", 1, 3600),
+        "idle_timeout_seconds": read.integer("IDLE_TIMEOUT_SECONDS", 1, 3600),
+        "max_connections": read.integer("MAX_CONNECTIONS", 10, 1_000_000),
+        "max_connections_per_address": read.integer("MAX_CONNECTIONS_PER_ADDRESS", 1, 1_000_000),
+        "public_hosts": read.text("PUBLIC_HOSTS"),
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -165,11 +188,20 @@ def _checked(settings: Settings) -> Settings:
     if settings.market_feed == "replay" and not (settings.replay_file and settings.replay_instrument):
         raise BadSetting("MARKET_FEED=replay needs REPLAY_FILE and REPLAY_INSTRUMENT.")
     if settings.production:
-        if settings.secret_key == _DEVELOPMENT_SECRET:
-            raise BadSetting("SECRET_KEY must be set in production; 32 random characters or more.")
-        if len(settings.secret_key) < 32:
-            raise BadSetting("SECRET_KEY must have at least 32 characters in production.")
+        _check_secret(settings.secret_key)
+        if not settings.hosts:
+            raise BadSetting("PUBLIC_HOSTS must name the hosts of the server in production, such as desk.example.com.")
     return settings
+
+
+def _check_secret(key: str) -> None:
+    """Long enough, and not a pattern: what repeats itself compresses to almost nothing."""
+    if key == _DEVELOPMENT_SECRET:
+        raise BadSetting("SECRET_KEY must be set in production; 32 random characters or more.")
+    if len(key) < 32:
+        raise BadSetting("SECRET_KEY must have at least 32 characters in production.")
+    if len(zlib.compress(key.encode(), 9)) < _LEAST_COMPRESSED:
+        raise BadSetting("SECRET_KEY repeats itself; in production it must have 32 random characters or more.")
 
 
 def DevelopmentConfig(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -184,7 +216,7 @@ def ProductionConfig(environ: Mapping[str, str] = os.environ) -> Settings:
 def TestingConfig(**values: Any) -> Settings:
     """What a test names, and nothing of the environment: no engine, the manual feed, no rate in the way."""
     base = Settings(
-        environment=TESTING, engine=False, market_feed="manual",
+        environment=TESTING, engine="off", market_feed="manual",
         order_rate_per_second=100_000, request_rate_per_second=100_000,
     )  # fmt: skip
     return _checked(replace(base, **values))

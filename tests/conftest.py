@@ -20,6 +20,7 @@ from app.core.migrations import upgrade
 from app.core.transaction import Database, normalize_url
 
 LOOPBACK = "127.0.0.1,::1,localhost"
+PRODUCTION = {"secret_key": "0123456789abcdefghijklmnopqrstuvwxyz", "public_hosts": "localhost"}
 START = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)  # a Monday, as the stock exchange in New York opens
 
 # A deadline measures the machine, not the code. The example database would carry state between runs.

@@ -10,6 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.adapters.venues.base import Gateway
+from app.adapters.venues.fix_gateway import FixGateway
 from app.adapters.venues.simulated import Behaviour, SimulatedVenue
 from app.core.clock import ManualClock
 from app.core.ids import new_id
@@ -17,6 +19,7 @@ from app.core.permissions import SYSTEM
 from app.core.transaction import Database
 from app.domain.orders import OrderSource
 from app.domain.quotes import Quote
+from app.engine import simulation
 from app.engine.engine import Engine, Schedule
 from app.models import Client, Order, Position, table_of
 from app.schemas.base import validate
@@ -27,6 +30,7 @@ from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.reconcile import reconcile
 
+ANSWERS_WITHIN = timedelta(seconds=5)
 AT_ONCE = Behaviour(latency=timedelta(0), slippage_bps=Decimal(0))
 
 
@@ -56,7 +60,9 @@ class Firm:
         behaviour: Behaviour = AT_ONCE,
         rules: OrderRules | None = None,
         schedules: tuple[Schedule, ...] = (),
+        gateways: tuple[Gateway, ...] = (),
     ) -> None:
+        self.gateways = gateways
         self.database, self.clock, self.behaviour, self.schedules = database, clock, behaviour, schedules
         database.run(market.seed_instruments)
         self.instruments = database.read(market.load_instruments)
@@ -68,15 +74,21 @@ class Firm:
         self.engine = self.new_engine()
 
     def new_engine(self) -> Engine:
-        venue = SimulatedVenue(
+        form = lambda symbol: self.instruments.form(symbol, "fix")  # noqa: E731
+        self.venue = venue = SimulatedVenue(
             self.behaviour,
+            self.clock,
             self.instruments.resolve,
-            lambda symbol: self.instruments.form(symbol, "fix"),
+            form,
             lambda quote, now: quote.is_stale(now, self.instruments.resolve(quote.symbol).stale_after),
         )
-        return Engine(
-            self.database, self.clock, self.instruments, self.quotes, venue, self.recorder, schedules=self.schedules
-        )
+        gateway = FixGateway("SIM", venue, form, self.clock, answers_within=ANSWERS_WITHIN, works_alone=False)
+        engine = Engine(
+            self.database, self.clock, self.instruments, self.quotes, [gateway, *self.gateways], self.recorder,
+            on_quote=[venue.on_quote], schedules=self.schedules,
+            on_recover=[lambda: simulation.reload(self.database, engine.sending, venue.restore, "SIM")],
+        )  # fmt: skip
+        return engine
 
     def start(self) -> Firm:
         assert self.engine.start()
@@ -111,14 +123,14 @@ class Firm:
         now = self.clock.now()
         quote = Quote(symbol, Decimal(bid), Decimal(ask), None, now, now, "test")
         self.engine.take_quote(quote, now)
-        self.engine.settle(now)
+        self._settle()
 
     def run_for(self, seconds: float, step: float = 0.1) -> None:
         """Let the engine step through market time without new quotes."""
         for _ in range(round(seconds / step)):
             self.clock.advance(step)
             self.engine.step(self.clock.now())
-            self.engine.settle(self.clock.now())
+            self._settle()
 
     def send(self, wallet_id: str, **fields: Any) -> dict[str, Any]:
         """Enter an order, as a request does; the engine has not looked at it yet."""
@@ -131,7 +143,12 @@ class Firm:
 
     def settle(self) -> None:
         self.engine.wake()
+        self._settle()
+
+    def _settle(self) -> None:
         self.engine.settle(self.clock.now())
+        while self.engine.relay.step():
+            pass
 
     def order(self, order_id: str) -> dict[str, Any]:
         return self._row(table_of(Order), order_id)

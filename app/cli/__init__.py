@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from flask import Flask
 
-from . import audit, clients, db, demo, keys, market, reconcile, users, wallets
+from . import audit, clients, db, demo, engine, keys, market, reconcile, users, wallets
 
-GROUPS = (audit.group, clients.group, db.group, demo.group, keys.group, market.group, users.group, wallets.group)
+GROUPS = (
+    audit.group,
+    clients.group,
+    db.group,
+    demo.group,
+    engine.group,
+    keys.group,
+    market.group,
+    users.group,
+    wallets.group,
+)
 
 
 def register(app: Flask) -> None:

@@ -61,7 +61,7 @@ def replay(file: str, instrument: str, speed: float | None) -> dict[str, Any]:
     except ReplayError as error:
         raise Invalid(str(error), code=error.code) from error
     clock = ManualClock(first.at)
-    engine = build_engine(parts, SilentPublisher(), clock=clock)
+    engine = build_engine(parts, parts.database, SilentPublisher(), clock)
     if not engine.start():
         raise Conflict("an engine is running on this database; stop the server first", code="engine_running")
     try:
@@ -107,13 +107,17 @@ def _play(
 def _settle(engine: Engine, clock: ManualClock) -> None:
     """Let the venue finish what it owes, but not wait for the end of a trading day."""
     end = clock.now() + AFTERWARDS
-    due = engine.venue.next_due()
-    while due is not None and due <= end:
-        clock.set(max(due, clock.now()))
+    gateways = list(engine.gateways.values())
+    while True:
+        dues = [due for gateway in gateways if (due := gateway.seconds_until_due()) is not None]
+        if not dues or clock.now() + timedelta(seconds=min(dues)) > end:
+            break
+        clock.advance(min(dues))
         engine.step(clock.now())
         engine.settle(clock.now())
-        due = engine.venue.next_due()
     engine.settle(clock.now())
+    while engine.relay.step():
+        pass
 
 
 def _orders_by_status(session: Session) -> dict[str, int]:

@@ -6,6 +6,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+Seconds = float  # durations of the monotonic clock
+NEVER: Seconds = float("-inf")  # a moment before all others
+
 
 class Clock(Protocol):
     def now(self) -> datetime:

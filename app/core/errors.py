@@ -71,6 +71,20 @@ class PreconditionFailed(AppError):
     status, code, title = 412, "stale_version", "The object has changed since it was read"
 
 
+class RequestTimeout(AppError):
+    """The request itself took too long to arrive; nothing was begun."""
+
+    status, code, title = 408, "request_timeout", "The request did not arrive in time"
+
+
+class LengthRequired(AppError):
+    status, code, title = 411, "length_required", "Content-Length is required"
+
+
+class UnknownHost(AppError):
+    status, code, title = 421, "unknown_host", "Not a host of ours"
+
+
 class TooLarge(AppError):
     status, code, title = 413, "too_large", "The request is too large"
 
@@ -97,3 +111,9 @@ class Unavailable(AppError):
     """Nothing was stored; the same request may be sent again after ``retry_after`` seconds."""
 
     status, code, title = 503, "unavailable", "Temporarily unavailable"
+
+
+class OutcomeUnknown(Unavailable):
+    """It may have been stored, or not. The same key or client_order_id, sent again, finds out."""
+
+    code, title = "outcome_unknown", "It is not known whether this was done"

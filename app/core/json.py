@@ -15,6 +15,8 @@ from .clock import iso
 from .errors import Malformed
 
 MAX_DEPTH = 20
+MAX_MEMBERS = 500  # of one object
+MAX_VALUES = 20_000  # in all
 
 
 def _default(value: Any) -> Any:
@@ -40,6 +42,8 @@ def loads_stored(data: str) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise Malformed(f"an object has more than {MAX_MEMBERS} fields", code="too_many_fields")
     result = dict(pairs)
     if len(result) != len(pairs):
         raise Malformed("the JSON names a field twice", code="duplicate_key")
@@ -52,7 +56,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def loads(data: bytes | str) -> Any:
-    """Parse strictly: numbers with a point become Decimal, a repeated key or deep nesting is refused.
+    """Parse strictly: numbers with a point become Decimal; a repeated key, deep nesting and masses are refused.
 
     Raises ``Malformed``.
     """
@@ -63,13 +67,14 @@ def loads(data: bytes | str) -> Any:
             depth += (char in "[{") - (char in "]}")
             if depth > MAX_DEPTH * 4:  # brackets inside strings count too, hence the generous factor
                 raise Malformed("the JSON is nested too deeply", code="too_deep")
+        if raw.count(",") > MAX_VALUES * 10:  # texts have commas too, hence the generous factor
+            raise Malformed("the JSON holds too many values", code="too_many_values")
         value = json.loads(raw, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except Malformed:
         raise
     except (ValueError, RecursionError, ArithmeticError) as error:
         raise Malformed("the body is not valid JSON", code="malformed_json") from error
-    if _depth(value) > MAX_DEPTH:
-        raise Malformed("the JSON is nested too deeply", code="too_deep")
+    _check_size(value)
     # only an escape can hide them: raw UTF-8 has no surrogates, and raw NUL is no JSON
     if "\\u" in raw and _holds_unstorable(value):
         raise Malformed("a text holds NUL or half a character", code="invalid_characters")
@@ -84,9 +89,16 @@ def _holds_unstorable(value: Any) -> bool:
     return isinstance(value, list) and any(_holds_unstorable(item) for item in value)
 
 
-def _depth(value: Any) -> int:
-    if isinstance(value, dict):
-        return 1 + max((_depth(item) for item in value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max((_depth(item) for item in value), default=0)
-    return 0
+def _check_size(value: Any) -> None:
+    """Raises ``Malformed`` for what is nested too deeply or holds too many values."""
+    level = [value] if isinstance(value, dict | list) else []
+    depth = count = 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise Malformed("the JSON is nested too deeply", code="too_deep")
+        members = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
+        count += len(members)
+        if count > MAX_VALUES:
+            raise Malformed("the JSON holds too many values", code="too_many_values")
+        level = [item for item in members if isinstance(item, dict | list)]

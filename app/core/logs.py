@@ -18,6 +18,9 @@ _SECRET_TEXT = re.compile(
     r"|(\w+://[^:/\s]+:)[^@/\s]+(?=@)"
 )
 HIDDEN = "[hidden]"
+# what ends a line, colours a terminal or turns the direction of writing; a traceback's own line ends are no forgery
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def redact(text: str) -> str:
@@ -31,6 +34,18 @@ def _redact_event(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> 
             event[name] = HIDDEN
         elif isinstance(value, str):
             event[name] = redact(value)
+    return event
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode()
+
+
+def _neutralize(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Nobody outside writes lines of their own into the log, or colours."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = (_CONTROL_BUT_LINES if name == "exception" else _CONTROL).sub(_escape, value)
     return event
 
 
@@ -51,6 +66,7 @@ def configure(level: str, *, production: bool) -> None:
         _add_request_id,
         structlog.processors.format_exc_info,
         _redact_event,
+        _neutralize,
     ]
     structlog.configure(
         processors=[
@@ -76,5 +92,6 @@ def configure(level: str, *, production: bool) -> None:
     root.handlers = [kept for kept in root.handlers if kept.get_name() != "cambista"] + [handler]
     root.setLevel(level)
     logging.getLogger("werkzeug").setLevel("ERROR")  # it warns of itself; the edge logs the requests
-    for noisy in ("engineio", "socketio", "alembic"):
-        logging.getLogger(noisy).setLevel("WARNING")
+    logging.getLogger("alembic").setLevel("WARNING")
+    for noisy in ("engineio", "socketio"):  # they warn of what peers send, as often as it is sent
+        logging.getLogger(noisy).setLevel("ERROR")

@@ -6,12 +6,14 @@ else. SQLite gets what PostgreSQL has by nature: exact decimals, one writer at a
 
 from __future__ import annotations
 
+import logging
 import random
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,8 +22,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from .errors import Unavailable
+from .errors import OutcomeUnknown, Unavailable
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_ATTEMPTS = 5
 _RETRYABLE = {"40001", "40P01"}  # serialization_failure, deadlock_detected
@@ -74,7 +77,19 @@ class Database:
     learn that there is work.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 20) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 20,
+        statement_seconds: int = 30,
+        lock_seconds: int = 10,
+        application_name: str = "cambista",
+    ) -> None:
+        """``statement_seconds`` and ``lock_seconds`` are how long PostgreSQL lets one statement run or wait.
+
+        ``application_name`` is what it calls these connections.
+        """
         self.url = normalize_url(url)
         self.is_sqlite = self.url.startswith("sqlite")
         options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite, "pool_size": pool_size}
@@ -84,7 +99,16 @@ class Database:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
         else:
             options["executemany_mode"] = "values_plus_batch"
-            options["connect_args"] = {"options": "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"}
+            timeouts = f"-c statement_timeout={statement_seconds}s -c lock_timeout={lock_seconds}s -c timezone=UTC"
+            # a machine that is gone without a word is noticed within seconds
+            options["connect_args"] = {
+                "options": timeouts,
+                "application_name": application_name,
+                "connect_timeout": 5,
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+            }
         self.engine = sa.create_engine(self.url, max_overflow=20, **options)
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
@@ -109,25 +133,37 @@ class Database:
         """Run ``work`` in one transaction and commit it.
 
         A serialization failure or a deadlock runs the whole of it again, at most five times, so ``work``
-        must not act on the outside world. Raises ``Unavailable`` when the database cannot be reached.
+        must change nothing but the database. Raises ``Unavailable`` when nothing was stored and the same may
+        be tried again, ``OutcomeUnknown`` when the connection was lost while it committed.
         """
         for attempt in range(1, MAX_ATTEMPTS + 1):
+            committing = False
             try:
                 with self._session(write) as session:
                     result = work(session)
+                    committing = True
                     session.commit()
                     hooks = session.info.get("after_commit", ())
             except DBAPIError as error:
-                if not _is_retryable(error) or attempt == MAX_ATTEMPTS:
-                    if _is_unavailable(error):
-                        raise Unavailable("the database is not available", retry_after=2) from error
+                if _is_retryable(error):
+                    if attempt == MAX_ATTEMPTS:
+                        raise Unavailable("others were working on the same rows", retry_after=1) from error
+                    time.sleep(random.uniform(0.005, 0.02) * 2**attempt)
+                    continue
+                if not _is_unavailable(error):
                     raise
-                time.sleep(random.uniform(0.005, 0.02) * 2**attempt)
-                continue
+                if committing and write:
+                    raise OutcomeUnknown("the connection was lost while the work was being stored") from error
+                raise Unavailable("the database is not available", retry_after=2) from error
+            except sa.exc.PendingRollbackError as error:  # the connection died under a statement before this one
+                raise Unavailable("the database is not available", retry_after=2) from error
             except sa.exc.TimeoutError as error:
                 raise Unavailable("all database connections are busy", retry_after=1) from error
             for hook in hooks:
-                hook()
+                try:
+                    hook()
+                except Exception:  # it is stored: whoever asked must hear that
+                    log.exception("after a commit")
             return result
         raise AssertionError("unreachable")
 
@@ -137,6 +173,14 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+def database_now(session: Session) -> datetime:
+    """The database's clock, the one all processes share; for SQLite that of the machine."""
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return now
 
 
 def after_commit(session: Session, hook: Callable[[], None]) -> None:

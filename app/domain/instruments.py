@@ -100,7 +100,11 @@ def symbol_forms(symbol: str, market: Market) -> dict[str, str]:
 class SymbolTable:
     """Both ways between canonical symbols and every source's form."""
 
-    def __init__(self, instruments: Iterable[Instrument]) -> None:
+    def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
+        self.fill(instruments)
+
+    def fill(self, instruments: Iterable[Instrument]) -> None:
+        """Hold these instruments from now on; whoever has the table sees the change."""
         self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
         self._by_id = {instrument.id: instrument for instrument in self._by_symbol.values()}
         self._forms = {i.symbol: symbol_forms(i.symbol, i.market) for i in self._by_symbol.values()}

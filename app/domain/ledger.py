@@ -90,6 +90,11 @@ def hold_lines(wallet_id: str, currency: str, amount: Decimal) -> list[PostingLi
     ]
 
 
+def receivable(wallet_id: str, currency: str) -> AccountRef:
+    """What a wallet's client owes the house; a house account, negative while something is owed."""
+    return AccountRef(f"{HOUSE}:{wallet_id}", currency, AccountKind.RECEIVABLE)
+
+
 def trade_lines(
     wallet_id: str,
     base: str,
@@ -102,19 +107,22 @@ def trade_lines(
     from_hold: Decimal,
     freed: Decimal,
     rounding: Decimal = ZERO,
+    owed: Decimal = ZERO,
 ) -> list[PostingLine]:
     """One fill of a cash wallet.
 
     ``value`` and ``fee`` are in the quote currency. ``from_hold`` of the spent asset (quote for a buy,
     base for a sell) was held and pays first, the rest comes from available; ``freed`` goes back from
     held to available in the same entry because this fill needed less than was set aside. ``rounding`` is
-    what the house adds to a buy where roundings left the hold short.
+    what the house adds to a buy where roundings left the hold short; ``owed`` of the spent asset is paid
+    by the house and becomes a receivable from the wallet's client.
     """
     spent_currency, spent = (quote, value + fee) if buy else (base, qty)
     available, held = AccountKind.AVAILABLE, AccountKind.HELD
     lines = [
         PostingLine(_wallet(wallet_id, spent_currency, held), -(from_hold + freed)),
-        PostingLine(_wallet(wallet_id, spent_currency, available), -(spent - from_hold) + freed),
+        PostingLine(_wallet(wallet_id, spent_currency, available), -(spent - from_hold - owed) + freed),
+        PostingLine(receivable(wallet_id, spent_currency), -owed),
         PostingLine(AccountRef(HOUSE, base, AccountKind.CLEARING), -qty if buy else qty),
         PostingLine(AccountRef(HOUSE, quote, AccountKind.CLEARING), value + rounding if buy else -value),
         PostingLine(AccountRef(HOUSE, quote, AccountKind.ROUNDING), -rounding),

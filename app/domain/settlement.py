@@ -12,18 +12,15 @@ from .orders import Side
 ROUNDING_UNITS_MAX = 100  # a fill adds at most one unit; nobody fills an order in more parts than this unseen
 
 
-class HoldTooSmall(Exception):
-    """A fill costs more than its hold by more than roundings can explain: something is wrong, book nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Amounts in the quote currency, but ``from_hold``, ``freed`` and ``held`` in what the order spends."""
+    """``value``, ``fee`` and ``rounding`` in the quote currency, the rest in what the order spends."""
 
     value: Decimal  # what the client pays or gets for the quantity
     fee: Decimal
     rounding: Decimal  # what the house adds where roundings ask for more than was held
     from_hold: Decimal  # paid out of what was held
+    owed: Decimal  # neither held nor available: the client owes it to the house
     freed: Decimal  # held before, not needed any more
     held: Decimal  # still held for what is left of the order
 
@@ -36,30 +33,29 @@ def settle(
     currency: str,
     held: Decimal,
     still_needed: Decimal,
+    available: Decimal,
     *,
-    covered: bool = True,
+    live: bool = True,
 ) -> Settlement:
-    """Settle one fill against the order's hold.
+    """Settle one fill: it always books.
 
     Value and fee are rounded half-even, each once. ``still_needed`` is the reserve of what is left of the
     order. Where the roundings of many partial fills add up to more than was held, the house gives way,
-    first with its fee, then in a posting of its own: a hold always suffices. A fill after the order's end
-    is not ``covered`` by a hold any more and pays from the available balance.
+    first with its fee, then in a posting of its own. What is beyond roundings (a fill after the order's
+    end, which is not ``live`` any more, or one above its limit) is paid from ``available``, and what that
+    does not cover is owed.
     """
     value = round_amount(qty * price, currency)
     fee = fee_for(value, rate, currency)
     rounding = ZERO
-    if side is Side.SELL:
-        spent = qty
-    else:
-        excess = max(value + fee - held, ZERO) if covered else ZERO
+    excess = value + fee - held
+    if side is Side.BUY and live and ZERO < excess <= ROUNDING_UNITS_MAX * unit(scale_of(currency)):
         waived = min(excess, fee)
         rounding = excess - waived
-        if rounding > ROUNDING_UNITS_MAX * unit(scale_of(currency)):
-            raise HoldTooSmall(f"{value + fee} {currency} to pay, {held} held")
         fee -= waived
         value -= rounding
-        spent = value + fee
+    spent = qty if side is Side.SELL else value + fee
     from_hold = min(held, spent)
+    owed = max(spent - from_hold - available, ZERO)
     left = min(held - from_hold, still_needed)
-    return Settlement(value, fee, rounding, from_hold, held - from_hold - left, left)
+    return Settlement(value, fee, rounding, from_hold, owed, held - from_hold - left, left)

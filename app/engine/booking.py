@@ -1,12 +1,14 @@
-"""Booking: what the venue reported, applied to orders, positions and the journal in one transaction.
+"""Booking: what venues reported, applied to orders, positions and the journal in one transaction.
 
-The hot path: rows are read under lock and written in bulk with Core, never through the ORM.
+The hot path: rows are read under lock and written in bulk with Core, never through the ORM. What a report
+means for an order is decided in ``domain.execution``; here it is loaded, paid for and stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,29 +16,32 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.adapters.venues.base import Report
 from app.core.ids import new_id
+from app.domain.execution import Applied, OrderState, apply, move
 from app.domain.instruments import SymbolTable
-from app.domain.ledger import EntryKind, hold_lines, trade_lines
-from app.domain.money import ONE, ZERO
-from app.domain.orders import TERMINAL, OrderStatus, Side, check_transition
+from app.domain.ledger import AccountKind, AccountRef, EntryKind, PostingLine, hold_lines, trade_lines
+from app.domain.money import ONE, ZERO, text
+from app.domain.orders import OrderStatus, Side
 from app.domain.positions import ExitReason, Fill, PositionStatus, apply_fill
 from app.domain.protection import Protection
-from app.domain.risk import reserve_for
+from app.domain.reports import Accepted, OrderSnapshot, Replaced, Report, RequestRejected, Sent, Unanswered
+from app.domain.reports import Fill as FillReport
+from app.domain.requests import RequestKind, RequestState
 from app.domain.settlement import Settlement, settle
 from app.models import Execution, Order, Position, Wallet, table_of
 from app.schemas.orders import execution_json, order_json
 from app.schemas.positions import holding_of, position_json, protection_of
-from app.services import wallets
+from app.services import faults, wallets
 from app.services.events import Events
 from app.services.ledger import Journal
+from app.services.locks import Locks
 from app.services.orders import order_event
 from app.services.positions import set_protection
 from app.services.quotes import QuoteBook
 
 from .messages import store_messages
+from .requests import Requests
 
-S = OrderStatus
 ACTOR = "engine"
 orders, executions, positions = table_of(Order), table_of(Execution), table_of(Position)
 
@@ -74,10 +79,12 @@ class Booked:
     """What a batch did, for what happens after its commit."""
 
     positions: list[dict[str, Any]] = field(default_factory=list)  # touched, in their new state
-    resend: list[str] = field(default_factory=list)  # orders the venue has never heard of
+    refused: set[str] = field(default_factory=set)  # positions whose exit ended without closing them
     fills: int = 0
-    ended: bool = False  # an order is done: what it held may be what an exit waits for
-    late_fills: list[str] = field(default_factory=list)
+    work: bool = False  # something is to be sent, or what an exit waits for is free
+    strangers: dict[str, str] = field(default_factory=dict)  # orders nobody knows, with the fault they are parked as
+    answered: list[str] = field(default_factory=list)  # ids of requests whose deadline does not matter any more
+    confirmed: set[tuple[str, int]] = field(default_factory=set)  # requests (id, attempt) the gateway has handed over
 
 
 class Booking:
@@ -87,48 +94,74 @@ class Booking:
         self.session, self.instruments, self.quotes, self.now = session, instruments, quotes, now
         self.journal = Journal(session, now, ACTOR)
         self.events = Events(now)
+        self.requests = Requests(session, now)
         self.booked = Booked()
-        self._orders: dict[str, dict[str, Any]] = {}
+        self._orders: dict[str, OrderState] = {}
         self._positions: dict[tuple[str, int], dict[str, Any]] = {}
         self._wallets: dict[str, Any] = {}
-        self._trades: set[tuple[str, str]] = set()
+        self._trades: set[tuple[str, str, int, str]] = set()
+        self._spent: dict[AccountRef, Decimal] = defaultdict(Decimal)  # by entries that are not written yet
         self._touched_orders: dict[str, None] = {}
         self._touched_positions: dict[str, dict[str, Any]] = {}
         self._new_positions: list[dict[str, Any]] = []
         self._executions: list[dict[str, Any]] = []
-        self._closed_order_ids: set[str] = set()
-        self._handlers: dict[str, Callable[[dict[str, Any], Report], None]] = {
-            "sent": self._sent, "new": self._acknowledged, "fill": self._fill, "canceled": self._ended,
-            "expired": self._ended, "rejected": self._rejected, "replaced": self._replaced,
-            "cancel_rejected": self._request_rejected, "replace_rejected": self._request_rejected,
-            "status": self._status,
-        }  # fmt: skip
+        self._ended_order_ids: set[str] = set()
+        self._alerts: list[tuple[str, str, str]] = []
 
     def apply(self, reports: list[Report]) -> Booked:
-        """Apply reports in order and write everything. Raises ``IllegalTransition`` and database errors."""
+        """Apply reports in order and write everything.
+
+        Raises ``Contradiction``, ``IllegalTransition`` and database errors.
+        """
         self._load(reports)
+        strangers: dict[str, list[Report]] = {}
         for report in reports:
-            row = self._orders.get(report.order_id)
-            if row is not None:
-                self._handlers[report.kind](row, report)
+            if report.order_id in self._orders:
+                self._take(report)
+            else:
+                strangers.setdefault(report.order_id, []).append(report)
         self._settle_exits()
         self._flush(reports)
+        for order_id, own in strangers.items():
+            error = "a venue reported about an order that nobody knows"
+            self.booked.strangers[order_id] = faults.park(self.session, self.now, "booking", "order", order_id, error,
+                                                          own)  # fmt: skip
+        for code, message, order_id in self._alerts:
+            faults.alert(self.session, self.now, code, message, "order", order_id)
         return self.booked
 
     # -- reading -----------------------------------------------------------------------------------------
 
     def _load(self, reports: list[Report]) -> None:
-        """Lock orders by id, then their positions by id; accounts follow in the journal, by id too."""
+        """Lock positions, then orders, each by id; accounts follow, by id too."""
         ids = sorted({report.order_id for report in reports})
-        query = sa.select(orders).where(orders.c.id.in_(ids)).order_by(orders.c.id).with_for_update()
-        self._orders = {row["id"]: dict(row) for row in self.session.execute(query).mappings()}
-        fills = [report for report in reports if report.kind == "fill"]
-        exits = {row["position_id"] for row in self._orders.values() if row["position_id"] is not None}
-        pairs = {(self._orders[r.order_id]["wallet_id"], self._orders[r.order_id]["instrument_id"])
-                 for r in fills if r.order_id in self._orders}  # fmt: skip
-        if pairs or exits:
-            self._load_positions(pairs, exits)
-        wallet_ids = {row["wallet_id"] for row in self._orders.values()}
+        fills = [fill for report in reports for fill in _fills_of(report)]
+        locks = Locks.of(self.session)
+        if not all(isinstance(report, Sent) for report in reports):
+            of_these = sa.select(orders.c.wallet_id, orders.c.instrument_id).where(orders.c.id.in_(ids))
+            pair = sa.tuple_(positions.c.wallet_id, positions.c.instrument_id)
+            open_ = positions.c.status != PositionStatus.CLOSED.value
+            for row in locks.positions(sa.and_(open_, pair.in_(of_these))):
+                self._positions[row["wallet_id"], row["instrument_id"]] = row
+        self._orders = {row["id"]: OrderState.of(row) for row in locks.orders(orders.c.id.in_(ids))}
+        self.requests.load(self._orders)
+        self._load_wallets()
+        if fills:
+            self._load_trades(fills)
+        self._lock_accounts(reports, {fill.order_id for fill in fills})
+
+    def _lock_accounts(self, reports: list[Report], filled: set[str]) -> None:
+        """All that the batch may touch, at once: a fill moves both assets, anything else frees a hold."""
+        refs: set[AccountRef] = set()
+        for order_id in {report.order_id for report in reports if not isinstance(report, Sent | Accepted | Unanswered)}:
+            order = self._orders.get(order_id)
+            if order is not None:
+                assets = self._assets(order) if order_id in filled else (order.hold_currency,)
+                refs |= wallets.account_refs(order.wallet_id, *assets)
+        self.journal.lock(refs)
+
+    def _load_wallets(self) -> None:
+        wallet_ids = {order.wallet_id for order in self._orders.values()}
         if wallet_ids:
             rows = self.session.execute(
                 sa.select(
@@ -137,220 +170,195 @@ class Booking:
                 ).where(Wallet.id.in_(wallet_ids))
             )  # fmt: skip
             self._wallets = {row.id: row for row in rows}
-        if fills:
-            known = sa.select(executions.c.order_id, executions.c.trade_id).where(
-                executions.c.order_id.in_({report.order_id for report in fills})
-            )
-            self._trades = {(row.order_id, row.trade_id) for row in self.session.execute(known)}
 
-    def _load_positions(self, pairs: set[tuple[str, int]], exits: set[str]) -> None:
-        condition: sa.ColumnElement[bool] = positions.c.id.in_(exits)
-        if pairs:
-            by_pair = sa.tuple_(positions.c.wallet_id, positions.c.instrument_id).in_(sorted(pairs))
-            condition = sa.or_(condition, by_pair) if exits else by_pair
-        query = (
-            sa.select(positions)
-            .where(positions.c.status != PositionStatus.CLOSED.value, condition)
-            .order_by(positions.c.id)
-            .with_for_update()
-        )
-        for row in self.session.execute(query).mappings():
-            self._positions[row["wallet_id"], row["instrument_id"]] = dict(row)
+    def _load_trades(self, fills: list[FillReport]) -> None:
+        """Which of these trades are booked already."""
+        wanted = [self._trade(order, fill) for fill in fills if (order := self._orders.get(fill.order_id)) is not None]
+        key = (executions.c.venue, executions.c.wallet_id, executions.c.instrument_id, executions.c.trade_id)
+        if wanted:
+            found = self.session.execute(sa.select(*key).where(sa.tuple_(*key).in_(wanted)))
+            self._trades = {(row.venue, row.wallet_id, row.instrument_id, row.trade_id) for row in found}
+
+    @staticmethod
+    def _trade(order: OrderState, fill: FillReport) -> tuple[str, str, int, str]:
+        """What identifies a fill: exchanges number their trades per account and instrument."""
+        return order.venue, order.wallet_id, order.instrument_id, fill.trade_id
+
+    def _assets(self, order: OrderState) -> tuple[str, str]:
+        instrument = self.instruments.by_id(order.instrument_id)
+        return instrument.base, instrument.quote
 
     # -- one report --------------------------------------------------------------------------------------
 
-    def _move(self, row: dict[str, Any], wanted: OrderStatus, reason: str | None = None) -> None:
-        """Every status change goes through here: the table, the version, the event."""
-        current = OrderStatus(row["status"])
-        check_transition(row["id"], current, wanted)
-        row["status"] = wanted.value
-        row["version"] += 1
-        if wanted in TERMINAL:
-            row.update(leaves_qty=ZERO, closed_at=self.now, pending_qty=None, pending_price=None)
-            self._closed_order_ids.add(row["id"])
-        self._touched_orders[row["id"]] = None
-        instrument = self.instruments.by_id(row["instrument_id"])
-        order_event(self.events, row, order_json(row, instrument.symbol), current, reason)
-
-    def _sent(self, row: dict[str, Any], report: Report) -> None:
-        if row["submitted_at"] is None:  # a cancel may have come in between: it was sent all the same
-            row["submitted_at"] = report.at
-            self._touched_orders[row["id"]] = None
-        if row["status"] == S.PENDING_SEND:
-            self._move(row, S.SENT)
-
-    def _acknowledged(self, row: dict[str, Any], report: Report) -> None:
-        row["venue_order_id"] = report.venue_order_id
-        self._touched_orders[row["id"]] = None
-        if row["status"] in (S.SENT, S.UNKNOWN):
-            self._move(row, S.OPEN)
-
-    def _release(self, row: dict[str, Any], left: Decimal = ZERO) -> None:
-        """Give back what is held beyond ``left``."""
-        freed = row["held"] - left
-        if freed > 0:
-            self.journal.add(
-                EntryKind.RELEASE, ("order", row["id"]), f"hold:{row['id']}:{row['version']}",
-                hold_lines(row["wallet_id"], row["hold_currency"], -freed),
-            )  # fmt: skip
-            row["held"] = left
-
-    def _ended(self, row: dict[str, Any], report: Report) -> None:
-        if OrderStatus(row["status"]) in TERMINAL:
+    def _take(self, report: Report) -> None:
+        order = self._orders[report.order_id]
+        request = self.requests.named(report.cl_ord_id)
+        if isinstance(report, Sent):
+            if request is not None and request.state is RequestState.PENDING:
+                self.requests.change(request, RequestState.SENT, sent_at=report.at)
+        elif isinstance(report, Unanswered):
+            if request is None or not request.unanswered:
+                return  # answered meanwhile
+            query = request.kind is RequestKind.QUERY
+            self.requests.change(request, RequestState.FAILED if query else RequestState.UNKNOWN)
+        elif isinstance(report, RequestRejected | Replaced) and request is not None and not request.unanswered:
             return  # said twice
-        self._move_ended(row, S.CANCELED if report.kind == "canceled" else S.EXPIRED, report)
+        if isinstance(report, OrderSnapshot):
+            for fill in report.fills:
+                self._take(fill)
+            order = self._orders[report.order_id]
+        if isinstance(report, FillReport):
+            if self._trade(order, report) in self._trades:
+                return  # reported twice
+            self._trades.add(self._trade(order, report))
+        asked = self.requests.asked(order.id) - ({request.kind} if request is not None else set())
+        applied = apply(order, report, asked, self.now)
+        if isinstance(report, FillReport):
+            applied = replace(applied, order=self._book_fill(order, applied.order, report))
+        self._keep(order, applied)
+        self._answered(applied.order, report)
+        self._ask(applied)
 
-    def _rejected(self, row: dict[str, Any], report: Report) -> None:
-        if OrderStatus(row["status"]) in TERMINAL:
+    def _keep(self, before: OrderState, applied: Applied) -> None:
+        """Store the order's new state with what it frees and its event."""
+        order = applied.order
+        if order == before:
             return
-        row["reject_code"] = report.reason_code or "VENUE_REJECTED"
-        row["reject_reason"] = (report.reason or "")[:300] or None
-        self._move_ended(row, S.REJECTED, report)
+        if applied.moved:
+            order = self._release(order)
+        self._orders[order.id] = order
+        self._touched_orders[order.id] = None
+        if order.terminal:
+            self._ended_order_ids.add(order.id)
+        if applied.moved:
+            row = order.row()
+            symbol = self.instruments.by_id(order.instrument_id).symbol
+            order_event(self.events, row, order_json(row, symbol), before.status, applied.reason)
+        if applied.alert is not None:
+            self._alerts.append((*applied.alert, order.id))
 
-    def _move_ended(self, row: dict[str, Any], wanted: OrderStatus, report: Report) -> None:
-        row["version"] += 1  # the number the release entry and the event share
-        self._release(row)
-        row["version"] -= 1
-        self._move(row, wanted, report.reason)
+    def _release(self, order: OrderState) -> OrderState:
+        """Give back what is held beyond what the order may still need."""
+        needed = self._needed(order)
+        if order.held <= needed:
+            return order
+        freed = order.held - needed
+        self.journal.add(
+            EntryKind.RELEASE, ("order", order.id), f"hold:{order.id}:{order.version}",
+            self._noted(hold_lines(order.wallet_id, order.hold_currency, -freed)),
+        )  # fmt: skip
+        return replace(order, held=needed)
 
-    def _replaced(self, row: dict[str, Any], report: Report) -> None:
-        if row["status"] not in (S.PENDING_REPLACE, S.PENDING_CANCEL):
-            return  # said twice, or overtaken by the end
-        assert report.qty is not None
-        row["qty"], row["price"] = report.qty, report.price if report.price is not None else row["price"]
-        row["leaves_qty"] = row["qty"] - row["cum_qty"]
-        row.update(pending_qty=None, pending_price=None)
-        self._back_to_work(row, "replaced")
+    def _needed(self, order: OrderState) -> Decimal:
+        """``held`` never grows by a report: what is beyond it is paid when the fill comes."""
+        return order.needed_hold(self._wallets[order.wallet_id].taker_rate, self._assets(order)[1])
 
-    def _request_rejected(self, row: dict[str, Any], report: Report) -> None:
-        if row["status"] == S.PENDING_CANCEL and not report.known and not row["cum_qty"]:
-            self._move_ended(row, S.CANCELED, report)  # it had never reached the venue
-        elif row["status"] in (S.PENDING_CANCEL, S.PENDING_REPLACE):
-            row.update(pending_qty=None, pending_price=None)
-            self._back_to_work(row, report.reason)
-
-    def _back_to_work(self, row: dict[str, Any], reason: str | None) -> None:
-        """After a replace or a refused request: the hold fits what is left, the status says how far it is."""
-        if row["status"] == S.PENDING_CANCEL and reason == "replaced":
-            self._touched_orders[row["id"]] = None
+    def _answered(self, order: OrderState, report: Report) -> None:
+        """Which of the order's requests this settles."""
+        if isinstance(report, Sent | Unanswered):
             return
-        instrument = self.instruments.by_id(row["instrument_id"])
-        worst = row["price"] or row["protection_px"] or ZERO
-        rate = self._wallets[row["wallet_id"]].taker_rate
-        needed = reserve_for(Side(row["side"]), row["leaves_qty"], worst, rate, instrument.quote)
-        row["version"] += 1
-        self._release(row, min(needed, row["held"]))
-        row["version"] -= 1
-        if row["cum_qty"] == row["qty"]:
-            self._move(row, S.FILLED, reason)
-        else:
-            self._move(row, S.PARTIALLY_FILLED if row["cum_qty"] else S.OPEN, reason)
+        request = self.requests.named(report.cl_ord_id)
+        if request is not None and request.unanswered:
+            self.requests.change(request, RequestState.ACKED)
+        if not (isinstance(report, RequestRejected | OrderSnapshot) and not report.known):
+            self.requests.settle(order.id, RequestState.ACKED, RequestKind.SUBMIT)
+        if order.terminal:
+            self.requests.settle(order.id, RequestState.ACKED)
+        elif isinstance(report, OrderSnapshot) and report.known:
+            # what the venue has not done by now it has never heard of, or refused
+            self.requests.settle(order.id, RequestState.FAILED, RequestKind.CANCEL, RequestKind.REPLACE)
 
-    def _status(self, row: dict[str, Any], report: Report) -> None:
-        """The answer to a status request: an order the venue never saw is sent, one it has goes on."""
-        if not report.known:
-            if row["status"] in (S.PENDING_SEND, S.UNKNOWN) and not row["cum_qty"]:
-                self.booked.resend.append(row["id"])
+    def _ask(self, applied: Applied) -> None:
+        order, kind = applied.order, applied.ask
+        if kind is None:
             return
-        self._sent(row, report)
-        self._acknowledged(row, report)
+        self.booked.work = True
+        if kind is RequestKind.SUBMIT:
+            if not self.requests.submit_again(order.id):
+                failed = move(order, OrderStatus.FAILED, self.now, reject_code="VENUE_DOES_NOT_ANSWER")
+                self._keep(order, Applied(failed, moved=True, reason="the venue has never taken it"))
+        elif kind is RequestKind.REPLACE:
+            self.requests.ask(order.id, order.venue, kind, order.pending_qty, order.pending_price)
+        elif kind is not RequestKind.QUERY or kind not in self.requests.asked(order.id):
+            self.requests.ask(order.id, order.venue, kind)
 
     # -- fills -------------------------------------------------------------------------------------------
 
-    def _fill(self, row: dict[str, Any], report: Report) -> None:
-        assert report.qty is not None and report.price is not None and report.trade_id is not None
-        trade = (row["id"], report.trade_id)
-        if trade in self._trades:
-            return  # reported twice
-        self._trades.add(trade)
-        instrument = self.instruments.by_id(row["instrument_id"])
-        side, wallet = Side(row["side"]), self._wallets[row["wallet_id"]]
+    def _book_fill(self, before: OrderState, order: OrderState, report: FillReport) -> OrderState:
+        """Pay for a fill and write it down; ``order`` is the state it leads to. A fill is always booked."""
+        instrument = self.instruments.by_id(order.instrument_id)
+        wallet = self._wallets[order.wallet_id]
         rate = wallet.maker_rate if report.maker else wallet.taker_rate
-        leaves = row["qty"] - row["cum_qty"] - report.qty
-        needed = self._still_needed(row, leaves)
-        settled = settle(side, report.qty, report.price, rate, instrument.quote, row["held"], needed,
-                         covered=OrderStatus(row["status"]) not in TERMINAL)  # fmt: skip
-        fill = Fill(side, report.qty, report.price, settled.value, settled.fee)
+        spends = AccountRef(order.wallet_id, order.hold_currency, AccountKind.AVAILABLE)
+        settled = settle(
+            order.side, report.qty, report.price, rate, instrument.quote, order.held, self._needed(order),
+            self.journal.locked[spends].balance + self._spent[spends], live=not before.terminal,
+        )  # fmt: skip
+        if settled.owed:
+            self._alerts.append(
+                ("receivable", f"order {order.id}: {text(settled.owed)} {order.hold_currency} is not covered", order.id)
+            )
+        fill = Fill(order.side, report.qty, report.price, settled.value, settled.fee)
         execution_id = new_id()
         entry_id = self.journal.add(
             EntryKind.TRADE,
             ("execution", execution_id),
-            f"trade:{row['venue']}:{report.trade_id}",
-            trade_lines(
-                row["wallet_id"], instrument.base, instrument.quote, buy=side is Side.BUY, qty=report.qty,
-                value=settled.value, fee=settled.fee, from_hold=settled.from_hold, freed=settled.freed,
-                rounding=settled.rounding,
+            "trade:{}:{}:{}:{}".format(*self._trade(order, report)),
+            self._noted(
+                trade_lines(
+                    order.wallet_id, instrument.base, instrument.quote, buy=order.side is Side.BUY, qty=report.qty,
+                    value=settled.value, fee=settled.fee, from_hold=settled.from_hold, freed=settled.freed,
+                    rounding=settled.rounding, owed=settled.owed,
+                )
             ),
         )  # fmt: skip
-        position, position_qty, realized = self._apply_to_position(row, fill)
-        self._execution(row, report, settled, execution_id, entry_id, position, position_qty, realized)
-        self._advance(row, report, settled, leaves)
-
-    def _still_needed(self, row: dict[str, Any], leaves: Decimal) -> Decimal:
-        """What the rest of an order may still spend; while a replace travels, by its terms or the new ones."""
-        quote, rate = self.instruments.by_id(row["instrument_id"]).quote, self._wallets[row["wallet_id"]].taker_rate
-        worst = row["price"] or row["protection_px"] or ZERO
-        reserves = [(leaves, worst)]
-        if row["pending_qty"] is not None:
-            pending = row["pending_qty"] - (row["qty"] - leaves)
-            reserves.append((pending, row["pending_price"] or worst))
-        sides = [reserve_for(Side(row["side"]), qty, price, rate, quote) for qty, price in reserves if qty > 0]
-        return max(sides, default=ZERO)
-
-    def _advance(self, row: dict[str, Any], report: Report, settled: Settlement, leaves: Decimal) -> None:
-        """The order's own figures and status after a fill."""
-        assert report.qty is not None and report.price is not None
-        late = OrderStatus(row["status"]) in TERMINAL
-        row["cum_qty"] += report.qty
-        # exact until stored; 18 decimals are kept
-        previous = (row["avg_px"] or ZERO) * (row["cum_qty"] - report.qty)
-        row["avg_px"] = round((previous + report.qty * report.price) / row["cum_qty"], 18)
-        row["cum_value"] += settled.value
-        row["fees"] += settled.fee
-        row["held"] = settled.held
-        row["leaves_qty"] = ZERO if late else leaves
-        row["first_fill_at"] = row["first_fill_at"] or report.at
-        row["last_fill_at"] = report.at
+        order = replace(
+            order, held=settled.held, cum_value=order.cum_value + settled.value, fees=order.fees + settled.fee
+        )
+        position, position_qty, realized = self._apply_to_position(before, order, fill)
+        if position is not None:
+            order = replace(order, position_id=position["id"])
+        self._execution(order, report, settled, execution_id, entry_id, position, position_qty, realized)
         self.booked.fills += 1
-        if late:
-            self.booked.late_fills.append(row["id"])
-        if leaves <= 0:
-            self._move(row, S.FILLED)
-        elif late or row["status"] in (S.PENDING_CANCEL, S.PENDING_REPLACE):
-            self._move(row, OrderStatus(row["status"]), "filled in part")
-        else:
-            self._move(row, S.PARTIALLY_FILLED)
+        return order
+
+    def _noted(self, lines: list[PostingLine]) -> list[PostingLine]:
+        for line in lines:
+            self._spent[line.account] += line.amount
+        return lines
 
     def _execution(
-        self, row: dict[str, Any], report: Report, settled: Settlement, execution_id: str, entry_id: str,
+        self, order: OrderState, report: FillReport, settled: Settlement, execution_id: str, entry_id: str,
         position: dict[str, Any] | None, position_qty: Decimal, realized: Decimal,
     ) -> None:  # fmt: skip
-        instrument = self.instruments.by_id(row["instrument_id"])
+        instrument = self.instruments.by_id(order.instrument_id)
         execution = {
-            "id": execution_id, "order_id": row["id"], "client_id": row["client_id"], "wallet_id": row["wallet_id"],
-            "instrument_id": row["instrument_id"], "position_id": position["id"] if position else None,
-            "position_qty": position_qty, "entry_id": entry_id, "venue": row["venue"], "trade_id": report.trade_id,
-            "side": row["side"], "qty": report.qty, "price": report.price, "value": settled.value, "fee": settled.fee,
-            "fee_currency": instrument.quote, "liquidity": "maker" if report.maker else "taker",
+            "id": execution_id, "order_id": order.id, "client_id": order.client_id, "wallet_id": order.wallet_id,
+            "instrument_id": order.instrument_id, "position_id": position["id"] if position else None,
+            "position_qty": position_qty, "entry_id": entry_id, "venue": order.venue, "trade_id": report.trade_id,
+            "side": order.side.value, "qty": report.qty, "price": report.price, "value": settled.value,
+            "fee": settled.fee, "fee_currency": instrument.quote, "liquidity": "maker" if report.maker else "taker",
             "realized_pnl": realized, "executed_at": report.at, "booked_at": self.now,
         }  # fmt: skip
         self._executions.append(execution)
-        self.events.add(row["client_id"], "execution.created", "execution", execution_id,
+        self.events.add(order.client_id, "execution.created", "execution", execution_id,
                         execution_json(execution, instrument.symbol))  # fmt: skip
 
-    def _apply_to_position(self, row: dict[str, Any], fill: Fill) -> tuple[dict[str, Any] | None, Decimal, Decimal]:
+    def _apply_to_position(
+        self, before: OrderState, order: OrderState, fill: Fill
+    ) -> tuple[dict[str, Any] | None, Decimal, Decimal]:
         """The position the fill changed, by how much (signed), and what it realized.
 
         A cash wallet cannot be short: what is sold beyond the position is an exchange of assets, no more.
         """
-        key = (row["wallet_id"], row["instrument_id"])
+        key = (order.wallet_id, order.instrument_id)
         position = self._positions.get(key)
         if position is None:
             if fill.side is Side.SELL:
                 return None, ZERO, ZERO
-            position = self._open(row, fill)
+            position = self._open(order, fill)
             self._positions[key] = position
-        currency = self.instruments.by_id(row["instrument_id"]).quote
+        currency = self.instruments.by_id(order.instrument_id).quote
         applied = apply_fill(holding_of(position), fill, currency)
         holding = applied.holding
         position.update(
@@ -363,50 +371,50 @@ class Booking:
             position["entry_qty"] += fill.qty
             position["entry_value"] += fill.value
             position["entry_fees"] += fill.fee
-            self._attach(position, row, fill)
+            self._attach(position, before, fill)
         else:
             rest_value = applied.remainder.value if applied.remainder else ZERO
             rest_fee = applied.remainder.fee if applied.remainder else ZERO
             position["exit_qty"] += applied.closed_qty
             position["exit_value"] += fill.value - rest_value
             position["exit_fees"] += fill.fee - rest_fee
-        self._position_changed(position, row)
+        self._position_changed(position, order)
         return position, changed, applied.realized
 
-    def _open(self, row: dict[str, Any], fill: Fill) -> dict[str, Any]:
-        quote = self.quotes.get(self.instruments.by_id(row["instrument_id"]).symbol)
+    def _open(self, order: OrderState, fill: Fill) -> dict[str, Any]:
+        quote = self.quotes.get(self.instruments.by_id(order.instrument_id).symbol)
         position: dict[str, Any] = dict.fromkeys(positions.columns.keys())
         for name in ("qty", "avg_entry_px", "cost", "open_fees", "realized_pnl", "entry_qty", "entry_value",
                      "entry_fees", "exit_qty", "exit_value", "exit_fees"):  # fmt: skip
             position[name] = ZERO
         position.update(
-            id=new_id(), client_id=row["client_id"], wallet_id=row["wallet_id"], instrument_id=row["instrument_id"],
-            status=PositionStatus.OPENING.value, version=0, entry_order_id=row["id"],
+            id=new_id(), client_id=order.client_id, wallet_id=order.wallet_id, instrument_id=order.instrument_id,
+            status=PositionStatus.OPENING.value, version=0, entry_order_id=order.id,
             entry_mark_px=quote.ask if quote else None, protection_version=0, armed_version=-1, stop_adjustments=0,
             price_moves=0, high_px=fill.price, low_px=fill.price, opened_at=self.now, updated_at=self.now,
         )  # fmt: skip
         self._new_positions.append(position)
         return position
 
-    def _attach(self, position: dict[str, Any], row: dict[str, Any], fill: Fill) -> None:
+    def _attach(self, position: dict[str, Any], before: OrderState, fill: Fill) -> None:
         """The order's legs become the position's as soon as it fills; what it does not name stays as it is.
 
         A new position starts from the wallet's defaults.
         """
         fresh = position["version"] == 1
-        if row["cum_qty"] > 0 and not fresh:
+        if before.cum_qty > 0 and not fresh:
             return  # its first fill has attached them
         current = protection_of(position)
-        base = self._wallet_defaults(position, row) if fresh else current
-        wanted = Protection.from_json(row["protection"]).over(base)
+        base = self._wallet_defaults(position) if fresh else current
+        wanted = Protection.from_json(before.protection).over(base)
         if wanted != current:
-            quote = self.quotes.get(self.instruments.by_id(row["instrument_id"]).symbol)
+            quote = self.quotes.get(self.instruments.by_id(before.instrument_id).symbol)
             set_protection(position, wanted, quote.bid if quote else fill.price)
 
-    def _wallet_defaults(self, position: dict[str, Any], row: dict[str, Any]) -> Protection:
-        wallet = self._wallets[row["wallet_id"]]
+    def _wallet_defaults(self, position: dict[str, Any]) -> Protection:
+        wallet = self._wallets[position["wallet_id"]]
         stop, target = wallet.default_stop_loss_percent, wallet.default_take_profit_percent
-        tick = self.instruments.by_id(row["instrument_id"]).tick_size
+        tick = self.instruments.by_id(position["instrument_id"]).tick_size
         entry: Decimal = position["avg_entry_px"]
 
         def level(percent: Decimal | None, sign: int) -> Decimal | None:
@@ -417,13 +425,12 @@ class Booking:
 
         return Protection(stop_loss=level(stop, -1), take_profit=level(target, 1))
 
-    def _position_changed(self, position: dict[str, Any], row: dict[str, Any]) -> None:
+    def _position_changed(self, position: dict[str, Any], order: OrderState) -> None:
         self._touched_positions[position["id"]] = position
-        row["position_id"] = position["id"]
         if position["qty"] == 0:
             position.update(
                 status=PositionStatus.CLOSED.value, closed_at=self.now,
-                exit_reason=row["exit_reason"] or position["exit_reason"] or ExitReason.MANUAL.value,
+                exit_reason=order.exit_reason or position["exit_reason"] or ExitReason.MANUAL.value,
             )  # fmt: skip
             del self._positions[position["wallet_id"], position["instrument_id"]]
             type_ = "position.closed"
@@ -444,12 +451,13 @@ class Booking:
     def _settle_exits(self) -> None:
         """Where an order that opened or closed a position is done, the position's own status follows."""
         for position in list(self._positions.values()):
-            closing_done = position["exit_order_id"] in self._closed_order_ids
+            closing_done = position["exit_order_id"] in self._ended_order_ids
             opening_done = (
-                position["status"] == PositionStatus.OPENING and position["entry_order_id"] in self._closed_order_ids
+                position["status"] == PositionStatus.OPENING and position["entry_order_id"] in self._ended_order_ids
             )
             if closing_done:
                 # the exit ended without closing all of it: watch the levels again, a new version may fire
+                self.booked.refused.add(position["id"])
                 position.update(
                     exit_order_id=None, exit_reason=None, protection_version=position["protection_version"] + 1
                 )
@@ -471,18 +479,23 @@ class Booking:
         if self._new_positions:  # after the updates: it may follow one that this batch has closed
             session.execute(sa.insert(positions), self._new_positions)
         if self._touched_orders:
-            connection.execute(
-                _UPDATE_ORDER, [bound(self._orders[id_], _ORDER_COLUMNS) for id_ in self._touched_orders]
-            )
+            rows = [self._orders[id_].row() for id_ in self._touched_orders]
+            connection.execute(_UPDATE_ORDER, [bound(row, _ORDER_COLUMNS) for row in rows])
+        self.requests.flush()
         locked = self.journal.flush()
         if self._executions:
             session.execute(sa.insert(executions), self._executions)
-        for wallet_id in dict.fromkeys(self._orders[id_]["wallet_id"] for id_ in self._touched_orders):
-            accounts = [account for account in locked.values() if account.ref.owner == wallet_id]
+        for wallet_id in dict.fromkeys(self._orders[id_].wallet_id for id_ in self._touched_orders):
+            accounts = [account for account in locked.values() if account.ref.owner == wallet_id and account.posted]
             wallets.balance_event(self.events, self._wallets[wallet_id].client_id, wallet_id, accounts)
         self.events.flush(session)
-        store_messages(
-            session, "in", [(r.order_id, r.msg_type, r.raw) for r in reports if r.raw], self._orders, self.now
-        )
+        store_messages(session, reports, self._orders.keys(), self.now)
         self.booked.positions = list(touched)
-        self.booked.ended = bool(self._closed_order_ids)
+        self.booked.answered, self.booked.confirmed = self.requests.answered, self.requests.confirmed
+        self.booked.work = self.booked.work or bool(self._ended_order_ids)
+
+
+def _fills_of(report: Report) -> tuple[FillReport, ...]:
+    if isinstance(report, FillReport):
+        return (report,)
+    return report.fills if isinstance(report, OrderSnapshot) else ()

@@ -1,35 +1,31 @@
-"""FIX messages are kept as they travelled, in the transaction they belong to."""
+"""Messages are kept as they travelled, in the transaction that books what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.adapters.venues.base import Outgoing
+from app.domain.reports import Report, Sent
 from app.models import FixMessage, table_of
 
 fix_messages = table_of(FixMessage)
 
 
-def store_messages(
-    session: Session, direction: str, messages: list[tuple[str, str, bytes]], known: Iterable[str], now: datetime
-) -> None:
-    """Keep FIX messages as they travelled."""
-    known = set(known)
+def store_messages(session: Session, reports: Iterable[Report], known: Container[str], now: datetime) -> None:
+    """What was sent and what came back; ``known`` are the orders that exist."""
     rows = [
-        {"order_id": order_id if order_id in known else None, "direction": direction, "msg_type": msg_type,
-         "raw": raw.decode("ascii", "replace"), "at": now}
-        for order_id, msg_type, raw in messages
-    ]  # fmt: skip
+        {
+            "order_id": report.order_id if report.order_id in known else None,
+            "direction": "out" if isinstance(report, Sent) else "in",
+            "msg_type": report.msg_type,
+            "raw": report.message.decode("ascii", "replace"),
+            "at": now,
+        }
+        for report in reports
+        if report.message
+    ]
     if rows:
         session.execute(sa.insert(fix_messages), rows)
-
-
-def store_outgoing(session: Session, messages: list[Outgoing], now: datetime) -> None:
-    """Keep what is about to be sent; the send follows the commit."""
-    store_messages(
-        session, "out", [(m.order_id, m.msg_type, m.raw) for m in messages], [m.order_id for m in messages], now
-    )

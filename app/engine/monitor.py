@@ -18,7 +18,7 @@ from app.core.ids import new_id
 from app.domain.instruments import Instrument, SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
 from app.domain.money import ONE, ZERO, floor_to
-from app.domain.orders import TERMINAL, OrderSource, OrderStatus, OrderType, Side, TimeInForce
+from app.domain.orders import TERMINAL, TRANSITIONS, OrderSource, OrderStatus, OrderType, Side, TimeInForce
 from app.domain.positions import PositionStatus
 from app.domain.protection import Protection, Trail, TrailType, break_even_price
 from app.domain.quotes import Quote
@@ -26,9 +26,10 @@ from app.domain.triggers import Fired, Leg, Levels, TriggerBook, from_units, to_
 from app.models import Order, Position, Wallet, table_of
 from app.schemas.orders import order_json
 from app.schemas.positions import position_json
-from app.services import wallets
-from app.services.events import FIRM, Events
+from app.services import faults, wallets
+from app.services.events import Events
 from app.services.ledger import Journal
+from app.services.locks import Locks
 from app.services.orders import order_event
 from app.services.positions import PROTECTION_COLUMNS, set_protection
 from app.services.quotes import QuoteBook
@@ -37,6 +38,10 @@ from .booking import ACTOR
 
 orders, positions = table_of(Order), table_of(Position)
 _LIVE_FOR_EXIT = (PositionStatus.OPENING.value, PositionStatus.OPEN.value)
+_CANCELABLE = tuple(
+    status for status in OrderStatus if OrderStatus.PENDING_CANCEL in TRANSITIONS[status]
+    and status not in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_SEND)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,8 @@ class Move:
 class Monitor:
     """Long positions are judged at the bid."""
 
-    def __init__(self, instruments: SymbolTable, quotes: QuoteBook, venue: str) -> None:
-        self.instruments, self.quotes, self.venue = instruments, quotes, venue
+    def __init__(self, instruments: SymbolTable, quotes: QuoteBook) -> None:
+        self.instruments, self.quotes = instruments, quotes
         self._books: dict[int, TriggerBook] = {}
 
     def forget(self) -> None:
@@ -92,16 +97,18 @@ class Monitor:
         best: dict[int, Decimal] = {}
         for move in moves:
             best[move.instrument_id] = max(best.get(move.instrument_id, ZERO), move.extreme)
-        for instrument_id, extreme in best.items():
-            session.execute(
-                sa.update(positions)
+        for instrument_id, extreme in sorted(best.items()):
+            following = (
+                sa.select(positions.c.id)
                 .where(
                     positions.c.instrument_id == instrument_id,
                     positions.c.status.in_(_LIVE_FOR_EXIT),
                     positions.c.trail_extreme_px < extreme,
                 )
-                .values(trail_extreme_px=extreme)
+                .order_by(positions.c.id)  # locked in the order in which everybody locks
+                .with_for_update()
             )
+            session.execute(sa.update(positions).where(positions.c.id.in_(following)).values(trail_extreme_px=extreme))
 
     def act(self, session: Session, fired: list[tuple[str, Fired]], now: datetime) -> list[dict[str, Any]]:
         """What the fired levels cause: closing positions, moved stops, trails that begin.
@@ -110,10 +117,8 @@ class Monitor:
         """
         if not fired:
             return []
-        query = sa.select(positions).where(positions.c.id.in_(sorted({key for key, _ in fired})))
-        rows = {
-            row["id"]: dict(row) for row in session.execute(query.order_by(positions.c.id).with_for_update()).mappings()
-        }
+        keys = sorted({key for key, _ in fired})
+        rows = {row["id"]: row for row in Locks.of(session).positions(positions.c.id.in_(keys))}
         events = Events(now)
         touched: dict[str, dict[str, Any]] = {}
         rearm: dict[str, dict[str, Any]] = {}
@@ -158,40 +163,67 @@ class Monitor:
         row["stop_adjustments"] += 1
         return True
 
-    def exits(self, session: Session, now: datetime) -> list[dict[str, Any]]:
+    @staticmethod
+    def waiting(session: Session) -> tuple[list[str], list[str]]:
+        """Ids of positions with protection that is not armed yet, and of closing ones without an exit order."""
+        open_ = positions.c.status != PositionStatus.CLOSED.value
+        changed = positions.c.armed_version != positions.c.protection_version
+        closing = sa.and_(positions.c.status == PositionStatus.CLOSING.value, positions.c.exit_order_id.is_(None))
+        query = sa.select(positions.c.id, changed.label("changed"), closing.label("closing"))
+        rows = session.execute(query.where(open_, sa.or_(changed, closing)).order_by(positions.c.id).limit(1000)).all()
+        return [row.id for row in rows if row.changed], [row.id for row in rows if row.closing]
+
+    def attend(self, session: Session, parked: set[str], only: str | None = None) -> list[dict[str, Any]]:
+        """Positions whose protection was changed by a request: the engine arms them now."""
+        where = sa.and_(
+            positions.c.status != PositionStatus.CLOSED.value,
+            positions.c.armed_version != positions.c.protection_version,
+            *_narrowed(parked, only),
+        )
+        rows = Locks.of(session).positions(where, limit=500)
+        if rows:
+            session.execute(
+                sa.update(positions)
+                .where(positions.c.id.in_([row["id"] for row in rows]))
+                .values(armed_version=positions.c.protection_version)
+            )
+        return rows
+
+    def exits(self, session: Session, now: datetime, parked: set[str], only: str | None = None) -> list[dict[str, Any]]:
         """Give every closing position that has none its exit order (status NEW).
 
         Returns the positions touched. The asset may still be held by
         resting sales of the client; they are cancelled first and the exit follows when they are gone.
         """
-        query = (
-            sa.select(positions)
-            .where(positions.c.status == PositionStatus.CLOSING.value, positions.c.exit_order_id.is_(None))
-            .order_by(positions.c.id)
-            .limit(200)
-            .with_for_update()
+        locks = Locks.of(session)
+        where = sa.and_(
+            positions.c.status == PositionStatus.CLOSING.value,
+            positions.c.exit_order_id.is_(None),
+            *_narrowed(parked, only),
         )
-        rows = [dict(row) for row in session.execute(query).mappings()]
+        rows = locks.positions(where, limit=200)
         if not rows:
             return []
         journal, events = Journal(session, now, ACTOR), Events(now)
+        sales = self._sales(session, rows)
+        venues = _venues_of_entries(session, rows)
         refs = set()
         for row in rows:
-            base = self.instruments.by_id(row["instrument_id"]).base
-            refs |= wallets.account_refs(row["wallet_id"], base)
+            refs |= wallets.account_refs(row["wallet_id"], self.instruments.by_id(row["instrument_id"]).base)
         journal.lock(refs)
         free = {ref: account.balance for ref, account in journal.locked.items()}
         created = []
         for row in rows:
-            order = self._exit_order(session, journal, free, row, now)
-            if order is None:
-                if self._blocking_sales(session, row):
-                    self._cancel_blocking_sales(session, row, events)
-                else:
-                    self._give_up(session, row, events, now)
-                continue
-            created.append(order)
-            row.update(exit_order_id=order["id"], version=row["version"] + 1, updated_at=now)
+            blocking = sales.get((row["wallet_id"], row["instrument_id"]), [])
+            order = self._exit_order(journal, free, row, blocking, venues[row["id"]], now)
+            if order is not None:
+                created.append(order)
+                row.update(exit_order_id=order["id"], version=row["version"] + 1, updated_at=now)
+            elif blocking:
+                resting = [sale for sale in blocking if sale["type"] == OrderType.LIMIT]
+                self._cancel_sales(session, resting, events, "makes way for the exit")
+            else:
+                self._give_up(session, row, events, now)
         if created:
             session.execute(sa.insert(orders), created)
             locked = journal.flush()
@@ -216,15 +248,20 @@ class Monitor:
         self._event(events, row, now, action="exit_impossible", price=None)
         symbol = self.instruments.by_id(row["instrument_id"]).symbol
         message = f"position {row['id']} in {symbol} cannot be closed: the wallet has spent the asset"
-        events.add(FIRM, "alert.engine", "position", row["id"], {"code": "exit_impossible", "message": message,
-                                                                 "position_id": row["id"]})  # fmt: skip
+        faults.alert(session, now, "exit_impossible", message, "position", row["id"])
 
     def _exit_order(
-        self, session: Session, journal: Journal, free: dict[AccountRef, Decimal], row: dict[str, Any], now: datetime
+        self,
+        journal: Journal,
+        free: dict[AccountRef, Decimal],
+        row: dict[str, Any],
+        blocking: list[dict[str, Any]],
+        venue: str,
+        now: datetime,
     ) -> dict[str, Any] | None:
         instrument = self.instruments.by_id(row["instrument_id"])
         spend = AccountRef(row["wallet_id"], instrument.base, AccountKind.AVAILABLE)
-        reducing = [sale for sale in self._blocking_sales(session, row) if sale["reduce_only"]]
+        reducing = [sale for sale in blocking if sale["reduce_only"]]
         if any(sale["type"] == OrderType.LIMIT for sale in reducing):
             return None  # it rests on what the exit has to sell
         taken = sum((sale["leaves_qty"] for sale in reducing), ZERO)  # a close at the market is on its way
@@ -232,12 +269,12 @@ class Monitor:
         if qty <= 0:
             return None
         if free[spend] < qty:
-            if self._blocking_sales(session, row):
+            if blocking:
                 return None
             qty = floor_to(free[spend], instrument.lot_size)  # the asset went elsewhere; sell what is there
             if qty <= 0:
                 return None
-        order = _exit_row(row, instrument, qty, self.venue, now)
+        order = _exit_row(row, instrument, qty, venue, now)
         journal.add(
             EntryKind.HOLD, ("order", order["id"]), f"hold:{order['id']}:1",
             hold_lines(row["wallet_id"], instrument.base, qty),
@@ -245,34 +282,43 @@ class Monitor:
         free[spend] -= qty  # a second exit of the wallet in this batch sees it gone
         return order
 
-    def cancel_reducing(self, session: Session, booked: list[dict[str, Any]], now: datetime) -> None:
-        """A closed position leaves nothing to reduce: its resting reduce-only orders must not sell what is left."""
+    @staticmethod
+    def reducing_nothing(session: Session, parked: set[str]) -> list[str]:
+        """Ids of reduce-only orders whose position is closed: they must not sell what is left."""
+        open_ = sa.exists().where(
+            positions.c.wallet_id == orders.c.wallet_id,
+            positions.c.instrument_id == orders.c.instrument_id,
+            positions.c.status != PositionStatus.CLOSED.value,
+        )
+        live = orders.c.status.not_in([status.value for status in TERMINAL])  # for the partial index
+        where = [live, orders.c.reduce_only.is_(True), orders.c.status.in_(_CANCELABLE), ~open_]
+        if parked:
+            where.append(orders.c.id.not_in(parked))
+        return list(session.scalars(sa.select(orders.c.id).where(*where).order_by(orders.c.id).limit(200)))
+
+    def cancel_reducing(self, session: Session, now: datetime, order_ids: list[str]) -> None:
+        """Ask the venue to cancel reduce-only orders that have nothing to reduce any more."""
         events = Events(now)
-        for row in booked:
-            if row["status"] == PositionStatus.CLOSED:
-                reducing = [sale for sale in self._blocking_sales(session, row) if sale["reduce_only"]]
-                self._cancel_sales(session, reducing, events, "the position is closed")
+        rows = Locks.of(session).orders(sa.and_(orders.c.id.in_(order_ids), orders.c.status.in_(_CANCELABLE)))
+        self._cancel_sales(session, rows, events, "the position is closed")
         events.flush(session)
 
-    def _blocking_sales(self, session: Session, row: dict[str, Any]) -> list[Any]:
-        query = sa.select(orders).where(
-            orders.c.wallet_id == row["wallet_id"],
-            orders.c.instrument_id == row["instrument_id"],
-            orders.c.side == Side.SELL.value,
-            orders.c.status.not_in([status.value for status in TERMINAL]),
+    def _sales(self, session: Session, rows: list[dict[str, Any]]) -> dict[tuple[str, int], list[dict[str, Any]]]:
+        """Live sales in the instruments of positions, by wallet and instrument; under their lock."""
+        pairs = sa.tuple_(orders.c.wallet_id, orders.c.instrument_id).in_(
+            sorted({(row["wallet_id"], row["instrument_id"]) for row in rows})
         )
-        return list(session.execute(query.with_for_update()).mappings())
+        live = orders.c.status.not_in([status.value for status in TERMINAL])
+        found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        for sale in Locks.of(session).orders(sa.and_(live, pairs, orders.c.side == Side.SELL.value)):
+            found.setdefault((sale["wallet_id"], sale["instrument_id"]), []).append(sale)
+        return found
 
-    def _cancel_blocking_sales(self, session: Session, row: dict[str, Any], events: Events) -> None:
-        resting = [sale for sale in self._blocking_sales(session, row) if sale["type"] == OrderType.LIMIT]
-        self._cancel_sales(session, resting, events, "makes way for the exit")
-
-    def _cancel_sales(self, session: Session, sales: list[Any], events: Events, reason: str) -> None:
-        for blocking in sales:
-            status = OrderStatus(blocking["status"])
-            if status in (OrderStatus.PENDING_CANCEL, OrderStatus.NEW, OrderStatus.PENDING_SEND):
-                continue  # on its way already; the next step looks again
-            sale = dict(blocking)
+    def _cancel_sales(self, session: Session, sales: list[dict[str, Any]], events: Events, reason: str) -> None:
+        for sale in sales:
+            status = OrderStatus(sale["status"])
+            if status not in _CANCELABLE:
+                continue  # on its way already; the next round looks again
             sale.update(status=OrderStatus.PENDING_CANCEL.value, version=sale["version"] + 1)
             session.execute(
                 sa.update(orders)
@@ -287,6 +333,22 @@ class Monitor:
         shown = position_json(row, instrument.symbol, instrument.quote, self.quotes.get(instrument.symbol), now)
         events.add(row["client_id"], "position.updated", "position", row["id"], shown, version=row["version"],
                    action=action, price=price)  # fmt: skip
+
+
+def _venues_of_entries(session: Session, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Where each position was opened: it is closed there."""
+    entries = {row["entry_order_id"]: row["id"] for row in rows}
+    query = sa.select(orders.c.id, orders.c.venue).where(orders.c.id.in_(entries))
+    return {entries[row.id]: row.venue for row in session.execute(query)}
+
+
+def _narrowed(parked: set[str], only: str | None) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if parked:
+        conditions.append(positions.c.id.not_in(parked))
+    if only is not None:
+        conditions.append(positions.c.id == only)
+    return conditions
 
 
 def levels_of(row: dict[str, Any]) -> Levels | None:

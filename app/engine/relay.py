@@ -1,23 +1,37 @@
-"""The relay: gives committed events their numbers and remembers what was pushed.
+"""The relay: gives committed events their numbers, and pushes them after the commit that stored those.
 
-It runs inside the engine's transactions, so that what a step caused is numbered by the commit that
-stores it; what requests have committed meanwhile comes along, in order.
+It is a reader with a cursor of its own, beside the engine's phases: a slow socket, mail server or webhook
+never delays a fill. It runs where the lease is.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Protocol
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.orm import Session
 
+from app.core.clock import Clock
+from app.core.errors import Unavailable
+from app.core.transaction import Database
+from app.domain.quotes import Quote
 from app.models import Event, EventStream, table_of
+from app.services import audit, faults
 from app.services.events import event_json
 
+from .lease import Lease, LeaseLost
+
+log = structlog.get_logger("relay")
 events, streams = table_of(Event), table_of(EventStream)
 ALL = "*all"  # pseudo streams, beside client ids and "firm"
 PUSHED = "*pushed"
 BATCH = 1_000
+POLL_SECONDS = 1.0
 _NUMBER = (
     sa.update(events)
     .where(events.c.id == sa.bindparam("row_id"))
@@ -25,31 +39,141 @@ _NUMBER = (
 )
 
 
-def number(session: Session, pushed: int = 0) -> list[dict[str, Any]]:
-    """Number what has none yet, oldest first; returns it ready to be pushed after the commit.
+class Publisher(Protocol):
+    """Where events and quotes go after the commit."""
 
-    ``pushed`` is the cursor up to which events were pushed before; a restart goes on from there.
-    """
-    query = sa.select(events).where(events.c.ordinal.is_(None)).order_by(events.c.id).limit(BATCH)
-    rows = [dict(row) for row in session.execute(query).mappings()]
-    if not rows and not pushed:
-        return []
-    names = {row["stream"] for row in rows} | {ALL, PUSHED}
-    known = {
-        row.stream: row.last_seq
-        for row in session.execute(sa.select(streams.c.stream, streams.c.last_seq).where(streams.c.stream.in_(names)))
-    }
-    last = {name: known.get(name, 0) for name in names}
-    for row in rows:
-        last[row["stream"]] += 1
-        last[ALL] += 1
-        row["seq"], row["ordinal"] = last[row["stream"]], last[ALL]
-    last[PUSHED] = max(last[PUSHED], pushed)
-    if rows:
-        numbers = [{"row_id": row["id"], "new_seq": row["seq"], "new_ordinal": row["ordinal"]} for row in rows]
-        session.connection().execute(_NUMBER, numbers)
-    _store(session, last, known)
-    return [event_json(row) for row in rows]
+    def events(self, events: list[dict[str, Any]]) -> None: ...
+    def quotes(self, quotes: list[Quote]) -> None: ...
+    def samples(self, samples: list[dict[str, Any]]) -> None: ...
+
+
+class Relay:
+    """Numbers, chains and pushes, oldest first."""
+
+    def __init__(self, database: Database, lease: Lease, publisher: Publisher, clock: Clock) -> None:
+        self.database, self.lease, self.publisher, self.clock = database, lease, publisher, clock
+        self.counts: Counter[str] = Counter()
+        self._pushed: int | None = None  # the cursor of the newest event pushed; None: as the database says
+        self._parked: set[str] = set()  # audit records that cannot be chained
+        self._quotes: dict[str, Quote] = {}  # the newest of each instrument that was not pushed yet
+        self._samples: dict[str, dict[str, Any]] = {}  # the same by position
+        self._woken = threading.Event()
+
+    def wake(self) -> None:
+        """There may be new events."""
+        self._woken.set()
+
+    def show(self, quotes: Iterable[Quote] = (), samples: Iterable[dict[str, Any]] = ()) -> None:
+        """Push these soon; a newer one of the same instrument or position takes the place of one that waits."""
+        self._quotes.update({quote.symbol: quote for quote in quotes})
+        self._samples.update({sample["id"]: sample for sample in samples})
+        self.wake()
+
+    def forget(self) -> None:
+        """Start from what the database says: another relay may have been at work."""
+        self._pushed = None
+
+    def run(self, stopping: threading.Event, breathe: Callable[[], None]) -> None:
+        """Step until told to stop, whatever happens."""
+        while not stopping.is_set():
+            try:
+                if self.lease.epoch is not None and self.step():
+                    breathe()
+                    continue
+            except (LeaseLost, Unavailable) as error:
+                log.warning("relay.interrupted", error=str(error))
+                self.forget()
+                stopping.wait(0.2)
+            except Exception:
+                log.exception("relay.failed")
+                self.counts["failed_pushes"] += 1
+                self.forget()
+                stopping.wait(0.2)
+            self._woken.wait(POLL_SECONDS)
+            self._woken.clear()
+
+    def step(self) -> bool:
+        """Number what has none, chain the audit trail, push what is owed; True when there is more."""
+        quotes, self._quotes = self._quotes, {}
+        if quotes:
+            self.publisher.quotes(list(quotes.values()))
+        samples, self._samples = self._samples, {}
+        if samples:
+            self.publisher.samples(list(samples.values()))
+        if self._pushed is None:
+            self._pushed = self.database.read(_pushed)
+            self._parked = {
+                fault["object_id"] for fault in self.database.read(faults.open_faults) if fault["stage"] == "audit"
+            }
+        numbered = self.database.run(self._number)
+        chained = self._chain()
+        owed = self.database.read(partial(unpushed, after=self._pushed))
+        self._push(owed)
+        return numbered == BATCH or chained == audit.CHAINED_AT_ONCE or len(owed) == BATCH
+
+    def _number(self, session: Session) -> int:
+        """Every event gets its place in its stream and over all streams; returns how many."""
+        query = sa.select(events.c.id, events.c.stream).where(events.c.ordinal.is_(None))
+        rows = session.execute(query.order_by(events.c.id).limit(BATCH)).all()
+        if not rows:
+            return 0
+        self.lease.prove(session)
+        names = {row.stream for row in rows} | {ALL, PUSHED}
+        known = {
+            row.stream: row.last_seq
+            for row in session.execute(
+                sa.select(streams.c.stream, streams.c.last_seq).where(streams.c.stream.in_(names))
+            )
+        }
+        last = {name: known.get(name, 0) for name in names}
+        numbers = []
+        for row in rows:
+            last[row.stream] += 1
+            last[ALL] += 1
+            numbers.append({"row_id": row.id, "new_seq": last[row.stream], "new_ordinal": last[ALL]})
+        last[PUSHED] = max(last[PUSHED], self._pushed or 0)  # a start pushes again what came after it
+        if numbers:
+            session.connection().execute(_NUMBER, numbers)
+        _store(session, last, known)
+        return len(rows)
+
+    def _chain(self) -> int:
+        """Audit records get their place in the chain; one that cannot be read is parked and the rest goes on."""
+
+        def work(session: Session) -> int:
+            if not audit.unchained(session):
+                return 0
+            self.lease.prove(session)
+            return audit.chain(session, skip=self._parked)
+
+        try:
+            return self.database.run(work)
+        except audit.Unreadable as error:
+            now, record_id, message = self.clock.now(), error.record_id, str(error)
+            self.database.run(lambda session: faults.park(session, now, "audit", "audit_record", record_id, message))
+            self._parked.add(record_id)
+            self.counts["faults"] += 1
+            return audit.CHAINED_AT_ONCE
+
+    def _push(self, owed: list[Any]) -> None:
+        shown = []
+        for row in owed:
+            try:
+                shown.append(event_json(row))
+            except Exception as error:
+                # one event nobody can read must not stop everybody's: it has its number, and a fault
+                log.exception("relay.unreadable", event_id=row["event_id"])
+                park = partial(
+                    faults.park, now=self.clock.now(), stage="relay", object_type="event", object_id=row["event_id"],
+                    error=repr(error),
+                )  # fmt: skip
+                self.database.run(park)
+                self.counts["faults"] += 1
+        if shown:
+            self.publisher.events(shown)  # if it fails they are owed still
+            self.counts["events"] += len(shown)
+        if owed:
+            self._pushed = owed[-1]["ordinal"]
 
 
 def _store(session: Session, values: dict[str, int], known: dict[str, int]) -> None:
@@ -64,9 +188,11 @@ def _store(session: Session, values: dict[str, int], known: dict[str, int]) -> N
         )
 
 
-def unpushed(session: Session, after: int | None = None) -> list[dict[str, Any]]:
-    """Numbered events that a process which died may not have pushed; the next ones after ``after``."""
-    if after is None:
-        after = session.scalar(sa.select(streams.c.last_seq).where(streams.c.stream == PUSHED)) or 0
+def _pushed(session: Session) -> int:
+    return session.scalar(sa.select(streams.c.last_seq).where(streams.c.stream == PUSHED)) or 0
+
+
+def unpushed(session: Session, after: int) -> list[Any]:
+    """Numbered events after a cursor, oldest first; a bounded number."""
     query = sa.select(events).where(events.c.ordinal > after).order_by(events.c.ordinal).limit(BATCH)
-    return [event_json(row) for row in session.execute(query).mappings()]
+    return list(session.execute(query).mappings())

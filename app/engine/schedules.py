@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models import Position, PositionUpdate, Wallet, table_of
+from app.models import EngineCommand, EngineHeartbeat, Position, PositionUpdate, Wallet, table_of
 from app.schemas.positions import current_json, holding_of
 from app.services import idempotency
 from app.services.locks import Locks
@@ -20,8 +20,11 @@ from .booking import update_by_id
 from .engine import Engine, Schedule
 
 KEEP_UPDATES = timedelta(days=7)
+KEEP_HEARTBEATS = timedelta(hours=1)  # of processes that are gone
+KEEP_COMMANDS = timedelta(days=7)
 SAMPLES_MAX = 500  # positions per round; the others have their turn in the next
 positions, updates = table_of(Position), table_of(PositionUpdate)
+heartbeats, commands = table_of(EngineHeartbeat), table_of(EngineCommand)
 _MARKS = update_by_id(positions, ("high_px", "low_px", "price_moves"))
 
 
@@ -30,6 +33,7 @@ class Sampler:
 
     def __init__(self) -> None:
         self._seen: dict[str, Decimal] = {}
+        self._next = 0  # where the next round begins: with more than a round's worth everybody has a turn
 
     def __call__(self, engine: Engine, now: datetime) -> None:
         rows, marks, samples = [], [], []
@@ -54,18 +58,22 @@ class Sampler:
             session.connection().execute(_MARKS, marks)
 
         engine.database.run(store)
-        engine.publisher.samples(samples)
+        engine.relay.show(samples=samples)
 
     def _moved(self, engine: Engine) -> list[dict[str, Any]]:
-        found = []
+        found: list[dict[str, Any]] = []
+        rows = list(engine.open_positions.values())
         self._seen = {key: price for key, price in self._seen.items() if key in engine.open_positions}
-        for key, row in engine.open_positions.items():
+        for offset in range(len(rows)):
+            row = rows[(self._next + offset) % len(rows)]
             quote = engine.quotes.get(engine.instruments.by_id(row["instrument_id"]).symbol)
-            if quote is not None and self._seen.get(key) != quote.bid:
-                self._seen[key] = quote.bid
-                found.append(row)
-                if len(found) == SAMPLES_MAX:
-                    break
+            if quote is None or self._seen.get(row["id"]) == quote.bid:
+                continue
+            self._seen[row["id"]] = quote.bid
+            found.append(row)
+            if len(found) == SAMPLES_MAX:
+                self._next = (self._next + offset + 1) % len(rows)
+                break
         return found
 
 
@@ -75,6 +83,8 @@ def sweep(engine: Engine, now: datetime) -> None:
     def work(session: Session) -> None:
         engine.lease.prove(session)
         session.execute(sa.delete(updates).where(updates.c.at < now - KEEP_UPDATES))
+        session.execute(sa.delete(heartbeats).where(heartbeats.c.at < now - KEEP_HEARTBEATS))
+        session.execute(sa.delete(commands).where(commands.c.taken_at < now - KEEP_COMMANDS))
         idempotency.sweep(session, now)
 
     engine.database.run(work)

@@ -12,7 +12,10 @@ from .base import Base, Uuid, uuid_pk
 
 
 class Client(Base):
+    """``code`` is unique whatever its capitals: people read them out to each other."""
+
     __tablename__ = "clients"
+    __table_args__ = (sa.Index("uq_clients_code_lower", sa.text("lower(code)"), unique=True),)
 
     id: Mapped[uuid_pk]
     code: Mapped[str] = mapped_column(sa.String(32), unique=True)

@@ -73,6 +73,13 @@ class Backpressure:
             return
         self._send_packet(sid, packet)
 
+    def drop(self, sid: str) -> None:
+        """End a socket at once, with what is queued for it."""
+        consumer = self._eio.sockets.get(sid)
+        if consumer is not None and sid not in self._dropping:
+            self._dropping.add(sid)
+            self._drop(sid, consumer)
+
     def _drop(self, sid: str, consumer: Any) -> None:
         first = self._environs.get(sid) or {}
         wire = self._wires.pop(sid, None) or (_wire(first) if _is_websocket(first) else None)
@@ -83,6 +90,7 @@ class Backpressure:
                     consumer.queue.get(block=False)
             consumer.close(wait=False, abort=True, reason=self._eio.reason.TRANSPORT_ERROR)
         finally:
+            self._eio.sockets.pop(sid, None)
             if wire is not None:  # its writer may be stuck in the middle of a frame
                 with contextlib.suppress(OSError):
                     wire.shutdown(sockets.SHUT_RDWR)

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Protocol
 
-from flask import request, session
+from flask import current_app, request, session
 from flask_socketio import ConnectionRefusedError, SocketIO
 
 from app.core.clock import Clock
 from app.core.permissions import READ, Principal, Reach, Resource, Role
 
 from .backpressure import Backpressure
+from .inlet import Inlet
 from .publisher import STAFF, client_room, quotes_room, trader_room
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ MAX_JOINED = 50
 MAX_SOCKETS_PER_CALLER = 50
 MAX_MISSED = 1000
 MAX_ASKED_PER_SECOND = 50
+MAX_OVER = 50  # messages beyond that before the socket is ended
+MAX_RESUMES, RESUME_SECONDS = 10, 10  # each may answer a thousand events
+MAX_STRANGERS, MAX_STRANGERS_PER_ADDRESS = 1000, 100  # transports on which nobody has been let in yet
 RECHECK_SECONDS = 10  # how soon a socket ends whose key was revoked by another process
 _QUOTES, _CLIENT = quotes_room(""), client_room("")
 
@@ -66,6 +70,8 @@ class Connection:
     subscribed: set[str] = field(default_factory=set)
     joined: set[str] = field(default_factory=set)  # on request; those the server chose are not here
     asked: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_ASKED_PER_SECOND))
+    resumed: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_RESUMES))
+    over: int = 0  # messages beyond the limit since the last quiet second
 
 
 def rooms_of(principal: Principal) -> list[str]:
@@ -86,6 +92,7 @@ class Sockets:
     def __init__(self, socketio: SocketIO, access: Access, clock: Clock) -> None:
         self.socketio = socketio
         self.backpressure = Backpressure(socketio, self._start_watching)
+        self.inlet = Inlet(socketio, clock, self._admits, self.backpressure.drop)
         self._access = access
         self._clock = clock
         self._open: dict[str, Connection] = {}
@@ -106,11 +113,16 @@ class Sockets:
     # coming and going
 
     def _connect(self, auth: Any = None) -> None:
-        found = self._access.identify(_presented_key(auth), session, request.remote_addr or "")
+        sid: str = request.sid  # type: ignore[attr-defined]
+        key, address = _presented_key(auth), request.remote_addr or ""
+        found = self._access.identify(key, session, address)
         if found is None:
+            self.inlet.refused(self._transport(sid))
+            limits = current_app.extensions.get("rate_limits")
+            if key is not None and limits is not None and not limits.bad_key(address):
+                raise ConnectionRefusedError("rate_limited")
             raise ConnectionRefusedError("unauthenticated")
         principal, credential = found
-        sid: str = request.sid  # type: ignore[attr-defined]
         with self._lock:
             mine = sum(1 for other in self._open.values() if other.principal.actor == principal.actor)
             if mine >= MAX_SOCKETS_PER_CALLER:
@@ -125,6 +137,24 @@ class Sockets:
         except Exception:
             self._forget(sid)
             raise
+
+    def _transport(self, sid: str) -> str:
+        return str(self.socketio.server.manager.eio_sid_from_sid(sid, "/"))
+
+    def _admits(self, environ: dict[str, Any]) -> bool:
+        """Whether one more transport may be opened by somebody who has not said yet who it is."""
+        if len(self.socketio.server.eio.sockets) - len(self._open) < MAX_STRANGERS_PER_ADDRESS:
+            return True  # without counting one by one
+        strangers = self._unknown()
+        if len(strangers) >= MAX_STRANGERS:
+            return False
+        address, first = environ.get("REMOTE_ADDR"), self.socketio.server.environ
+        near = sum(1 for sid in strangers if first.get(sid, {}).get("REMOTE_ADDR") == address)
+        return near < MAX_STRANGERS_PER_ADDRESS
+
+    def _unknown(self) -> set[str]:
+        """Transports without a caller."""
+        return set(self.socketio.server.eio.sockets) - {self._transport(sid) for sid in list(self._open)}
 
     def _disconnected(self, _reason: Any = None) -> None:
         self._forget(request.sid)  # type: ignore[attr-defined]
@@ -168,12 +198,11 @@ class Sockets:
 
     def end_strangers(self) -> int:
         """Close transports on which nobody has been let in since the last look; returns how many."""
-        eio = self.socketio.server.eio
-        let_in = {self.socketio.server.manager.eio_sid_from_sid(sid, "/") for sid in list(self._open)}
-        strangers = set(eio.sockets) - let_in
+        strangers = self._unknown()
         ending, self._strangers = strangers & self._strangers, strangers
         for sid in ending:
-            eio.disconnect(sid)
+            self.backpressure.drop(sid)
+        self.inlet.tidy()
         return len(ending)
 
     def _start_watching(self) -> None:
@@ -205,13 +234,18 @@ class Sockets:
                     raise Refused("malformed", "send one object")
                 return answer(sid, connection, data[0])
             except Refused as refused:
+                if connection is not None and connection.over >= MAX_OVER:
+                    self.inlet.end(self._transport(sid), "flood")
                 return refused.answer
 
         return handler
 
     def _count(self, connection: Connection) -> None:
         moment, asked = self._clock.monotonic(), connection.asked
+        if asked and moment - asked[-1] >= 1:
+            connection.over = 0
         if len(asked) == asked.maxlen and moment - asked[0] < 1:
+            connection.over += 1
             raise Refused("rate_limited", f"more than {MAX_ASKED_PER_SECOND} messages a second")
         asked.append(moment)
 
@@ -283,6 +317,10 @@ class Sockets:
             raise Refused("malformed", "name the last cursor you saw")
         if not rooms_of(connection.principal):
             raise Refused("forbidden", "events may not be read")
+        moment, resumed = self._clock.monotonic(), connection.resumed
+        if len(resumed) == resumed.maxlen and moment - resumed[0] < RESUME_SECONDS:
+            raise Refused("rate_limited", f"more than {MAX_RESUMES} times in {RESUME_SECONDS} seconds")
+        resumed.append(moment)
         missed, cursor = self._access.missed(connection.principal, after, MAX_MISSED)
         if missed is None or after > cursor:  # too many, or a cursor of another database
             return {"events": [], "cursor": cursor, "reset": True}

@@ -22,7 +22,6 @@ from app.core.errors import (
     Invalid,
     NotFound,
     PreconditionFailed,
-    TooLarge,
     Unauthenticated,
     UnsupportedMediaType,
 )
@@ -33,7 +32,7 @@ from app.schemas.base import Request, validate
 from app.services import idempotency
 from app.services.container import Services
 
-from . import limits
+from . import entrance, limits
 from .errors import answer_of_unforeseen
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -126,17 +125,17 @@ def now() -> datetime:
     return cast(datetime, g.now)
 
 
+def whole_body() -> bytes:
+    """The bytes of the body, all of them, read before anything else happened."""
+    return cast(bytes, request.environ[entrance.BODY])
+
+
 def body(model: type[M]) -> M:
     """The JSON body as ``model``; an absent one counts as empty.
 
-    Raises ``UnsupportedMediaType``, ``TooLarge``, ``Malformed`` or ``Invalid``.
+    Raises ``UnsupportedMediaType``, ``Malformed`` or ``Invalid``.
     """
-    limit = services().settings.max_body_bytes
-    if (request.content_length or 0) > limit:
-        raise TooLarge(f"the body is larger than {limit} bytes")
-    raw = request.get_data(cache=True)
-    if len(raw) > limit:
-        raise TooLarge(f"the body is larger than {limit} bytes")
+    raw = whole_body()
     if raw and request.mimetype != "application/json":
         raise UnsupportedMediaType("send the body as application/json")
     return validate(model, json.loads(raw) if raw else {})
@@ -189,9 +188,11 @@ class EdgeFlask(Flask):
 
     def dispatch_request(self) -> ResponseReturnValue:
         view = self._view()
-        if view is None or getattr(view, "no_transaction", False):
+        if view is None:
             return super().dispatch_request()
         ticket = _idempotency_ticket()
+        if getattr(view, "no_transaction", False):
+            return super().dispatch_request() if ticket is None else self._once(ticket)
         if ticket is None and getattr(view, "shared_commit", False):
             response = super().dispatch_request()
             self._wake_engine()
@@ -200,6 +201,17 @@ class EdgeFlask(Flask):
             return self._in_transaction(None)
         with idempotency.in_flight(ticket):
             return self._in_transaction(ticket)
+
+    def _once(self, ticket: idempotency.Ticket) -> ResponseReturnValue:
+        """A view that opens transactions of its own: its answer is kept in one more, after it."""
+        database = services().database
+        with idempotency.in_flight(ticket):
+            stored = database.read(lambda session: idempotency.find(session, ticket))
+            if stored is not None:
+                return replayed(*stored)
+            response = self.make_response(super().dispatch_request())
+            database.run(lambda session: _keep(session, ticket, response))
+            return response
 
     def _view(self) -> Any:
         rule = request.url_rule
@@ -223,7 +235,7 @@ class EdgeFlask(Flask):
             began = True
             response = self.make_response(super(EdgeFlask, self).dispatch_request())
             if ticket is not None:
-                idempotency.store(session, ticket, response.status_code, response.get_data(as_text=True), now())
+                _keep(session, ticket, response)
             return response
 
         database = services().database
@@ -246,9 +258,7 @@ class EdgeFlask(Flask):
 
     @staticmethod
     def _wake_engine() -> None:
-        engine = services().engine
-        if engine is not None:
-            engine.wake()
+        services().wake()
 
     def _unforeseen(self, error: Exception, ticket: idempotency.Ticket | None) -> Response:
         """Answer 500; under a key the answer is kept, so that a repeat does not do the work again."""
@@ -257,6 +267,12 @@ class EdgeFlask(Flask):
             text = response.get_data(as_text=True)
             services().database.run(lambda session: idempotency.store(session, ticket, 500, text, now()))
         return response
+
+
+def _keep(session: Session, ticket: idempotency.Ticket, response: Response) -> None:
+    """Store the answer for repeats; one that says "try again" is no answer."""
+    if response.status_code not in (429, 503):
+        idempotency.store(session, ticket, response.status_code, response.get_data(as_text=True), now())
 
 
 def _is_foreseen(error: Exception) -> bool:
@@ -270,10 +286,8 @@ def _idempotency_ticket() -> idempotency.Ticket | None:
         return None
     if not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
         raise Invalid.field("Idempotency-Key", "invalid_key", "must be 1 to 255 printable ASCII characters")
-    if (request.content_length or 0) > services().settings.max_body_bytes:
-        raise TooLarge()
     said = request.full_path.encode() + b"\n" + (request.headers.get("X-Client-Id") or "").encode()
-    return idempotency.Ticket.of(caller.actor, str(request.url_rule), key, said + b"\n" + request.get_data(cache=True))
+    return idempotency.Ticket.of(caller.actor, str(request.url_rule), key, said + b"\n" + whole_body())
 
 
 def replayed(status: int, text: str) -> Response:
@@ -286,6 +300,9 @@ def _open() -> None:
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else new_id()
     logs.request_id.set(g.request_id)  # every line a service logs for this request carries it
+    refusal: AppError | None = request.environ.get(entrance.REFUSAL)
+    if refusal is not None:
+        raise refusal
     if _UNSTORABLE.search(request.path):
         raise NotFound()
     for name, value in request.args.items(multi=True):
@@ -323,7 +340,7 @@ def _require(described: Endpoint, caller: Principal | None) -> None:
 
 def _close(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "-")
-    if request.path.startswith("/api/") or request.path in ("/health", "/ready", "/metrics"):
+    if request.endpoint is None or not request.endpoint.endswith("static"):
         response.headers["Cache-Control"] = "no-store"
     for name, value in g.get("rate_headers", {}).items():
         response.headers[name] = value

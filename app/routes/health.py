@@ -14,19 +14,17 @@ from app.core.errors import Forbidden, Unauthenticated, Unavailable
 from app.core.migrations import is_current
 from app.core.permissions import READ, Principal, Resource
 from app.services import oversight
+from app.services.oversight import SILENT_SECONDS
 
 from .edge import no_transaction, services
 
-SLOW_SECONDS = 5  # an engine that has not finished a step for so long is not working
-
 
 def engine_state(engine: Any) -> str:
-    """healthy, degraded or down."""
+    """healthy or down, of the engine in this process: it leads, and its heartbeat is stored."""
     status = engine.status()
-    age = status.get("last_step_age_seconds")
-    if not status.get("running"):
-        return "down"
-    return "degraded" if age is not None and age > SLOW_SECONDS else "healthy"
+    age = status.get("heartbeat_age_seconds")
+    leads = status.get("running") and age is not None and age <= SILENT_SECONDS
+    return "healthy" if leads else "down"
 
 
 def metrics_registry() -> CollectorRegistry:
@@ -45,6 +43,7 @@ def ready() -> ResponseReturnValue:
     if checks["database"] == "ok":
         checks["migrations"] = "ok" if is_current(services().database) else "not at the newest"
         checks["engine"] = _engine_check()
+        checks["prices"] = _prices_check()
     if any(found != "ok" for found in checks.values()):
         raise Unavailable("not ready", code="not_ready", extra={"checks": checks}, retry_after=2)
     return {"status": "ready", "checks": checks}
@@ -59,16 +58,24 @@ def _database_check() -> str:
 
 
 def _engine_check() -> str:
-    """This process leads, or another one does."""
+    """This process leads, or another one does; otherwise since when nobody has."""
     engine = services().engine
     if engine is not None and engine_state(engine) == "healthy":
         return "ok"
-    if not services().settings.engine:
-        return "ok"  # this process only answers requests
-    leader = services().database.read(oversight.lease)
-    if engine is not None and leader is not None and not engine.status().get("running"):
-        return "ok" if not services().database.is_sqlite else "not running"
-    return "not running" if engine is None else "stuck"
+    leader = services().database.read(oversight.leader)
+    if leader is None:
+        return "nobody has led yet"
+    if engine is not None and leader["holder"] == engine.lease.holder:
+        return f"nobody leads since {leader['at']}"  # by its own word above
+    alive = leader["leading"] and leader["age_seconds"] <= SILENT_SECONDS
+    return "ok" if alive else f"nobody leads since {leader['at']}"
+
+
+def _prices_check() -> str:
+    """Where the engine does not lead, prices come through Redis."""
+    engine = services().engine
+    leads = engine is not None and engine.running
+    return "ok" if leads or services().settings.redis_url else "no prices reach this process: set REDIS_URL"
 
 
 @no_transaction
@@ -84,7 +91,10 @@ def metrics() -> ResponseReturnValue:
 
 
 def _is_local() -> bool:
-    """From this machine and not passed on by a proxy that runs on it."""
+    """From this machine, where no proxy runs on it that passes on what comes from elsewhere."""
+    settings = services().settings
+    if settings.production or settings.trusted_proxies:
+        return False
     if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
         return False
     try:

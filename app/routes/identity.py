@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from flask import Response, current_app, g, redirect, request, session
 from sqlalchemy.orm import Session
 
-from app.core.errors import AppError, Forbidden, Unauthenticated
+from app.core.errors import AppError, Forbidden, RateLimited, Unauthenticated
 from app.services import api_keys, users
 from app.services.api_keys import Caller
 from app.services.users import SessionLimits, SignedIn
@@ -50,7 +50,7 @@ def session_limits() -> SessionLimits:
 def load_principal() -> None:
     """Set ``g.principal``, ``g.user``, ``g.signed_in`` and ``g.auth``; None where nobody is known.
 
-    Raises ``Unauthenticated`` for a bad key, whatever session comes with it.
+    Raises ``Unauthenticated`` for a bad key, whatever session comes with it, ``RateLimited`` for the many.
     """
     g.principal = g.user = g.signed_in = g.auth = None
     raw = presented_key()
@@ -62,7 +62,12 @@ def load_principal() -> None:
 
 def _load_key(raw: str) -> None:
     moment, ip = now(), remote_ip()
-    caller: Caller = services().database.read(lambda db: api_keys.identify(db, raw, ip, moment))
+    try:
+        caller: Caller = services().database.read(lambda db: api_keys.identify(db, raw, ip, moment))
+    except Unauthenticated:
+        if not current_app.extensions["rate_limits"].bad_key(ip):
+            raise RateLimited("too many keys that are not good came from your address", retry_after=60) from None
+        raise
     g.principal, g.auth = caller.principal, KEY
     if caller.is_touch_due(moment):
         key_id = caller.principal.id

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from flask import current_app, g, request
-from limits import RateLimitItemPerSecond
+from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage, Storage
 from limits.strategies import MovingWindowRateLimiter
@@ -17,10 +17,11 @@ from app.core.permissions import Principal
 from app.services.container import Services
 
 log = logging.getLogger(__name__)
+BAD_KEYS_PER_MINUTE = 20
 
 
 class RateLimits:
-    """A moving window of one second. While Redis cannot be reached this process counts alone."""
+    """Moving windows. While Redis cannot be reached this process counts alone."""
 
     def __init__(self, redis_url: str | None) -> None:
         self._memory = MovingWindowRateLimiter(MemoryStorage())
@@ -32,18 +33,27 @@ class RateLimits:
 
     def hit(self, name: str, per_second: int, cost: int = 1) -> tuple[bool, int, float]:
         """Count ``cost`` hits: whether they fit, how many more do, and when (epoch seconds) all do again."""
+        # a batch larger than a second's allowance takes all of it
+        return self._count(RateLimitItemPerSecond(per_second), name, min(cost, per_second))
+
+    def bad_key(self, address: str) -> bool:
+        """Count a key that was refused; False once the address has sent too many of them in a minute.
+
+        Good keys are never asked: whoever shares an address with somebody who tries keys is not locked out.
+        """
+        return self._count(RateLimitItemPerMinute(BAD_KEYS_PER_MINUTE), f"bad keys:{address}", 1)[0]
+
+    def _count(self, item: RateLimitItem, name: str, cost: int) -> tuple[bool, int, float]:
         if self._shared is not None:
             try:
-                return self._hit(self._shared, name, per_second, cost)
+                return self._hit(self._shared, item, name, cost)
             except StorageError as error:
                 log.warning("rate limits: Redis cannot be reached: %s", error)
-        return self._hit(self._memory, name, per_second, cost)
+        return self._hit(self._memory, item, name, cost)
 
     @staticmethod
-    def _hit(limiter: MovingWindowRateLimiter, name: str, per_second: int, cost: int) -> tuple[bool, int, float]:
-        item = RateLimitItemPerSecond(per_second)
-        # a batch larger than a second's allowance takes all of it
-        allowed = limiter.hit(item, name, cost=min(cost, per_second))
+    def _hit(limiter: MovingWindowRateLimiter, item: RateLimitItem, name: str, cost: int) -> tuple[bool, int, float]:
+        allowed = limiter.hit(item, name, cost=cost)
         window = limiter.get_window_stats(item, name)
         return allowed, window.remaining, window.reset_time
 

@@ -13,10 +13,11 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import Unavailable
-from app.services import blotter
+from app.services import blotter, oversight
 from app.services.container import Services
 
 log = logging.getLogger("app.requests")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -64,8 +65,18 @@ class Metrics:
         yield refused
 
     def _engine(self) -> Iterable[GaugeMetricFamily]:
+        """Of the engine that leads, whichever process it runs in."""
         engine = self._services.engine
-        status: dict[str, Any] = engine.status() if engine is not None else {}
+        status: dict[str, Any] = {}
+        if engine is not None and engine.running:
+            status = engine.status()
+        else:
+            try:
+                leader = self._services.database.read(oversight.leader)
+            except (DBAPIError, Unavailable, sa.exc.TimeoutError):
+                leader = None
+            if leader is not None:
+                status = {**leader["status"], "heartbeat_age_seconds": leader["age_seconds"]}
         for name, value in status.items():
             if isinstance(value, int | float):
                 yield GaugeMetricFamily(f"engine_{name}", f"Engine: {name}", value=float(value))
@@ -83,7 +94,8 @@ def _end(response: Response) -> Response:
     route = str(request.url_rule) if request.url_rule is not None else "(none)"
     seconds = _clock().monotonic() - g.get("began", _clock().monotonic())
     metrics: Metrics = current_app.extensions["metrics"]
-    metrics.requests.labels(request.method, route, str(response.status_code)).inc()
+    method = request.method if request.method in _METHODS else "OTHER"  # anybody can invent more of them
+    metrics.requests.labels(method, route, str(response.status_code)).inc()
     metrics.latency.labels(route).observe(seconds)
     caller = g.get("principal")
     log.info(

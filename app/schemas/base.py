@@ -6,16 +6,19 @@ import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.core.errors import FieldError, Invalid, Malformed
+from app.domain.identifiers import is_visible
 from app.domain.money import MAX_AMOUNT, MAX_SCALE, InvalidAmount, decimals, parse_decimal
 
 DECIMAL_PATTERN = r"^-?[0-9]{1,20}(\.[0-9]{1,18})?$"
 _UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+MAX_ERRORS, MAX_SHOWN = 20, 100  # of one answer; characters of what was sent
 _CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -69,6 +72,28 @@ TimeOut = Annotated[
     str, WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-01-05T14:30:00.000000Z"]})
 ]
 Text = Annotated[str, BeforeValidator(_clean), StringConstraints(strip_whitespace=True)]
+
+
+def _visible(value: str) -> str:
+    if not is_visible(value):
+        raise PydanticCustomError("invisible", "must have a letter or a digit, and no character that cannot be seen")
+    return value
+
+
+# for what people are to recognize: somebody, a wallet
+Named = Annotated[Text, AfterValidator(_visible)]
+
+
+def _uuid(value: str) -> str:
+    try:
+        if str(UUID(value)) == value.lower():
+            return value.lower()
+    except ValueError:
+        pass
+    raise PydanticCustomError("invalid_id", "is no id")
+
+
+Id = Annotated[Text, Field(max_length=36), AfterValidator(_uuid)]
 
 
 def _percent(value: Any) -> int:
@@ -125,15 +150,17 @@ def validate(model: type[M], data: Any) -> M:
 
 def _invalid(error: ValidationError) -> Invalid:
     errors = []
-    for item in error.errors(include_url=False, include_context=False):
-        field = ".".join(str(part) for part in item["loc"]) or "body"
+    for item in error.errors(include_url=False, include_context=False)[:MAX_ERRORS]:
+        field = ".".join(str(part)[:MAX_SHOWN] for part in item["loc"]) or "body"
         shown = item["input"] if isinstance(item["input"], str | int | bool | None) else None
         if isinstance(shown, str):
-            shown = shown[:100]
+            shown = shown[:MAX_SHOWN]
         elif isinstance(shown, int) and abs(shown) > 2**53:
-            shown = str(shown)[:100]
+            shown = str(shown)[:MAX_SHOWN]
         errors.append(FieldError(field, _CODES.get(item["type"], item["type"]), item["msg"], shown))
     detail = "; ".join(f"{e.field}: {e.message}" for e in errors[:5])
+    if error.error_count() > MAX_ERRORS:
+        detail += f"; and more, {error.error_count()} in all"
     return Invalid(detail, code=errors[0].code if len({e.code for e in errors}) == 1 else None, errors=errors)
 
 
@@ -154,6 +181,12 @@ def time_from(value: Any) -> Any:
 Time = Annotated[datetime, BeforeValidator(time_from)]
 
 
+def check_range(earliest: datetime | None, latest: datetime | None) -> None:
+    """For a model's validator. Raises the error of a range that ends before it begins."""
+    if earliest is not None and latest is not None and latest < earliest:
+        raise PydanticCustomError("reversed_range", "the range ends before it begins")
+
+
 def _query_int(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,18}", value):
         raise PydanticCustomError("invalid_number", "must be a whole number")
@@ -170,6 +203,6 @@ def _query_bool(value: Any) -> Any:
 QueryBool = Annotated[bool, BeforeValidator(_query_bool)]
 
 __all__ = [
-    "Amount", "AmountOut", "Percent", "PositiveAmount", "QueryBool", "QueryInt",
-    "Request", "Response", "Text", "Time", "TimeOut", "snake_keys", "validate",
+    "Amount", "AmountOut", "Id", "Named", "Percent", "PositiveAmount", "QueryBool", "QueryInt",
+    "Request", "Response", "Text", "Time", "TimeOut", "check_range", "snake_keys", "validate",
 ]  # fmt: skip

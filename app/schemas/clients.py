@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
-from .base import QueryBool, Request, Response, Text, TimeOut
+from .base import Id, Named, QueryBool, Request, Response, Text, TimeOut
 from .orders import PageQuery
 
 
@@ -16,7 +16,7 @@ def without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
-Name = Annotated[Text, Field(min_length=1, max_length=200)]
+Name = Annotated[Named, Field(min_length=1, max_length=200)]
 Email = Annotated[Text, Field(max_length=254)]
 
 
@@ -51,7 +51,7 @@ class ClientPatch(Request):
 class ClientQuery(PageQuery):
     q: Annotated[str, Field(max_length=100, description="Part of code, name or mail")] | None = None
     active: QueryBool | None = None
-    trader_id: Annotated[str, Field(max_length=36)] | None = None
+    trader_id: Id | None = None
 
 
 class ClientOut(Response):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from app.domain.ledger import EntryKind
 
-from .base import AmountOut, Request, Response, Time, TimeOut
+from .base import AmountOut, Request, Response, Time, TimeOut, check_range
 from .orders import PageQuery
 
 Format = Literal["json", "csv"]
@@ -25,6 +25,11 @@ class EntryQuery(PageQuery):
     from_: Annotated[Time | None, Field(alias="from")] = None
     to: Time | None = None
     format: Format = "json"
+
+    @model_validator(mode="after")
+    def _range(self) -> EntryQuery:
+        check_range(self.from_, self.to)
+        return self
 
 
 class TrialBalanceQuery(Request):

@@ -59,11 +59,14 @@ SECURITY_SCHEMES: dict[str, Any] = {
 }
 
 ERRORS: dict[int, tuple[str, tuple[str, ...]]] = {
-    400: ("The request could not be read", ("malformed_json", "duplicate_key", "too_deep", "bad_request")),
+    400: ("The request could not be read", ("malformed_json", "duplicate_key", "too_deep",
+          "too_many_fields", "too_many_values", "bad_request")),
     401: ("Valid credentials are required", ("unauthenticated",)),
     403: ("Not allowed", ("forbidden", "csrf", "session_required", "may_not_act_for_clients")),
     404: ("Not found, or somebody else's", ("not_found",)),
+    408: ("The body did not arrive in time; nothing was begun", ("request_timeout",)),
     409: ("Conflicts with the current state", ("conflict", "in_progress")),
+    411: ("Send Content-Length; a body in chunks is not read", ("length_required",)),
     412: ("The object has changed since it was read", ("stale_version",)),
     413: ("The request is too large", ("too_large",)),
     415: ("Send JSON", ("unsupported_media_type",)),

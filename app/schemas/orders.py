@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core.clock import iso
@@ -26,6 +26,7 @@ from .base import (
     Text,
     Time,
     TimeOut,
+    check_range,
 )
 
 
@@ -115,10 +116,21 @@ class OrderAmendIn(Request):
 
 
 class CancelAllIn(Request):
+    """What is named narrows it down; to cancel everything one says so."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"symbol": "ETH/USDT"}, {"all": True}]})
+
+    all: StrictBool = Field(False, description="true: everything that the other fields leave")
     client_id: Text | None = Field(None, max_length=64)
     wallet_id: Text | None = Field(None, max_length=64)
     symbol: Text | None = Field(None, max_length=32)
     side: Side | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> CancelAllIn:
+        if not self.all and (self.client_id, self.wallet_id, self.symbol, self.side) == (None,) * 4:
+            raise PydanticCustomError("required", "name what to cancel, or say all: true")
+        return self
 
 
 class PageQuery(Request):
@@ -135,6 +147,11 @@ class OrderQuery(PageQuery):
     open: QueryBool | None = Field(None, description="true: live orders only; false: finished ones")
     created_from: Time | None = None
     created_to: Time | None = None
+
+    @model_validator(mode="after")
+    def _range(self) -> OrderQuery:
+        check_range(self.created_from, self.created_to)
+        return self
 
 
 class TrailOut(Response):

@@ -7,7 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, StrictBool, model_validator
+from pydantic_core import PydanticCustomError
 
 from app.core.clock import iso
 from app.domain.money import ZERO, text
@@ -21,12 +22,39 @@ from .orders import PageQuery, ProtectionIn
 
 
 class ProtectIn(ProtectionIn):
-    """The whole protection of the position: what is left out is removed."""
+    """What of the protection changes: what is left out stays as it is, null removes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"stop_loss": "60000", "take_profit": None}]})
+
+    @model_validator(mode="after")
+    def _something(self) -> ProtectIn:
+        if not self.model_fields_set:
+            raise PydanticCustomError("required", "name what to set, or to remove with null")
+        return self
+
+    def over(self, current: Protection) -> Protection:
+        """``current`` with what was named put in its place."""
+        wanted, named = self.to_domain(), self.model_fields_set
+        return Protection(
+            stop_loss=wanted.stop_loss if "stop_loss" in named else current.stop_loss,
+            take_profit=wanted.take_profit if "take_profit" in named else current.take_profit,
+            trail=wanted.trail if "trailing_stop" in named else current.trail,
+            break_even=wanted.break_even if "break_even_percent" in named else current.break_even,
+        )
 
 
 class CloseIn(Request):
-    qty: PositiveAmount | None = Field(None, description="All of it when left out")
+    model_config = ConfigDict(json_schema_extra={"examples": [{"qty": "0.05"}, {"all": True}]})
+
+    qty: PositiveAmount | None = Field(None, description="Part of it, in base currency")
+    all: StrictBool = Field(False, description="true: all of it, in place of qty")
     client_order_id: Annotated[Text, Field(min_length=1, max_length=48, pattern=r"^[\x21-\x7e]+$")] | None = None
+
+    @model_validator(mode="after")
+    def _how_much(self) -> CloseIn:
+        if self.all == (self.qty is not None):
+            raise PydanticCustomError("required", "give either qty or all: true")
+        return self
 
 
 class SignalIn(Request):

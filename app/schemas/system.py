@@ -92,20 +92,10 @@ class ReconcileOut(Response):
     breaks: list[dict[str, Any]]
 
 
-class FaultOut(Response):
-    id: str
-    at: TimeOut
-    object_type: str = Field(description="order, position, event or audit_record")
-    object_id: str
-    order_id: str | None
-    stage: str
-    error: str
-    resolved_at: TimeOut | None
-
-
 class EngineOut(Response):
     running: bool = Field(description="Whether this process leads")
-    status: dict[str, Any]
+    status: dict[str, Any] = Field(description="Figures of the engine that leads")
+    engines: list[dict[str, Any]] = Field(description="Every engine process heard of lately, the leader first")
     lease: dict[str, Any] | None
     faults: dict[str, Any]
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from .base import AmountOut, PositiveAmount, Request, Response, Text, Time, TimeOut
+from .base import AmountOut, Named, PositiveAmount, Request, Response, Text, Time, TimeOut
 from .clients import without_default
 from .orders import PageQuery
 
-WalletName = Annotated[Text, Field(min_length=1, max_length=100)]
+WalletName = Annotated[Named, Field(min_length=1, max_length=100)]
 Symbol = Annotated[Text, Field(min_length=1, max_length=32)]
 PercentAmount = Annotated[PositiveAmount, Field(le=100)]
 

@@ -18,6 +18,7 @@ from app.core.clock import iso
 from app.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from app.core.ids import new_id
 from app.core.permissions import WRITE, Principal, Reach, Resource, Scope
+from app.domain.identifiers import is_visible
 from app.models import ApiKey, Client, table_of
 
 from . import audit
@@ -75,8 +76,8 @@ def create(session: Session, request: KeyRequest, principal: Principal, now: dat
     _require_maker(request, principal)
     scopes = _check_scopes(request)
     name = request.name.strip()
-    if not 1 <= len(name) <= 100 or not name.isprintable():
-        raise Invalid.field("name", "invalid_name", "must have 1 to 100 printable characters", name[:100])
+    if not 1 <= len(name) <= 100 or not is_visible(name):
+        raise Invalid.field("name", "invalid_name", "must have 1 to 100 characters that can be seen", name[:100])
     if request.expires_at is not None and request.expires_at <= now:
         raise Invalid.field("expires_at", "in_the_past", "must be in the future", iso(request.expires_at))
     for field in ("orders_per_second", "requests_per_second"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from app.core.permissions import Principal
 from app.models import AuditRecord, table_of
 
 GENESIS = "0" * 64
+CHAINED_AT_ONCE = 500
 table = table_of(AuditRecord)
 
 
@@ -50,25 +51,44 @@ def chain_hash(previous: str, row: Mapping[Any, Any], seq: int) -> str:
     return hashlib.sha256((previous + json.dumps(content)).encode()).hexdigest()
 
 
-def chain(session: Session, limit: int = 500) -> int:
-    """Give unchained records their place; only the relay calls this. Returns how many."""
-    rows = list(
-        session.execute(sa.select(table).where(table.c.seq.is_(None)).order_by(table.c.id).limit(limit)).mappings()
-    )
-    if not rows:
+class Unreadable(Exception):
+    """A record that cannot be hashed as it stands."""
+
+    def __init__(self, record_id: str, cause: Exception) -> None:
+        super().__init__(f"audit record {record_id}: {cause!r}")
+        self.record_id = record_id
+
+
+def unchained(session: Session) -> bool:
+    """Whether a record waits for its place."""
+    return session.execute(sa.select(table.c.id).where(table.c.seq.is_(None)).limit(1)).first() is not None
+
+
+def chain(session: Session, limit: int = CHAINED_AT_ONCE, skip: Collection[str] = ()) -> int:
+    """Give unchained records their place; only the relay calls this. Returns how many.
+
+    Raises ``Unreadable`` for a record that is not among those to ``skip``.
+    """
+    waiting = sa.select(table.c.id).where(table.c.seq.is_(None)).order_by(table.c.id).limit(limit)
+    ids = list(session.scalars(waiting.where(table.c.id.not_in(skip)) if skip else waiting))
+    if not ids:
         return 0
     last = session.execute(
         sa.select(table.c.seq, table.c.hash).where(table.c.seq.is_not(None)).order_by(table.c.seq.desc()).limit(1)
     ).first()
     seq, previous = (last.seq, last.hash) if last else (0, GENESIS)
-    for row in rows:
+    for record_id in ids:
         seq += 1
-        current = chain_hash(previous, row, seq)
+        try:
+            row = session.execute(sa.select(table).where(table.c.id == record_id)).mappings().one()
+            current = chain_hash(previous, row, seq)
+        except ValueError as error:  # its details are no JSON
+            raise Unreadable(record_id, error) from error
         session.execute(
-            sa.update(table).where(table.c.id == row["id"]).values(seq=seq, previous_hash=previous, hash=current)
+            sa.update(table).where(table.c.id == record_id).values(seq=seq, previous_hash=previous, hash=current)
         )
         previous = current
-    return len(rows)
+    return len(ids)
 
 
 def verify(session: Session) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def create(
         raise Invalid.field("code", "invalid_code", "must be 1 to 32 letters, digits, points or dashes", code[:40])
     _check_email(email)
     _check_trader(session, trader_id)
-    if session.scalar(sa.select(Client.id).where(Client.code == code)) is not None:
+    if session.scalar(sa.select(Client.id).where(sa.func.lower(Client.code) == code.lower())) is not None:
         raise Conflict(f"the code {code} is taken", code="code_taken")
     client = Client(
         id=new_id(), code=code, name=name, email=email, active=True, trader_id=trader_id, version=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,3 +31,6 @@ class Services:
     bars: Any
     feeds: Any = None
     engine: Any = None
+    stopping: Any = None  # set when what runs beside the requests has to end; None: nothing was started
+    venue: Any = None  # the simulated venue beside the engine
+    wake: Callable[[], None] = lambda: None  # tells the engine, wherever it runs, that a commit has left it work

@@ -102,14 +102,21 @@ class Locks:
         """Rows of positions as they are under their lock, by ascending id."""
         return self._rows(Kind.POSITIONS, positions, where, limit)
 
-    def orders(self, where: sa.ColumnElement[bool], limit: int | None = None) -> list[dict[str, Any]]:
-        """Rows of orders as they are under their lock, by ascending id."""
-        return self._rows(Kind.ORDERS, orders, where, limit)
+    def orders(
+        self, where: sa.ColumnElement[bool], limit: int | None = None, *, skip_locked: bool = False
+    ) -> list[dict[str, Any]]:
+        """Rows of orders as they are under their lock, by ascending id; without those others hold, if asked."""
+        return self._rows(Kind.ORDERS, orders, where, limit, skip_locked)
 
     def _rows(
-        self, kind: Kind, table: sa.Table, where: sa.ColumnElement[bool], limit: int | None
+        self,
+        kind: Kind,
+        table: sa.Table,
+        where: sa.ColumnElement[bool],
+        limit: int | None,
+        skip_locked: bool = False,
     ) -> list[dict[str, Any]]:
-        query = sa.select(table).where(where).order_by(table.c.id).limit(limit).with_for_update()
+        query = sa.select(table).where(where).order_by(table.c.id).limit(limit).with_for_update(skip_locked=skip_locked)
         rows = [dict(row) for row in self._session.execute(query).mappings()]
         self.note(kind, [row["id"] for row in rows])
         return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.adapters.marketdata.base import FeedNotRunning
-from app.core.errors import Conflict, Invalid
+from app.core.errors import Conflict, Invalid, Unavailable
 from app.core.permissions import Principal
 from app.domain.instruments import Instrument
 from app.domain.money import text
-from app.domain.quotes import BadQuote, Quote
+from app.domain.quotes import BadQuote, Quote, check_quote
 
-from . import audit
+from . import audit, commands, oversight
 from .feeds import FeedSupervisor
+
+COMMAND = "quote"
 
 
 def record(
@@ -56,10 +59,9 @@ def set_quote(
 ) -> Quote:
     """Make this the market of a canonical symbol: with the manual feed, or with the simulated one in a trial.
 
-    Raises ``Conflict`` where the feed takes no quotes or does not run here, ``Invalid`` for a bad quote.
+    Raises ``Conflict`` where the feed takes no quotes or does not run, ``Invalid`` for a bad quote.
     """
-    if kind == "replay" or (kind == "simulated" and production):
-        raise Conflict(f"the {kind} feed takes no quotes", code="feed_not_settable")
+    check_settable(kind, production=production)
     if feeds is None:
         raise Conflict("the feed does not run in this process", code="feed_not_running")
     feed: Any = feeds[kind]
@@ -71,3 +73,41 @@ def set_quote(
     except FeedNotRunning as error:
         raise Conflict(str(error), code="feed_not_running", retry_after=1) from error
     return taken
+
+
+def check_settable(kind: str, *, production: bool) -> None:
+    """Raise ``Conflict`` where the feed takes no quotes."""
+    if kind == "replay" or (kind == "simulated" and production):
+        raise Conflict(f"the {kind} feed takes no quotes", code="feed_not_settable")
+
+
+def hand_over(session: Session, quote: Quote, principal: Principal, now: datetime) -> None:
+    """Give a quote set by hand to the engine that leads in another process; wake it after the commit.
+
+    Raises ``Invalid`` for a bad quote, ``Unavailable`` when nobody leads.
+    """
+    try:
+        check_quote(quote, None, None)
+    except BadQuote as error:
+        raise Invalid.field("bid", error.code, str(error), text(quote.bid)) from error
+    if not oversight.is_led(session):
+        raise Unavailable("no engine leads that could take the quote", code="engine_not_leading", retry_after=2)
+    last = None if quote.last is None else text(quote.last)
+    payload = {"symbol": quote.symbol, "bid": text(quote.bid), "ask": text(quote.ask), "last": last}
+    commands.hand_over(session, COMMAND, payload, principal, now)
+
+
+def take(
+    payload: Mapping[str, str | None], feeds: FeedSupervisor, kind: str, offer: Callable[[Quote], None], now: datetime
+) -> None:
+    """In the engine that leads: what ``hand_over`` has left. Raises ``ValueError`` for a quote that is refused."""
+    numbers = {name: None if payload[name] is None else Decimal(str(payload[name])) for name in ("bid", "ask", "last")}
+    symbol, bid, ask = str(payload["symbol"]), numbers["bid"], numbers["ask"]
+    if bid is None or ask is None:
+        raise ValueError("the quote has no bid or no ask")
+    if kind == "simulated":
+        feed: Any = feeds[kind]
+        feed.push(symbol, bid, ask, numbers["last"])  # its walk goes on from here
+    else:
+        # not through the feed's queue: the engine, which empties it, would wait for itself
+        offer(Quote(symbol, bid, ask, numbers["last"], now, now, "manual", by_hand=True))

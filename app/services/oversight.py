@@ -1,4 +1,4 @@
-"""What supervisors read: the engine's lease and parked faults, and the audit trail."""
+"""What supervisors read: the engine's lease and the audit trail."""
 
 from __future__ import annotations
 
@@ -8,32 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.clock import iso
-from app.models import AuditRecord, EngineFault, EngineLease, table_of
+from app.core.transaction import database_now
+from app.models import AuditRecord, EngineHeartbeat, EngineLease, table_of
 
-audit, faults, leases = table_of(AuditRecord), table_of(EngineFault), table_of(EngineLease)
-
-
-def list_faults(session: Session, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """Parked work, newest first."""
-    total = session.scalar(sa.select(sa.func.count()).select_from(faults)) or 0
-    rows = session.execute(sa.select(faults).order_by(faults.c.id.desc()).limit(limit).offset(offset)).mappings()
-    return [
-        {
-            "id": row["id"],
-            "at": iso(row["at"]),
-            "stage": row["stage"],
-            "object_type": row["object_type"],
-            "object_id": row["object_id"],
-            "order_id": row["object_id"] if row["object_type"] == "order" else None,
-            "error": row["error"],
-            "resolved_at": None if row["resolved_at"] is None else iso(row["resolved_at"]),
-        }
-        for row in rows
-    ], total  # fmt: skip
-
-
-def open_faults(session: Session) -> int:
-    return session.scalar(sa.select(sa.func.count()).select_from(faults).where(faults.c.resolved_at.is_(None))) or 0
+SILENT_SECONDS = 3  # a leader without a heartbeat for so long does not lead any more
+audit, leases, heartbeats = table_of(AuditRecord), table_of(EngineLease), table_of(EngineHeartbeat)
 
 
 def lease(session: Session) -> dict[str, Any] | None:
@@ -42,6 +21,39 @@ def lease(session: Session) -> dict[str, Any] | None:
     if row is None:
         return None
     return {"epoch": row["epoch"], "holder": row["holder"], "acquired_at": iso(row["acquired_at"])}
+
+
+def leader(session: Session) -> dict[str, Any] | None:
+    """The engine that leads, as its last heartbeat tells; ``age_seconds`` by the database's clock.
+
+    None where no engine has ever led.
+    """
+    query = sa.select(heartbeats).where(heartbeats.c.shard == 0, heartbeats.c.epoch.is_not(None))
+    row = session.execute(query.order_by(heartbeats.c.epoch.desc()).limit(1)).mappings().one_or_none()
+    if row is None:
+        return None
+    age = (database_now(session) - row["at"]).total_seconds()
+    return {
+        "holder": row["holder"], "epoch": row["epoch"], "leading": row["leading"], "at": iso(row["at"]),
+        "age_seconds": round(max(age, 0.0), 3), "status": row["status"],
+    }  # fmt: skip
+
+
+def is_led(session: Session) -> bool:
+    """Whether an engine leads somewhere."""
+    found = leader(session)
+    return found is not None and found["leading"] and found["age_seconds"] <= SILENT_SECONDS
+
+
+def engines(session: Session) -> list[dict[str, Any]]:
+    """Every engine process that has been heard of lately, the leader first."""
+    query = sa.select(heartbeats).order_by(heartbeats.c.leading.desc(), heartbeats.c.at.desc()).limit(50)
+    now = database_now(session)
+    return [
+        {"holder": row["holder"], "leading": row["leading"], "epoch": row["epoch"], "at": iso(row["at"]),
+         "age_seconds": round(max((now - row["at"]).total_seconds(), 0.0), 3)}
+        for row in session.execute(query).mappings()
+    ]  # fmt: skip
 
 
 def list_audit(

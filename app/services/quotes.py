@@ -41,8 +41,8 @@ class QuoteBook:
     has really moved there (an opening gap, a devaluation), and the last of them is the new level. One
     good quote at the old level, or any other bad quote, starts that count again.
 
-    With a ``cache`` a book that ``publishes`` (beside the engine) writes every accepted quote to it, and
-    one that does not reads it at most every 200 ms.
+    With a ``cache`` the book beside the engine that leads writes every accepted quote to it, and every
+    other one reads it at most every 200 ms.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class QuoteBook:
         instruments: SymbolTable,
         *,
         cache: QuoteCache | None = None,
-        publishes: bool = True,
     ) -> None:
         self._clock = clock
         self._instruments = instruments
-        self._cache_out = cache if publishes else None
-        self._cache_in = None if publishes else cache
+        self._cache = cache
+        self._cache_out: QuoteCache | None = None
+        self._cache_in = cache
         self._lock = threading.Lock()
         self._refreshing = threading.Lock()
         self._refreshed_seconds = float("-inf")
@@ -64,6 +64,11 @@ class QuoteBook:
         self._gaps: dict[str, list[Quote]] = {}
         self.quarantined: Counter[tuple[str, str]] = Counter()
         self.last_quarantined: dict[str, QuarantinedQuote] = {}
+
+    def lead(self, leads: bool) -> None:
+        """Whether the prices come from here (beside the engine that leads) or from the cache."""
+        self._cache_out = self._cache if leads else None
+        self._cache_in = None if leads else self._cache
 
     def put(self, quote: Quote) -> Quote:
         """Take a quote, under its canonical symbol. Raises ``BadQuote``."""

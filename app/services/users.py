@@ -24,6 +24,7 @@ from app.core.errors import Conflict, Invalid, NotFound, RateLimited, Unauthenti
 from app.core.ids import new_id
 from app.core.permissions import SYSTEM, Principal, Role
 from app.core.transaction import Database
+from app.domain.identifiers import is_visible
 from app.models import Client, SignInAttempt, User, UserSession
 
 from . import audit
@@ -145,8 +146,8 @@ def create(
     email, name = normalize_email(email), name.strip()
     if len(email) > 254 or not _EMAIL.fullmatch(email):
         raise Invalid.field("email", "invalid_email", "must be an e-mail address", email[:100])
-    if not 1 <= len(name) <= 200 or not name.isprintable():
-        raise Invalid.field("name", "invalid_name", "must have 1 to 200 printable characters", name[:100])
+    if not 1 <= len(name) <= 200 or not is_visible(name):
+        raise Invalid.field("name", "invalid_name", "must have 1 to 200 characters that can be seen", name[:100])
     if (role is Role.CLIENT) != (client is not None):
         raise Invalid.field("client", "client_of_client", "is named for users of the client role, and only for them")
     if session.scalar(sa.select(User.id).where(User.email == email)):

@@ -161,7 +161,7 @@ class Ours:
         """Through the API, so that books and holds follow; then wait for it."""
         for key in self.firm.clients:
             caller = self.server.caller(key)
-            status, data = caller.call("POST", "/api/v1/orders/cancel-all", {})
+            status, data = caller.call("POST", "/api/v1/orders/cancel-all", {"all": True})
             caller.close()
             if status != 200:
                 raise BenchFailed(f"cancel-all: {status} {data}")

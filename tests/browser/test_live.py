@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from .conftest import SignIn, Watched
 from .server import Server
@@ -84,3 +86,72 @@ def test_a_lost_connection_is_shown_and_what_was_missed_comes_after(
     page.context.unroute_all()
     expect(connection).to_have_attribute("data-state", "connected")
     expect(row.locator("[data-status=FILLED]")).to_be_visible()
+
+
+class Wire:
+    """Stands between the page's socket and the server: cuts it off, or answers ``resume`` with a refusal."""
+
+    def __init__(self) -> None:
+        self.cut = self.refuse = False
+        self.refused = 0
+
+    def open(self, page_side: WebSocketRoute) -> None:
+        if self.cut:
+            page_side.close()
+            return
+        server_side = page_side.connect_to_server()
+
+        def from_page(frame: str | bytes) -> None:
+            asked = re.match(r'42(\d+)\["resume"', str(frame))
+            if self.refuse and asked:
+                self.refused += 1
+                page_side.send(f'43{asked[1]}[{{"error":{{"code":"unavailable","detail":"busy"}}}}]')
+            else:
+                server_side.send(frame)
+
+        page_side.on_message(from_page)
+
+
+def test_what_is_held_back_waits_until_what_was_missed_is_there(
+    market: Server, sign_in: SignIn, watched: Watched
+) -> None:
+    """A resume that fails leaves a gap: events after it must not move the cursor over what lies in it."""
+    watched.expected += ["net::ERR", "WebSocket"]
+    wire = Wire()
+    page = sign_in("ana", "/orders")
+    page.context.route_web_socket("**/socket.io/**", wire.open)
+    page.reload()
+    connection = page.locator("#connection")
+    expect(connection).to_have_attribute("data-state", "connected")
+    page.evaluate(
+        """async () => { window.heard = []; window.live = await import('/static/js/live.js');
+             window.live.on('order.*', (event) => window.heard.push([event.cursor, event.object_id])); }"""
+    )
+    wire.cut = True
+    page.evaluate("window.live.drop()")
+    expect(connection).to_have_attribute("data-state", "reconnecting")
+    missed = buy(market, "ETH/USDT", "0.1")
+    wire.cut, wire.refuse = False, True
+    wait_for(page, lambda: wire.refused >= 1)
+    pushed = buy(market, "ETH/USDT", "0.1")
+    wait_for(page, lambda: wire.refused >= 2)
+    assert page.evaluate("window.heard") == [], "nothing is shown across a gap"
+    expect(connection).to_have_attribute("data-state", "reconnecting")
+    wire.refuse = False
+    expect(connection).to_have_attribute("data-state", "connected")
+    expect(page.locator(f"[data-id='{pushed}'] [data-status=FILLED]")).to_be_visible()
+    heard = page.evaluate("window.heard")
+    cursors = [cursor for cursor, _ in heard]
+    stored = [
+        event["cursor"] for order in (missed, pushed) for event in market.api("GET", f"/orders/{order}/events")["items"]
+    ]
+    assert cursors == sorted(set(cursors)), "in order, each once"
+    assert set(stored) <= set(cursors), "and none is lost"
+
+
+def wait_for(page: Page, condition: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if condition():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("it never came to be")

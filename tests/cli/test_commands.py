@@ -19,6 +19,7 @@ from app.core.errors import Unauthenticated
 from app.core.transaction import Database
 from app.models import AuditRecord, Posting
 from app.services import api_keys, audit, demo, users
+from tests.conftest import PRODUCTION
 
 Run = Callable[..., Any]
 IP = "127.0.0.1"
@@ -212,7 +213,7 @@ def test_firm_of_ones_own_is_left_alone(demo_app: Flask, tmp_path: Path) -> None
 def test_demo_is_refused_in_production(tmp_path: Path, sqlite_template: Path) -> None:
     path = tmp_path / "cambista.db"
     path.write_bytes(sqlite_template.read_bytes())
-    settings = TestingConfig(database_url=f"sqlite:///{path}", environment="production", secret_key="s" * 40)
+    settings = TestingConfig(database_url=f"sqlite:///{path}", environment="production", **PRODUCTION)
     app = create_app(settings)
     result = app.test_cli_runner().invoke(args=["demo", "load"])
     assert result.exit_code == 1 and json.loads(result.stderr)["code"] == "demo_in_production"

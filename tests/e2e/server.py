@@ -122,7 +122,8 @@ class Caller:
 class Server:
     """``run.py`` in a session of its own, so that whatever it leaves behind can be found."""
 
-    def __init__(self, url: str, folder: Path, **settings: str) -> None:
+    def __init__(self, url: str, folder: Path, command: list[str] | None = None, **settings: str) -> None:
+        self._command = command or [sys.executable, "run.py"]
         self.url, self.log = url, folder / "server.log"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -138,7 +139,7 @@ class Server:
         began = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "run.py"], cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log,
+                self._command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True,
             )  # fmt: skip
         while time.monotonic() - began < START_SECONDS:

@@ -60,7 +60,7 @@ def test_the_worked_example_of_the_book(firm: Firm) -> None:
 
 def test_a_limit_order_holds_fills_in_part_and_frees_what_the_better_price_saved(firm: Firm) -> None:
     """The first rows of the book's posting table: 0.01 at 50,000, of which 0.004 fills at 49,900."""
-    firm.behaviour = firm.engine.venue.behaviour = type(firm.behaviour)(
+    firm.behaviour = firm.venue.behaviour = type(firm.behaviour)(
         latency=firm.behaviour.latency, partial_rate=D(1), slippage_bps=D(0)
     )
     _, wallet = firm.client(USDT="1000")
@@ -71,7 +71,7 @@ def test_a_limit_order_holds_fills_in_part_and_frees_what_the_better_price_saved
     firm.settle()
     assert firm.order(order["id"])["status"] == "OPEN"
     # only the first lot of 40 % meets this quote: the rest waits, one latency later, for a next one
-    firm.engine.venue.behaviour = type(firm.behaviour)(
+    firm.venue.behaviour = type(firm.behaviour)(
         latency=type(firm.behaviour.latency)(seconds=60), partial_rate=D(1), slippage_bps=D(0)
     )
     firm.quote("BTC/USDT", "49890", "50000")
@@ -375,7 +375,7 @@ def test_orders_of_one_transaction_cannot_spend_the_same_money(firm: Firm) -> No
 def test_what_is_left_of_a_marketable_limit_order_still_gets_the_market_price(small_firm: Firm) -> None:
     """Its limit is far above the market: neither lot pays more than the ask."""
     firm = small_firm
-    firm.engine.venue.behaviour = replace(firm.behaviour, partial_rate=D(1))
+    firm.venue.behaviour = replace(firm.behaviour, partial_rate=D(1))
     _, wallet = firm.client(USDT="100000")
     firm.quote("BTC/USDT", "49990", "50000")
     firm.send(wallet, type="LIMIT", qty="0.1", price="51000")

@@ -10,11 +10,14 @@ import pytest
 
 from app.adapters.venues.simulated import Behaviour
 from app.core.clock import ManualClock
+from app.core.permissions import SYSTEM
 from app.core.transaction import Database
-from app.engine import booking, relay
+from app.engine import booking
 from app.engine.engine import Engine
 from app.engine.lease import Lease, LeaseLost
+from app.engine.sending import Sending
 from app.models import EngineFault, Event, Execution, Position
+from app.services.faults import ask_retry as retry
 from tests.firm import AT_ONCE, Firm
 
 
@@ -39,20 +42,20 @@ def test_a_kill_at_any_point_loses_no_order_and_books_no_fill_twice(
     order = firm.send(wallet, qty="0.1", stop_loss="49000")
     with monkeypatch.context() as patch:
         if point == "before the claim commits":
-            patch.setattr(relay, "number", die)
+            patch.setattr(Sending, "_handovers", die)
         elif point == "after the claim, before the send":
-            patch.setattr(firm.engine.venue, "send", die)
+            patch.setattr(firm.engine.send, "hand_over", die)
         elif point == "inside the fill transaction":
-            patch.setattr(booking.Booking, "_advance", die)
+            patch.setattr(booking.Booking, "_book_fill", die)
         else:
-            pushed = firm.engine.publisher.events
+            pushed = firm.recorder.events
 
             def until_filled(events: list[dict[str, Any]]) -> None:
                 if any(event["type"] == "order.filled" for event in events):
                     raise Killed
                 pushed(events)
 
-            patch.setattr(firm.engine.publisher, "events", until_filled)
+            patch.setattr(firm.recorder, "events", until_filled)
         with pytest.raises(Killed):
             firm.settle()
     firm.crash()
@@ -173,7 +176,7 @@ def test_a_level_that_fired_before_the_crash_exits_once_after_it(firm: Firm, mon
     firm.send(wallet, qty="0.1", stop_loss="49000")
     firm.settle()
     with monkeypatch.context() as patch:
-        patch.setattr(firm.engine.venue, "send", die)
+        patch.setattr(firm.engine.send, "hand_over", die)
         with pytest.raises(Killed):
             firm.quote("BTC/USDT", "48900", "48900")
     firm.crash()
@@ -211,14 +214,14 @@ def test_a_poison_order_is_parked_with_an_alert_and_the_rest_goes_on(
     _, wallet = firm.client(USDT="100000")
     firm.quote("BTC/USDT", "50000", "50000")
     poison, healthy = firm.send(wallet, qty="0.1"), firm.send(wallet, qty="0.2")
-    original = booking.Booking._fill
+    original = booking.Booking._book_fill
 
-    def fill(self: booking.Booking, row: dict[str, Any], report: Any) -> None:
-        if row["id"] == poison["id"]:
+    def fill(self: booking.Booking, before: Any, order: Any, report: Any) -> Any:
+        if order.id == poison["id"]:
             raise RuntimeError("poison")
-        original(self, row, report)
+        return original(self, before, order, report)
 
-    monkeypatch.setattr(booking.Booking, "_fill", fill)
+    monkeypatch.setattr(booking.Booking, "_book_fill", fill)
     firm.settle()
     assert firm.order(healthy["id"])["status"] == "FILLED"
     faults = firm.all(EngineFault)
@@ -226,11 +229,16 @@ def test_a_poison_order_is_parked_with_an_alert_and_the_rest_goes_on(
     assert "35=8" in faults[0]["context"]
     alerts = [event for event in firm.all(Event) if event["type"] == "alert.engine"]
     assert len(alerts) == 1
-    # the venue is asked for it again by the ordinary start, and then it is booked
-    monkeypatch.undo()
+    # nothing overtakes what could not be booked, and a start changes nothing about that
     firm.crash()
     firm.quote("BTC/USDT", "50000", "50000")
+    assert firm.order(poison["id"])["status"] == "PENDING_SEND"
+    # once the cause is mended somebody has it retried: its reports have waited for it
+    monkeypatch.undo()
+    firm.database.run(lambda s: retry(s, faults[0]["id"], SYSTEM, firm.clock.now()))
+    firm.settle()
     assert firm.order(poison["id"])["status"] == "FILLED"
+    assert firm.all(EngineFault)[0]["resolution"] == "retried"
     firm.reconciled()
 
 
@@ -238,19 +246,24 @@ def test_an_order_that_cannot_be_sent_does_not_block_the_others(firm: Firm, monk
     _, wallet = firm.client(USDT="100000")
     firm.quote("BTC/USDT", "50000", "50000")
     poison, healthy = firm.send(wallet, qty="0.1"), firm.send(wallet, qty="0.2")
-    original = firm.engine.intake.venue_order
+    original = firm.engine.sending.venue_order
 
     def venue_order(row: Any) -> Any:
         if row["id"] == poison["id"]:
             raise RuntimeError("poison")
         return original(row)
 
-    monkeypatch.setattr(firm.engine.intake, "venue_order", venue_order)
+    monkeypatch.setattr(firm.engine.sending, "venue_order", venue_order)
     firm.settle()
     firm.settle()
     assert firm.order(healthy["id"])["status"] == "FILLED"
     assert firm.order(poison["id"])["status"] == "NEW"
-    assert [f["stage"] for f in firm.all(EngineFault)] == ["intake"]
+    faults = firm.all(EngineFault)
+    assert [(f["stage"], f["object_id"]) for f in faults] == [("send", poison["id"])]
+    monkeypatch.undo()
+    firm.database.run(lambda s: retry(s, faults[0]["id"], SYSTEM, firm.clock.now()))
+    firm.settle()
+    assert firm.order(poison["id"])["status"] == "FILLED"
 
 
 def test_a_rejected_exit_is_tried_again(firm: Firm) -> None:
@@ -258,10 +271,10 @@ def test_a_rejected_exit_is_tried_again(firm: Firm) -> None:
     firm.quote("BTC/USDT", "50000", "50000")
     firm.send(wallet, qty="0.1", stop_loss="49000")
     firm.settle()
-    firm.engine.venue.behaviour = Behaviour(latency=timedelta(0), reject_rate=D(1))
+    firm.venue.behaviour = Behaviour(latency=timedelta(0), reject_rate=D(1))
     firm.quote("BTC/USDT", "48900", "48900")
     assert firm.position(wallet)["status"] == "OPEN"
-    firm.engine.venue.behaviour = AT_ONCE
+    firm.venue.behaviour = AT_ONCE
     firm.quote("BTC/USDT", "48800", "48800")
     position = firm.position(wallet)
     assert (position["status"], position["exit_reason"]) == ("CLOSED", "stop_loss")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -31,6 +32,7 @@ from app.core.transaction import Database
 from app.extensions import EventJson
 from app.models import Client, Event, UserSession
 from app.realtime import handlers
+from app.realtime.inlet import MAX_REFUSED_CONNECTS
 from app.services import api_keys, clients, market, users
 from app.services.container import Services
 from app.services.sockets import SocketAccess
@@ -480,3 +482,155 @@ def test_consumer_that_stops_polling_is_dropped_too(live: Live) -> None:
         live.socketio.emit("order.new", {"n": n}, to=_room(live.firm.luis))
     _eventually(lambda: live.sockets.count() == 0)
     assert live.sockets.figures() == {"open": 0, "by_kind": {}, "dropped": 1}
+
+
+# what peers send
+
+
+def _raw(live: Live, key: str | None = None) -> websocket.WebSocket:
+    """A websocket whose frames the test writes itself; let in where a key is named."""
+    wire = websocket.create_connection(
+        f"{live.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket", timeout=WAIT,
+        header=[f"X-API-Key: {live.firm.keys[key]}"] if key else [],
+    )  # fmt: skip
+    wire.recv()
+    if key:
+        wire.send("40")
+        _eventually(lambda: live.sockets.count() >= 1)
+    return wire
+
+
+def _ends(wire: websocket.WebSocket) -> bool:
+    """Whether the server ends it; what it still says is read."""
+    try:
+        while wire.recv():
+            pass
+    except (websocket.WebSocketConnectionClosedException, ConnectionError):
+        pass
+    finally:
+        wire.shutdown()
+    return True
+
+
+@pytest.mark.parametrize("key", [None, "ana"])
+@pytest.mark.parametrize("frame", [
+    "42[", "42{}", "42[]", "42[{}]", "42[[]]", '42["' + "x" * 200 + '"]', "42" + "[" * 500 + "]" * 500, "42null", "4z",
+    "z", "451-[{}]", "44", '40["a"]', "49",
+])  # fmt: skip
+def test_what_is_no_message_ends_the_socket_without_a_traceback(
+    live: Live, caplog: pytest.LogCaptureFixture, key: str | None, frame: str
+) -> None:
+    wire = _raw(live, key)
+    for _ in range(20):
+        with contextlib.suppress(OSError, websocket.WebSocketException):
+            wire.send(frame)
+    assert _ends(wire)
+    _eventually(lambda: not live.sockets.inlet._eio.sockets)
+    assert live.sockets.count() == 0
+    assert [record for record in caplog.records if record.exc_info] == []
+    assert len([record for record in caplog.records if "sockets ended" in record.message]) <= 1
+
+
+def test_a_flood_of_requests_ends_the_socket_and_most_are_never_looked_at(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    missed = SocketAccess.missed
+
+    def counting(self: SocketAccess, *args: Any) -> Any:
+        asked.append(1)
+        return missed(self, *args)
+
+    monkeypatch.setattr(SocketAccess, "missed", counting)
+    luis, wire = live.listen("luis"), _raw(live, "ana")
+    for number in range(2000):
+        try:
+            wire.send(f'42{number}["resume",{{"after":0}}]')
+        except (OSError, websocket.WebSocketException):
+            break
+    assert _ends(wire)
+    _eventually(lambda: live.sockets.count() == 1)
+    assert len(asked) <= handlers.MAX_RESUMES
+    assert live.sockets.inlet.ended["flood"] == 1
+    live.services.clock.advance(2)
+    assert "channels" in luis.ask("subscribe", {"symbols": ["BTC/USDT"]})
+
+
+def test_whoever_goes_on_after_being_told_is_ended(live: Live) -> None:
+    """Slower than a flood, but always more than is allowed."""
+    wire = _raw(live, "ana")
+    connection = next(iter(live.sockets._open.values()))
+    connection.asked.extend([live.services.clock.monotonic()] * handlers.MAX_ASKED_PER_SECOND)
+    connection.over = handlers.MAX_OVER - 2
+    wire.send('421["subscribe",{}]')
+    while "rate_limited" not in wire.recv():
+        pass
+    assert live.sockets.count() == 1
+    wire.send('422["subscribe",{}]')
+    assert _ends(wire)
+    _eventually(lambda: live.sockets.count() == 0)
+
+
+def test_resuming_is_limited_by_itself(live: Live) -> None:
+    ana = live.listen("ana")
+    codes = [ana.ask("resume", {"after": 0}).get("error", {}).get("code") for _ in range(handlers.MAX_RESUMES + 1)]
+    assert codes.count("rate_limited") == 1
+    live.services.clock.advance(handlers.RESUME_SECONDS)
+    assert ana.ask("resume", {"after": 0})["reset"] is False
+
+
+def _poll(live: Live, key: str | None = None) -> tuple[str, dict[str, str]]:
+    headers = {"X-API-Key": live.firm.keys[key]} if key else {}
+    address = f"{live.url}/socket.io/?EIO=4&transport=polling"
+    opened = json.loads(requests.get(address, headers=headers, timeout=WAIT).text[1:])
+    return f"{address}&sid={opened['sid']}", headers
+
+
+@pytest.mark.parametrize("body", ["zzz", "42[", "9", "4" * 70_000, "\x1e".join(["40"] * 17), "bAAAA", "d=x"])
+def test_a_post_that_is_no_message_is_answered_and_ends_the_transport(
+    live: Live, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    address, headers = _poll(live)
+    answered = requests.post(address, data=body, headers=headers, timeout=WAIT)
+    assert answered.status_code in (200, 400)  # 200: it was read, and what was in it ended the transport
+    assert live.sockets.inlet._eio.sockets == {}
+    assert requests.post(address, data="3", headers=headers, timeout=WAIT).status_code == 400
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_a_flood_of_posts_ends_the_transport(live: Live) -> None:
+    address, headers = _poll(live, "ana")
+    body = "\x1e".join(['42["subscribe",{}]'] * 16)
+    answers = [requests.post(address, data=body, headers=headers, timeout=WAIT).status_code for _ in range(8)]
+    assert answers == [200] * 6 + [400, 400]
+    assert live.sockets.inlet._eio.sockets == {}
+
+
+def test_ending_a_socket_that_polls_waits_for_nobody(live: Live) -> None:
+    address, headers = _poll(live, "ana")
+    requests.post(address, data="40", headers=headers, timeout=WAIT)
+    assert live.sockets.disconnect(key=live.firm.ids["ana"]) == 1
+    _poll(live)
+    live.sockets.end_strangers()
+    assert live.sockets.end_strangers() == 2
+    live.sockets.inlet._eio.disconnect("nobody")
+
+
+def test_strangers_open_so_many_transports_and_no_more(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "MAX_STRANGERS_PER_ADDRESS", 3)
+    address = f"{live.url}/socket.io/?EIO=4&transport=polling"
+    known = live.listen("ana")
+    assert [requests.get(address, timeout=WAIT).status_code for _ in range(5)] == [200, 200, 200, 503, 503]
+    assert known.ask("resume", {"after": 0})["reset"] is False
+    live.sockets.end_strangers()
+    live.sockets.end_strangers()
+    assert requests.get(address, timeout=WAIT).status_code == 200
+
+
+def test_whoever_goes_on_trying_keys_on_one_transport_is_ended(live: Live) -> None:
+    wire = _raw(live)
+    for _ in range(MAX_REFUSED_CONNECTS + 3):
+        with contextlib.suppress(OSError, websocket.WebSocketException):
+            wire.send('40{"key":"ck_wrong"}')
+    assert _ends(wire)
+    _eventually(lambda: live.sockets.inlet.ended["refused"] == 1)

@@ -25,7 +25,10 @@ from app.core.clock import ManualClock
 from app.core.ids import new_id
 from app.core.permissions import SYSTEM, Role
 from app.domain.quotes import Quote
+from app.engine.lease import Lease
+from app.engine.relay import Relay
 from app.models import Client, UserSession
+from app.realtime.publisher import SilentPublisher
 from app.services import api_keys, clients, users, wallets
 from tests.conftest import START
 
@@ -61,6 +64,14 @@ class Firm:
 
     def run(self, work: Callable[[Session], Any]) -> Any:
         return self.app.extensions["services"].database.run(work)
+
+    def number(self) -> None:
+        """What the relay does beside the engine that leads."""
+        parts = self.app.extensions["services"]
+        lease = Lease(parts.database)
+        assert lease.acquire(self.clock.now())
+        Relay(parts.database, lease, SilentPublisher(), self.clock).step()
+        lease.release()
 
     def call(self, who: str | None, method: str, path: str, *, csrf: bool = True, **options: Any) -> TestResponse:
         """As a role (a browser that has signed in), as a key, or as nobody."""

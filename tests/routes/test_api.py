@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,10 +13,10 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from app import start_engine
 from app.adapters.marketdata.manual import ManualFeed
 from app.domain.risk import Failure
-from app.engine import relay
-from app.models import AuditRecord
+from app.models import AuditRecord, EngineHeartbeat
 from app.services import journal_reports, wallets
 from app.services.events import Events
 from app.services.feeds import FeedSupervisor
@@ -297,7 +298,7 @@ def test_events_by_cursor(firm: Firm) -> None:
         firm.order()
     firm.order("key:other")
     assert firm.call("client", "GET", "/api/v1/events").get_json()["items"] == []  # not numbered yet
-    firm.run(relay.number)
+    firm.number()
     first = firm.call("client", "GET", "/api/v1/events?types=order.*&limit=2").get_json()
     rest = firm.call("client", "GET", f"/api/v1/events?types=order.*&after={first['cursor']}").get_json()
     assert (len(first["items"]), first["has_more"], len(rest["items"]), rest["has_more"]) == (2, True, 1, False)
@@ -322,17 +323,44 @@ def test_alive_without_a_database(firm: Firm, monkeypatch: pytest.MonkeyPatch) -
     assert firm.call(None, "GET", "/metrics").status_code == 200
 
 
-def test_ready_needs_the_newest_schema_and_an_engine(firm: Firm, open_app: Callable[..., Firm]) -> None:
-    assert firm.call(None, "GET", "/ready").status_code == 200  # ENGINE=off: it answers requests
+def heard_of(firm: Firm, seconds_ago: float) -> None:
+    """An engine in another process that has led and was last heard of so long ago."""
+    at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    beat = {"holder": "elsewhere:1", "shard": 0, "leading": True, "epoch": 1, "at": at, "status": {"open_positions": 7}}
+    firm.run(lambda session: session.execute(sa.delete(EngineHeartbeat)))
+    firm.run(lambda session: session.execute(sa.insert(EngineHeartbeat), [beat]))
+
+
+def test_ready_tells_whether_somebody_leads_and_since_when_nobody_does(sqlite_url: str, clock: Any) -> None:
+    firm = open_firm(sqlite_url, clock, redis_url="redis://127.0.0.1:1/0")
+    assert firm.call(None, "GET", "/ready").get_json()["checks"]["engine"] == "nobody has led yet"
+    heard_of(firm, 1)
+    assert firm.call(None, "GET", "/ready").status_code == 200
+    assert "engine_open_positions 7.0" in firm.call(None, "GET", "/metrics").get_data(as_text=True)
+    heard_of(firm, 4)
+    silent = firm.call(None, "GET", "/ready")
+    assert silent.status_code == 503
+    assert silent.get_json()["checks"]["engine"].startswith("nobody leads since 20")
+    heard_of(firm, 1)
     firm.run(lambda session: session.execute(sa.text("UPDATE alembic_version SET version_num = '0000'")))
     behind = firm.call(None, "GET", "/ready")
     assert (behind.status_code, behind.get_json()["checks"]["migrations"]) == (503, "not at the newest")
+    firm.app.extensions["services"].database.dispose()
 
 
-def test_ready_needs_its_engine(sqlite_url: str, clock: Any) -> None:
-    firm = open_firm(sqlite_url, clock, engine=True)
+def test_a_process_that_no_price_reaches_is_not_ready(firm: Firm) -> None:
+    heard_of(firm, 1)
     answer = firm.call(None, "GET", "/ready")
-    assert (answer.status_code, answer.get_json()["checks"]["engine"]) == (503, "not running")
+    assert (answer.status_code, answer.get_json()["checks"]["prices"]) == (
+        503, "no prices reach this process: set REDIS_URL",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["off", "only"])
+def test_an_engine_apart_needs_redis_and_says_so_at_the_start(sqlite_url: str, clock: Any, engine: str) -> None:
+    firm = open_firm(sqlite_url, clock, engine=engine)
+    with pytest.raises(SystemExit, match=f"ENGINE={engine} needs REDIS_URL"):
+        start_engine(firm.app)
     firm.app.extensions["services"].database.dispose()
 
 

@@ -8,15 +8,18 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from limits.storage import memory
 
-from app.core.errors import Conflict
+from app.core.errors import Conflict, Unavailable
+from app.domain.quotes import Quote
 from app.models import Client, IdempotencyRecord, Order
-from app.services import clients, idempotency
+from app.services import clients, idempotency, manual_quotes
+from tests.conftest import PRODUCTION
 
 from .conftest import LIMIT, Firm
 
@@ -106,6 +109,27 @@ def test_no_database(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
 
 
+@pytest.mark.parametrize("path", ["/sign-in", "/", "/orders", "/api/docs", "/nothing", "/account/keys"])
+def test_pages_are_not_stored(shared_firm: Firm, path: str) -> None:
+    for who in (None, "client"):
+        assert shared_firm.call(who, "GET", path).headers["Cache-Control"] == "no-store"
+    with shared_firm.call(None, "GET", "/static/js/live.js") as script:
+        assert "no-store" not in script.headers.get("Cache-Control", "")
+
+
+@pytest.mark.parametrize("path", [
+    "/orders?created_from=2026-01-02T00:00:00Z&created_to=2026-01-01T00:00:00Z",
+    "/journal/entries?from=2026-01-02T00:00:00Z&to=2026-01-01T23:00:00-05:00&limit=1",
+    "/journal/entries?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z&format=csv",
+])  # fmt: skip
+def test_a_range_that_ends_before_it_begins(shared_firm: Firm, path: str) -> None:
+    answer = shared_firm.call("master", "GET", f"/api/v1{path}")
+    backwards = "23:00:00-05:00" not in path  # there it ends on the second of January, in UTC
+    assert (answer.status_code, answer.get_json().get("code") if backwards else None) == (
+        (422, "reversed_range") if backwards else (200, None)
+    )
+
+
 # -- bodies --------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +145,14 @@ def test_no_database(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
         (json.dumps(LIMIT), "text/plain", 415, "unsupported_media_type"),
         ('"' + "x" * (1 << 20) + '"', "application/json", 413, "too_large"),
         ("[]", "application/json", 422, "invalid_type"),
+        (
+            json.dumps({f"f{n}": 1 for n in range(75_000)}, separators=(",", ":")),
+            "application/json",
+            400,
+            "too_many_fields",
+        ),
+        (json.dumps([1] * 300_000), "application/json", 400, "too_many_values"),
+        (json.dumps({"a": [[1] * 7_000] * 3}), "application/json", 400, "too_many_values"),
         ('{"symbol": "BTC\\u0000"}', "application/json", 400, "invalid_characters"),
         ('{"symbol": "\\ud800"}', "application/json", 400, "invalid_characters"),
     ],
@@ -128,6 +160,14 @@ def test_no_database(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_bodies(shared_firm: Firm, data: Any, content_type: str, status: int, code: str) -> None:
     response = shared_firm.call("key:client", "POST", "/api/v1/orders", data=data, content_type=content_type)
     assert (response.status_code, response.get_json()["code"]) == (status, code)
+
+
+def test_a_list_of_errors_is_short(shared_firm: Firm) -> None:
+    body = {**{f"{'x' * 1000}{n}": "y" * 1000 for n in range(490)}}
+    answer = shared_firm.call("key:client", "POST", "/api/v1/orders", json=body)
+    assert answer.status_code == 422
+    assert len(answer.get_json()["errors"]) == 20 and len(answer.data) < 10_000
+    assert "in all" in answer.get_json()["detail"]
 
 
 # -- repeats -------------------------------------------------------------------------------------------------
@@ -240,6 +280,54 @@ def test_records_end_after_a_day(firm: Firm) -> None:
     assert firm.run(lambda session: idempotency.sweep(session, now + timedelta(hours=24, seconds=1))) == 1
 
 
+def test_a_repeated_quote_is_set_once(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_: list[str] = []
+
+    def set_quote(_feeds: Any, _name: str, symbol: str, bid: Any, ask: Any, *_: Any, **__: Any) -> Quote:
+        set_.append(symbol)
+        now = firm.clock.now()
+        return Quote(symbol, bid, ask, None, now, now, "test")
+
+    monkeypatch.setattr(manual_quotes, "set_quote", set_quote)
+    body = {"symbol": "BTC/USDT", "bid": "67000", "ask": "67001"}
+
+    def post(**changed: str) -> Any:
+        return firm.call("key:firm-admin", "POST", "/api/v1/market/quotes", json={**body, **changed},
+                         headers={"Idempotency-Key": "q-1"})  # fmt: skip
+
+    first, again, other = post(), post(), post(bid="66000")
+    assert (first.status_code, again.status_code, set_) == (201, 201, ["BTC/USDT"])
+    assert again.headers["Idempotency-Replayed"] == "true" and again.get_json() == first.get_json()
+    assert (other.status_code, other.get_json()["code"]) == (422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/clients", "/api/v1/market/quotes"])
+def test_try_again_is_no_answer_to_keep(firm: Firm, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """503 says that nothing was done: under the same key the next attempt does it."""
+    failing = iter([True])
+
+    def busy(work: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if next(failing, False):
+                raise Unavailable("deadlocks, five times", retry_after=1)
+            return work(*args, **kwargs)
+
+        return wrapper
+
+    monkeypatch.setattr(clients, "create", busy(clients.create))
+    now = firm.clock.now()
+    taken = Quote("BTC/USDT", Decimal(1), Decimal(2), None, now, now, "test")
+    monkeypatch.setattr(manual_quotes, "set_quote", busy(lambda *_, **__: taken))
+    body = {"/api/v1/clients": {"code": "C-9", "name": "Eva"}}.get(
+        path, {"symbol": "BTC/USDT", "bid": "67000", "ask": "67001"}
+    )
+    who, key = "key:firm", {"Idempotency-Key": "k-1"}
+    first = firm.call(who, "POST", path, json=body, headers=key)
+    assert (first.status_code, first.headers["Retry-After"], count(firm, IdempotencyRecord)) == (503, "1", 0)
+    again = firm.call(who, "POST", path, json=body, headers=key)
+    assert (again.status_code, "Idempotency-Replayed" in again.headers) == (201, False)
+
+
 # -- one transaction -----------------------------------------------------------------------------------------
 
 
@@ -321,6 +409,22 @@ def test_requests_a_second(open_app: Callable[..., Firm], frozen: list[float]) -
     assert [firm.call(None, "GET", "/api/v1/orders").status_code for _ in range(3)] == [401, 401, 429]
 
 
+def test_many_bad_keys_are_throttled_and_good_ones_of_the_same_address_are_not(
+    open_app: Callable[..., Firm], frozen: list[float]
+) -> None:
+    firm = open_app()
+    bad = [{"X-API-Key": f"ck_abcdefghij_{number:040}"} for number in range(25)]
+    answers = [firm.call(None, "GET", "/api/v1/orders", headers=key) for key in bad]
+    assert [answer.status_code for answer in answers] == [401] * 20 + [429] * 5
+    assert answers[-1].headers["Retry-After"] == "60"
+    assert firm.call("key:client", "GET", "/api/v1/orders").status_code == 200
+    assert firm.call("client", "GET", "/api/v1/orders").status_code == 200
+    elsewhere = firm.app.test_client().get("/api/v1/orders", headers=bad[0], environ_base={"REMOTE_ADDR": "192.0.2.9"})
+    assert elsewhere.status_code == 401
+    frozen[0] += 61
+    assert firm.call(None, "GET", "/api/v1/orders", headers=bad[0]).status_code == 401
+
+
 # -- CSRF ----------------------------------------------------------------------------------------------------
 
 
@@ -344,7 +448,7 @@ def test_unsafe_methods_all_ask_for_it(shared_firm: Firm) -> None:
 
 
 def test_production_is_stricter(open_app: Callable[..., Firm]) -> None:
-    firm = open_app(environment="production", secret_key="s" * 32)
+    firm = open_app(environment="production", **PRODUCTION)
     secure = {"base_url": "https://localhost"}
     response = firm.app.test_client().get("/sign-in", **secure)
     cookie = response.headers["Set-Cookie"]
@@ -354,3 +458,73 @@ def test_production_is_stricter(open_app: Callable[..., Firm]) -> None:
     plain = firm.app.test_client().get("/sign-in")
     assert (plain.status_code, plain.location) == (302, "https://localhost/sign-in")
     assert firm.app.test_client().get("/health").status_code == 200
+
+
+def production(open_app: Callable[..., Firm], **values: Any) -> Firm:
+    return open_app(environment="production", **{**PRODUCTION, "public_hosts": "desk.example, localhost", **values})
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("path", ["/sign-in", "/api/v1/orders", "/static/js/live.js", "/socket.io/?EIO=4"])
+def test_a_strange_host_is_refused_and_not_redirected_to(open_app: Callable[..., Firm], scheme: str, path: str) -> None:
+    firm = production(open_app)
+    answer = firm.app.test_client().get(path, base_url=f"{scheme}://evil.example")
+    assert (answer.status_code, answer.location) == (421, None)
+    assert "evil" not in answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("host", ["desk.example", "DESK.example:8443"])
+def test_hosts_of_ours_are_served(open_app: Callable[..., Firm], host: str) -> None:
+    firm = production(open_app)
+    assert firm.app.test_client().get("/sign-in", base_url=f"https://{host}").status_code == 200
+    assert firm.app.test_client().get("/sign-in", base_url=f"http://{host}").status_code == 302
+
+
+@pytest.mark.parametrize(("method", "path"), [
+    ("GET", "/api/v1/orders"), ("POST", "/api/v1/orders"), ("GET", "/"), ("GET", "/socket.io/?EIO=4"),
+    ("GET", "/ready"),
+])  # fmt: skip
+@pytest.mark.parametrize("header", ["X-API-Key", "Authorization"])
+def test_a_key_over_plain_http_is_refused_and_not_redirected(
+    open_app: Callable[..., Firm], method: str, path: str, header: str
+) -> None:
+    firm = production(open_app)
+    value = firm.keys["key:client"] if header == "X-API-Key" else f"Bearer {firm.keys['key:client']}"
+    outside = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
+    refused = firm.app.test_client().open(path, method=method, headers={header: value}, **outside)
+    assert (refused.status_code, refused.location) == (403, None)
+    assert b"https_required" in refused.data or b"https" in refused.data
+
+
+def test_what_changes_something_is_not_redirected_either(open_app: Callable[..., Firm]) -> None:
+    assert production(open_app).app.test_client().post("/sign-in").status_code == 403
+
+
+def test_balancers_ask_by_address_over_plain_http(open_app: Callable[..., Firm]) -> None:
+    firm = production(open_app)
+    for path in ("/health", "/ready"):
+        assert firm.app.test_client().get(path, base_url="http://10.0.0.7:5000").status_code in (200, 503)
+
+
+# -- who may scrape ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("values", "headers", "status"), [
+    ({}, {}, 200),
+    ({}, {"X-Forwarded-For": "192.0.2.7"}, 401),
+    ({"trusted_proxies": 1}, {}, 401),  # a proxy on this machine need not say for whom it asks
+    ({"environment": "production", **PRODUCTION}, {}, 401),
+])  # fmt: skip
+def test_metrics_are_open_to_this_machine_where_no_proxy_stands_in_front(
+    open_app: Callable[..., Firm], values: dict[str, Any], headers: dict[str, str], status: int
+) -> None:
+    firm = open_app(**values)
+    assert firm.call(None, "GET", "/metrics", headers=headers).status_code == status
+    assert firm.call("key:firm-admin", "GET", "/metrics", headers=headers).status_code == 200
+
+
+def test_invented_methods_are_one_label(firm: Firm) -> None:
+    for number in range(5):
+        firm.call(None, f"X{number}", "/health")
+    shown = firm.call(None, "GET", "/metrics").get_data(as_text=True)
+    assert 'method="OTHER"' in shown and 'method="X' not in shown

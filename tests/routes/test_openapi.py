@@ -45,6 +45,13 @@ def test_it_is_valid(document: Any) -> None:
     assert document["openapi"].startswith("3.1")
 
 
+def test_bounds_are_called_as_json_schema_calls_them(document: Any) -> None:
+    text = json.dumps(document)
+    assert '"minimum"' in text and '"maximum"' in text
+    for name in ("ge", "le", "gt", "lt"):
+        assert f'"{name}":' not in text
+
+
 def test_the_committed_files_are_the_codes(document: Any) -> None:
     """When this fails: scripts/export_openapi."""
     export = runpy.run_path(str(REPOSITORY / "scripts" / "_export_openapi.py"))

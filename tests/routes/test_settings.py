@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 from decimal import Decimal
 
 import pytest
@@ -62,11 +63,26 @@ def test_a_replay_needs_a_file() -> None:
         config.load({"MARKET_FEED": "replay"})
 
 
-@pytest.mark.parametrize("key", ["", "short"])
-def test_production_has_no_secret_of_its_own(key: str) -> None:
+GOOD = {"APP_ENV": "production", "SECRET_KEY": "3f9c1b7a5e2d8460c7b1f3a9d5e80264", "PUBLIC_HOSTS": "desk.example"}
+
+
+@pytest.mark.parametrize("key", ["", "short", "a" * 40, "password" * 8, "0123456789abcdef" * 2, "abcdefgh" * 100])
+def test_production_has_no_secret_of_its_own_and_takes_no_pattern(key: str) -> None:
     with pytest.raises(SystemExit, match="SECRET_KEY"):
-        config.load({"APP_ENV": "production", "SECRET_KEY": key})
-    assert config.load({"APP_ENV": "production", "SECRET_KEY": "k" * 32}).production
+        config.load({**GOOD, "SECRET_KEY": key})
+    assert config.load(GOOD).production
+
+
+def test_random_secrets_are_taken() -> None:
+    for _ in range(200):
+        for key in (secrets.token_hex(16), secrets.token_urlsafe(24), secrets.token_hex(32)):
+            assert config.load({**GOOD, "SECRET_KEY": key}).production
+
+
+def test_production_knows_its_hosts() -> None:
+    with pytest.raises(SystemExit, match="PUBLIC_HOSTS"):
+        config.load({**GOOD, "PUBLIC_HOSTS": " , "})
+    assert config.load({**GOOD, "PUBLIC_HOSTS": "A.example, b.example"}).hosts == {"a.example", "b.example"}
 
 
 def test_values_are_read_exactly() -> None:
@@ -107,3 +123,28 @@ def test_logs_hide_secrets(text: str, capsys: pytest.CaptureFixture[str]) -> Non
     written = capsys.readouterr().err
     assert "planted" not in written
     assert written.count(logs.HIDDEN) >= 2
+
+
+@pytest.mark.parametrize("production", [True, False])
+@pytest.mark.parametrize(
+    "planted", ["a\nFORGED", "a\rFORGED", "a\x1b[31mred", "a\x9b31m", "a\u2028FORGED", "a\u202egnp"]
+)
+def test_nobody_forges_lines_or_colours_in_the_log(
+    planted: str, production: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    try:
+        logs.configure("INFO", production=production)
+        logging.getLogger("app.test").info("GET %s 200", planted, extra={"actor": planted})
+        try:
+            raise ValueError(planted)
+        except ValueError:
+            logging.getLogger("app.test").exception("failed: %s", planted)
+    finally:
+        root.handlers, _ = before, root.setLevel(level)
+    written = capsys.readouterr().err
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", written)
+    first, rest = written.split("\n", 1)
+    assert "FORGED" not in planted or "FORGED" in first, "it stays in its line"
+    assert "Traceback" in rest

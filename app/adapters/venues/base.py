@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from app.domain.orders import OrderStatus, OrderType, Side, TimeInForce
-from app.domain.quotes import Quote
+from app.domain.orders import OrderType, Side, TimeInForce
+from app.domain.reports import Report
 
 
 @dataclass(frozen=True, slots=True)
 class VenueOrder:
-    """An order as the venue is told about it; prices in quote currency. ``id`` becomes ClOrdID."""
+    """An order as the venue is told about it; prices in quote currency."""
 
     id: str
     account: str
@@ -29,57 +29,31 @@ class VenueOrder:
 
 @dataclass(frozen=True, slots=True)
 class RestingOrder:
-    """What the venue is given to rebuild its state after a restart."""
+    """What a simulated venue is given to rebuild its state after a restart."""
 
     order: VenueOrder
     cum_qty: Decimal
     cum_value: Decimal
     fills: int
-    status: OrderStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One message from the venue, decoded. ``kind`` is what it says about the order ``order_id``."""
+class Gateway(Protocol):
+    """The way to one venue. No call blocks: a remote gateway queues and sends from a thread of its own.
 
-    kind: str  # new, fill, canceled, replaced, rejected, expired, cancel_rejected, replace_rejected, status
-    order_id: str
-    raw: bytes
-    at: datetime
-    venue_order_id: str | None = None
-    status: OrderStatus | None = None
-    trade_id: str | None = None
-    qty: Decimal | None = None
-    price: Decimal | None = None
-    maker: bool = False
-    reason_code: str | None = None
-    reason: str | None = None
-    known: bool = True  # False: the venue has never heard of the order
-    msg_type: str = "8"
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message on its way to the venue, kept in ``fix_messages`` before it leaves."""
-
-    order_id: str
-    msg_type: str
-    raw: bytes
-
-
-class Venue(Protocol):
-    """Messages are made first, stored by the engine, and only then sent."""
+    Every request carries a ClOrdID. ``reports`` returns what has come back since the last call, ``Sent``
+    for what was handed over included; the same report may come twice, late, or never.
+    """
 
     name: str
+    works_alone: bool  # executes while we are away: after a recovery every live order is asked about
+    answers_within: timedelta  # a request without an answer for so long is UNKNOWN
 
-    def new_order(self, order: VenueOrder, now: datetime) -> Outgoing: ...
-    def cancel(self, order: VenueOrder, request: int, now: datetime) -> Outgoing: ...
-    def replace(
-        self, order: VenueOrder, request: int, qty: Decimal, price: Decimal | None, now: datetime
-    ) -> Outgoing: ...
-    def status(self, order: VenueOrder, now: datetime) -> Outgoing: ...
-    def send(self, messages: list[Outgoing], now: datetime) -> None: ...
-    def reports(self, now: datetime) -> list[Report]: ...
-    def next_due(self) -> datetime | None: ...
-    def on_quote(self, quote: Quote, now: datetime) -> None: ...
-    def restore(self, orders: list[RestingOrder], now: datetime) -> None: ...
+    def submit(self, order: VenueOrder, cl_ord_id: str) -> None: ...
+    def cancel(self, order: VenueOrder, cl_ord_id: str) -> None: ...
+    def replace(self, order: VenueOrder, cl_ord_id: str, qty: Decimal, price: Decimal | None) -> None: ...
+    def query(self, order: VenueOrder, cl_ord_id: str) -> None: ...
+
+    def reports(self) -> list[Report]: ...
+
+    def seconds_until_due(self) -> float | None:
+        """When ``reports`` will have something without being asked anything; None when nobody knows."""

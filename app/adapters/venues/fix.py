@@ -56,8 +56,13 @@ class FixSession:
         self.sender, self.target = sender, target
         self.seq_num = 0
 
-    def encode(self, msg_type: str, body: Sequence[tuple[int, str | Decimal | None]], now: datetime) -> bytes:
-        """A complete message; body fields that are None are left out, decimals are written plainly."""
+    def encode(
+        self, msg_type: str, body: Sequence[tuple[int, str | Decimal | None]], now: datetime, *, resent: bool = False
+    ) -> bytes:
+        """A complete message; body fields that are None are left out, decimals are written plainly.
+
+        ``resent`` marks what was said before under another sequence number (PossResend).
+        """
         self.seq_num += 1
         message = simplefix.FixMessage()
         message.append_pair(8, "FIX.4.4", header=True)
@@ -66,6 +71,8 @@ class FixSession:
         message.append_pair(56, self.target, header=True)
         message.append_pair(34, self.seq_num, header=True)
         message.append_pair(52, timestamp(now), header=True)
+        if resent:
+            message.append_pair(97, "Y", header=True)
         for tag, value in body:
             if value is not None:
                 message.append_pair(tag, text(value) if isinstance(value, Decimal) else value)

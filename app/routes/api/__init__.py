@@ -28,9 +28,22 @@ def csv(text: str, name: str) -> Response:
 
 
 def register(app: Flask) -> None:
-    from . import clients, events, keys, ledger, market, openapi, orders, positions, system, wallets
+    from . import (
+        clients,
+        events,
+        faults,
+        keys,
+        ledger,
+        market,
+        openapi,
+        orders,
+        positions,
+        system,
+        venue_control,
+        wallets,
+    )
 
-    assert all((clients, events, keys, ledger, market, orders, positions, system, wallets))
+    assert all((clients, events, faults, keys, ledger, market, orders, positions, system, venue_control, wallets))
     if not blueprint._got_registered_once:
         openapi.add_routes(blueprint)
     app.register_blueprint(blueprint)

@@ -88,11 +88,17 @@ def set_quote() -> ResponseReturnValue:
     previous = parts.quotes.get(instrument.symbol)
     if not given.confirm:
         manual_quotes.check_band(instrument, given.bid, given.ask, previous)
-    taken = manual_quotes.set_quote(
-        parts.feeds, parts.settings.market_feed, instrument.symbol, given.bid, given.ask, given.last,
-        production=parts.settings.production,
-    )  # fmt: skip
-    who, when, ip = principal(), now(), request.remote_addr
+    who, when, ip, kind = principal(), now(), request.remote_addr, parts.settings.market_feed
+    if parts.feeds is not None and (parts.engine is None or parts.engine.running):
+        taken = manual_quotes.set_quote(
+            parts.feeds, kind, instrument.symbol, given.bid, given.ask, given.last,
+            production=parts.settings.production,
+        )  # fmt: skip
+    else:  # the feed runs where the engine leads
+        manual_quotes.check_settable(kind, production=parts.settings.production)
+        taken = Quote(instrument.symbol, given.bid, given.ask, given.last, when, when, kind, by_hand=True)
+        parts.database.run(lambda session: manual_quotes.hand_over(session, taken, who, when))
+        parts.wake()
     parts.database.run(lambda session: manual_quotes.record(session, who, taken, previous, when, ip))
     return _show(instrument, taken), 201
 

@@ -15,6 +15,7 @@ from app.routes.edge import Endpoint, endpoint, no_transaction
 from app.schemas.openapi import ERRORS, PROBLEM, SECURITY_SCHEMES, FieldProblem
 
 REF = "#/components/schemas/{model}"
+_BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 _ARGUMENT = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
 _RESPONSE_HEADERS = {
     "X-Request-Id": {"schema": {"type": "string"}, "description": "Name it when you ask for help"},
@@ -80,7 +81,8 @@ def _schemas(routes: list[tuple[Rule, str, Endpoint]]) -> dict[str, Any]:
             wanted.add((meta.body, "validation"))
         wanted |= {(model, "serialization") for model in (meta.response, *meta.also.values()) if _is_model(model)}
     ordered = sorted(wanted, key=lambda item: item[0].__name__)
-    _, definitions = models_json_schema(ordered, ref_template=REF)
+    _, made = models_json_schema(ordered, ref_template=REF)
+    definitions = _standard(made)
     return dict(sorted({**definitions["$defs"], "Problem": PROBLEM}.items()))
 
 
@@ -134,7 +136,7 @@ def _operation(rule: Rule, method: str, meta: Endpoint, schemas: dict[str, Any])
 def _query_parameters(meta: Endpoint) -> list[dict[str, Any]]:
     if meta.query is None:
         return []
-    schema = meta.query.model_json_schema(ref_template=REF)
+    schema = _standard(meta.query.model_json_schema(ref_template=REF))
     definitions = schema.get("$defs", {})
     required = schema.get("required", [])
     result: list[dict[str, Any]] = []
@@ -152,6 +154,18 @@ def _query_parameters(meta: Endpoint) -> list[dict[str, Any]]:
             parameter["description"] = note
         result.append(parameter)
     return result
+
+
+def _standard(schema: Any) -> Any:
+    """Bounds by JSON Schema's names: pydantic leaves its own where a validator of ours comes first."""
+    if isinstance(schema, dict):
+        named = {_BOUNDS.get(name, name) if _is_bound(value) else name: value for name, value in schema.items()}
+        return {name: _standard(value) for name, value in named.items()}
+    return [_standard(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def _is_bound(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
@@ -181,7 +195,7 @@ def _responses(method: str, meta: Endpoint, has_arguments: bool) -> dict[str, An
     if not meta.public:
         wanted |= {401, 403}
     if method != "GET":
-        wanted |= {409, 413, 415}
+        wanted |= {408, 409, 411, 413, 415}
     if meta.if_match:
         wanted.add(412)
     if not has_arguments and method == "GET" and meta.query is None:

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from app.core.permissions import READ, WRITE
 from app.routes.edge import body, check_version, db, endpoint, named_client, now, principal, query, services, tagged
 from app.schemas.orders import ExecutionOut, OrderOut, PageQuery
-from app.schemas.positions import CloseIn, PositionOut, PositionQuery, ProtectIn, SignalIn
+from app.schemas.positions import CloseIn, PositionOut, PositionQuery, ProtectIn, SignalIn, protection_of
 from app.schemas.system import PositionUpdateOut, SignalResult
 from app.services import access, blotter, positions
 
@@ -34,13 +34,16 @@ def get_position(position_id: str) -> ResponseReturnValue:
 
 
 @blueprint.put("/positions/<position_id>/protection")
-@endpoint("Replace the protection of a position", tag="positions", body=ProtectIn, response=PositionOut, needs=TRADING,
-          errors=("too_late", "tick_size"), if_match=True, etag=True)  # fmt: skip
+@endpoint("Change the protection of a position", tag="positions", body=ProtectIn, response=PositionOut, needs=TRADING,
+          errors=("too_late", "tick_size"), if_match=True, etag=True,
+          description="What the body does not name stays as it is; null removes.")  # fmt: skip
 def protect(position_id: str) -> ResponseReturnValue:
     request = body(ProtectIn)
     row = access.position(db(), principal(), position_id, WRITE, lock=True)
     check_version(row["version"])
-    shown = services().positions.protect(db(), row, request.to_domain(), actor=principal().actor, now=now())
+    shown = services().positions.protect(
+        db(), row, request.over(protection_of(row)), actor=principal().actor, now=now()
+    )
     return tagged(shown)
 
 

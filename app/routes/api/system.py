@@ -15,7 +15,7 @@ from app.routes.edge import db, endpoint, no_transaction, now, query, services
 from app.routes.health import engine_state, metrics_registry
 from app.schemas.orders import PageQuery
 from app.schemas.system import AuditOut, AuditQuery, EngineOut, ReconcileOut, ServicesOut
-from app.services import oversight, reconcile
+from app.services import faults, oversight, reconcile
 
 from . import blueprint, page
 
@@ -35,7 +35,7 @@ def health_services() -> ResponseReturnValue:
 def _database() -> dict[str, Any]:
     began = services().clock.monotonic()
     try:
-        open_faults = services().database.read(oversight.open_faults)
+        open_faults = services().database.read(faults.count_open)
     except (Unavailable, DBAPIError) as error:
         return {"name": "database", "status": "down", "error": type(error).__name__}
     taken = services().clock.monotonic() - began
@@ -43,10 +43,19 @@ def _database() -> dict[str, Any]:
 
 
 def _engine() -> list[dict[str, Any]]:
+    """The engine of this process where it leads, else the one that does, by its heartbeat."""
     engine = services().engine
-    if engine is None:
-        return []
-    return [{"name": "engine", "status": engine_state(engine), "figures": engine.status()}]
+    if engine is not None and engine.running:
+        return [{"name": "engine", "status": engine_state(engine), "figures": engine.status()}]
+    try:
+        leader = services().database.read(oversight.leader)
+    except (Unavailable, DBAPIError):
+        return [{"name": "engine", "status": "down"}]
+    if leader is None:
+        return [{"name": "engine", "status": "down"}]
+    silent = not leader["leading"] or leader["age_seconds"] > oversight.SILENT_SECONDS
+    figures = {**leader["status"], "heartbeat_age_seconds": leader["age_seconds"]}
+    return [{"name": "engine", "status": "down" if silent else "healthy", "figures": figures}]
 
 
 def _feeds() -> list[dict[str, Any]]:
@@ -88,14 +97,16 @@ def run_reconcile() -> ResponseReturnValue:
 @endpoint("The engine and what it had to park", tag="admin", query=PageQuery, response=EngineOut, needs=READING)
 def engine() -> ResponseReturnValue:
     asked = query(PageQuery)
-    faults, total = oversight.list_faults(db(), asked.limit, asked.offset)
-    running = services().engine
-    status: dict[str, Any] = {} if running is None else running.status()
+    parked, total = faults.listed(db(), asked.limit, asked.offset)
+    mine = services().engine
+    leader = oversight.leader(db())
+    status: dict[str, Any] = mine.status() if mine is not None else {}
     return {
         "running": bool(status.get("running")),
-        "status": status,
+        "status": status if mine is not None and mine.running else (leader or {}).get("status", {}),
+        "engines": oversight.engines(db()),
         "lease": oversight.lease(db()),
-        "faults": page(faults, total, asked.limit, asked.offset),
+        "faults": page(parked, total, asked.limit, asked.offset),
     }
 
 

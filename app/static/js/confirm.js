@@ -54,7 +54,7 @@ export function formDialog(title, fields, submit, { action = t("Save"), style = 
     });
     document.body.append(modal);
     const shown = new window.bootstrap.Modal(modal);
-    modal.addEventListener("shown.bs.modal", () => form.querySelector("input:not([type=hidden]), select")?.focus());
+    modal.addEventListener("shown.bs.modal", () => form.querySelector("input:not([type=hidden]), select, textarea")?.focus());
     modal.addEventListener("hidden.bs.modal", () => { shown.dispose(); modal.remove(); resolve(result); });
     shown.show();
   });

@@ -17,7 +17,8 @@ const names = {
   deposit: t("Deposit"), hold: t("Hold"), release: t("Release"), trade: t("Execution"), reversal: t("Reversal"),
   available: t("Available"), held: t("Held"), fees: t("Fees"), clearing: t("Clearing"), external: t("External"),
   healthy: t("Healthy"), degraded: t("Degraded"), down: t("Down"), running: t("Running"), stopped: t("Stopped"),
-  failed: t("Failed"), starting: t("Starting"), finished: t("Finished"), live: t("Live"), stale: t("Stale"),
+  failed: t("Failed"), starting: t("Starting"), finished: t("Finished"), live: t("Live"),
+  parked: t("Parked"), retrying: t("Waits for the engine"), resolved: t("Resolved"), stale: t("Stale"),
   "order.amended": t("Amended"), "position.opened": t("Opened"), "position.updated": t("Updated"),
   "position.closed": t("Closed"), "position.protection": t("Protection changed"), "wallet.created": t("Wallet opened"),
   "wallet.balance": t("Balance changed"), "wallet.active": t("Wallet resumed"), "wallet.paused": t("Wallet paused"),
@@ -30,7 +31,7 @@ const TONES = {
   PENDING_CANCEL: "warn", PENDING_REPLACE: "warn", REJECTED: "bad", FAILED: "bad", UNKNOWN: "bad",
   OPENING: "warn", CLOSING: "warn", active: "good", paused: "warn", suspended: "bad",
   healthy: "good", running: "good", live: "good", finished: "info", degraded: "warn", stale: "warn", starting: "warn", down: "bad",
-  failed: "bad",
+  failed: "bad", parked: "bad", retrying: "warn", resolved: "good",
 };
 const LIVE = new Set(["NEW", "PENDING_SEND", "SENT", "OPEN", "PARTIALLY_FILLED", "PENDING_REPLACE", "PENDING_CANCEL", "UNKNOWN"]);
 

@@ -3,6 +3,7 @@
 import { io } from "../vendor/socket.io-client/socket.io.esm.min.js";
 
 const REMEMBERED = 2000;
+const RETRY_MS = 2000;
 const handlers = new Map();
 const watchers = new Set();
 const seen = new Set();
@@ -11,6 +12,8 @@ const symbols = new Set();
 let cursor = Number(document.body.dataset.cursor || -1); // what this page was drawn from; -1: not known
 let catching = false;
 let waiting = [];
+let overflowed = false;
+let attempt = 0;
 let socket = null;
 let state = "connecting";
 
@@ -52,27 +55,49 @@ function take(event) {
   dispatch(event.type, event);
 }
 
-/** What was missed while there was no connection, before what comes in now. */
+/**
+ * What was missed while there was no connection, before what comes in now. Until that has succeeded nothing is
+ * released: an event from behind a gap would move the cursor over what lies in it.
+ */
 async function catchUp() {
+  attempt += 1;
+  const mine = attempt;
   catching = true;
   try {
-    if (cursor >= 0) {
-      const missed = await socket.timeout(10_000).emitWithAck("resume", { after: cursor });
-      if (missed.error) throw new Error(missed.error.code);
-      missed.events.forEach(take);
-      cursor = missed.cursor;
-      if (missed.reset) dispatch("reset", {});
-    }
-    setState("connected");
+    if (cursor >= 0) await fetchMissed(() => mine === attempt);
   } catch {
-    setTimeout(() => socket.connected && catchUp(), 2000);
+    setTimeout(() => mine === attempt && socket.connected && catchUp(), RETRY_MS);
     return;
-  } finally {
-    catching = false;
-    const held = waiting;
-    waiting = [];
-    held.forEach(take);
   }
+  if (mine !== attempt) return; // another connection is catching up
+  if (overflowed) {
+    overflowed = false;
+    catchUp();
+    return;
+  }
+  catching = false;
+  const held = waiting;
+  waiting = [];
+  held.forEach(take);
+  setState("connected");
+}
+
+async function fetchMissed(isCurrent) {
+  const missed = await socket.timeout(10_000).emitWithAck("resume", { after: cursor });
+  if (missed.error) throw new Error(missed.error.code);
+  if (!isCurrent()) return;
+  missed.events.forEach(take);
+  cursor = missed.cursor;
+  if (missed.reset) dispatch("reset", {});
+}
+
+/** Kept for later; too much is dropped, and asked for once more. */
+function hold(event) {
+  if (waiting.length >= REMEMBERED) {
+    waiting = [];
+    overflowed = true;
+  }
+  waiting.push(event);
 }
 
 /** Ask for the live quotes of symbols, now and after every reconnect. */
@@ -90,6 +115,7 @@ export function start() {
     catchUp();
   });
   socket.on("disconnect", (reason) => {
+    catching = true; // until the next connection has caught up
     setState("reconnecting");
     if (reason === "io server disconnect") setTimeout(() => socket.connect(), 2000);
   });
@@ -102,7 +128,7 @@ export function start() {
     if (type === "ready") return;
     if (type === "ORDER_UPDATE" || type === "ORDER_REJECT") return; // the same events under their older names
     if (event?.cursor === undefined || event.cursor === null) dispatch(type, event);
-    else if (catching) waiting.push(event);
+    else if (catching) hold(event);
     else take(event);
   });
 }

@@ -135,18 +135,6 @@ function lines() {
   drawLines(wanted);
 }
 
-/** The request that says the protection as it stands. */
-function asRequest(protection) {
-  const trail = protection.trailing_stop;
-  const request = {};
-  for (const name of ["stop_loss", "take_profit", "break_even_percent"]) if (protection[name]) request[name] = protection[name];
-  if (trail) {
-    request.trailing_stop = { type: trail.type, value: trail.value };
-    if (trail.activation_price) request.trailing_stop.activation_price = trail.activation_price;
-  }
-  return request;
-}
-
 async function dropped(line) {
   const position = positions.get(line.position);
   if (!position) return;
@@ -156,7 +144,7 @@ async function dropped(line) {
   });
   if (await confirm(t("Move the line?"), text, { action: t("Move") })) {
     try {
-      await put(`/api/v1/positions/${position.id}/protection`, { ...asRequest(position.protection), [line.field]: line.moved });
+      await put(`/api/v1/positions/${position.id}/protection`, { [line.field]: line.moved });
     } catch (problem) {
       complain(problem, t("The protection was not changed"));
     }
@@ -191,8 +179,8 @@ export async function protect(id) {
   ];
   const saved = await formDialog(t("Protect %(symbol)s", { symbol: position.symbol }), fields, (form) => {
     const value = (name) => typed(form.elements.namedItem(name).value) || null;
-    const request = {};
-    for (const name of ["stop_loss", "take_profit", "break_even_percent"]) if (value(name)) request[name] = value(name);
+    const request = { trailing_stop: null };
+    for (const name of ["stop_loss", "take_profit", "break_even_percent"]) request[name] = value(name);
     if (value("trailing_stop.value")) {
       request.trailing_stop = { type: value("trailing_stop.type"), value: value("trailing_stop.value") };
       if (value("trailing_stop.activation_price")) request.trailing_stop.activation_price = value("trailing_stop.activation_price");
@@ -212,7 +200,7 @@ export async function close(id) {
   ];
   const order = await formDialog(t("Close %(symbol)s", { symbol: position.symbol }), fields, (form) => {
     const qty = typed(form.elements.qty.value);
-    return post(`/api/v1/positions/${id}/close`, qty && qty !== position.qty ? { qty } : {});
+    return post(`/api/v1/positions/${id}/close`, qty && qty !== position.qty ? { qty } : { all: true });
   }, { action: t("Close position"), style: "btn-sell" });
   if (order?.status === "REJECTED") toast(t("Rejected"), { tone: "bad", detail: order.reject_reason });
 }

@@ -1,4 +1,4 @@
-// Feeds, engine, faults, reconciliation and the simulated market.
+// Feeds, engine, faults, reconciliation, the simulated market and the simulated venue.
 
 import { get, post } from "../api.js";
 import { confirm, showErrors } from "../confirm.js";
@@ -8,6 +8,8 @@ import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { shortId, tag } from "../labels.js";
 import * as live from "../live.js";
+import { showFaults, watchFaults } from "../system/faults.js";
+import { showVenue, switchVenue } from "../system/venue.js";
 import { Table } from "../table.js";
 import { complain, toast } from "../toast.js";
 
@@ -49,16 +51,12 @@ const WORDS = {
 const word = (name) => WORDS[name] ?? name.replaceAll("_", " ");
 
 async function showEngine() {
-  const engine = await get("/api/v1/admin/engine", { limit: 20 });
+  const engine = await get("/api/v1/admin/engine", { limit: 1 });
   const shown = (value) => (typeof value === "boolean" ? (value ? t("yes") : t("no")) : typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value) ? format.dateTime(value)
     : typeof value === "number" ? format.number(Number.isInteger(value) ? String(value) : value.toFixed(2)) : typeof value === "string" ? value : null);
   const pairs = [...Object.entries(engine.status), ...Object.entries(engine.lease ?? {}).filter(([name]) => !(name in engine.status))];
   $("#engine").replaceChildren(...pairs.map(([name, value]) => [word(name), shown(value)]).filter(([, value]) => value !== null)
     .map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))));
-  const faults = engine.faults.items;
-  $("#faults").replaceChildren(faults.length ? rowsTable([[t("Time")], [t("Stage")], [t("Order")], [t("Error")], [t("Resolved")]], faults.map((fault) => h("tr", {},
-    h("td", {}, format.when(fault.at)), h("td", {}, fault.stage), h("td", {}, fault.order_id ? h("a", { href: `/orders/${fault.order_id}` }, shortId(fault.order_id)) : "–"),
-    h("td", { class: "wrap" }, fault.error), h("td", {}, fault.resolved_at ? format.when(fault.resolved_at) : tag(t("open"), "bad"))))) : empty(t("No faults"), t("What the engine cannot book is parked here instead of stopping the rest."), "shield-check"));
 }
 
 async function reconcile() {
@@ -138,7 +136,9 @@ live.start();
 $("#reconcile").addEventListener("click", reconcile);
 const form = $("#quote-form");
 if (form) quoteForm(form);
-const refresh = () => Promise.allSettled([showServices(), showFeeds(), showEngine()]);
+watchFaults(showServices);
+switchVenue();
+const refresh = () => Promise.allSettled([showServices(), showFeeds(), showEngine(), showFaults(), showVenue()]);
 setInterval(() => document.hidden || refresh(), 5000);
 root.dataset.ready = "true";
 await refresh();

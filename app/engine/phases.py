@@ -1,0 +1,337 @@
+"""The phases of a round: book, trigger, send. Each has short transactions of its own and its own memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session
+
+from app.adapters.venues.base import Gateway
+from app.core.clock import Clock, Seconds
+from app.domain.instruments import SymbolTable
+from app.domain.orders import TERMINAL, OrderStatus
+from app.domain.reports import Report, Unanswered
+from app.domain.requests import UNANSWERED
+from app.domain.triggers import Fired
+from app.models import Order, table_of
+from app.services import faults
+from app.services.quotes import QuoteBook
+
+from .booking import Booked, Booking
+from .monitor import Monitor
+from .requests import ask_again, doubt_all, requests
+from .sending import Claimed, Sending, waiting
+from .transactions import STOPPING, Transactions
+from .watch import Watch, open_positions
+
+log = structlog.get_logger("engine")
+orders = table_of(Order)
+REPORTS_PER_STEP = 200  # short steps: a cancel is looked at between two of them
+ASK_AGAIN_SECONDS = 5  # how often the venue is asked about orders of which nobody knows what became of them
+_is_unknown = orders.c.status == OrderStatus.UNKNOWN.value
+
+
+class Deadlines:
+    """When a request that was handed over is late: durations are the monotonic clock's."""
+
+    def __init__(self, gateways: Mapping[str, Gateway], clock: Clock) -> None:
+        self._gateways, self._clock = gateways, clock
+        self.clear()
+
+    def clear(self) -> None:
+        # by venue and request: when, order, ClOrdID; the first handed over is the first due
+        self._due: dict[str, dict[str, tuple[Seconds, str, str]]] = {name: {} for name in self._gateways}
+
+    def __len__(self) -> int:
+        return sum(len(found) for found in self._due.values())
+
+    def add(self, venue: str, request_id: str, order_id: str, cl_ord_id: str) -> None:
+        due = self._clock.monotonic() + self._gateways[venue].answers_within.total_seconds()
+        self._due[venue][request_id] = (due, order_id, cl_ord_id)
+
+    def drop(self, request_ids: list[str]) -> None:
+        for found in self._due.values():
+            for request_id in request_ids:
+                found.pop(request_id, None)
+
+    def seconds_until_due(self) -> Seconds | None:
+        dues = [next(iter(found.values()))[0] for found in self._due.values() if found]
+        return min(dues) - self._clock.monotonic() if dues else None
+
+    def take_late(self, now: datetime) -> list[Report]:
+        late: list[Report] = []
+        for found in self._due.values():
+            while found:
+                request_id, (due, order_id, name) = next(iter(found.items()))
+                if due > self._clock.monotonic():
+                    break
+                del found[request_id]
+                late.append(Unanswered(order_id=order_id, cl_ord_id=name, at=now))
+        return late
+
+
+class Book:
+    """What gateways report becomes orders, executions, positions, postings and events."""
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        gateways: Mapping[str, Gateway],
+        deadlines: Deadlines,
+        watch: Watch,
+        instruments: SymbolTable,
+        quotes: QuoteBook,
+    ) -> None:
+        self.transactions, self.gateways, self.deadlines, self.watch = transactions, gateways, deadlines, watch
+        self.instruments, self.quotes = instruments, quotes
+        self.confirmed: set[tuple[str, int]] = set()  # requests that were handed over, for the send phase
+        self.work_left = False  # what was booked leaves the other phases something to do
+        self.reports: deque[Report] = deque()
+
+    def recover(self) -> None:
+        self.reports.clear()
+        self.confirmed.clear()
+        self.deadlines.clear()
+
+    def run(self, now: datetime) -> bool:
+        """Book a batch; True when there was one."""
+        for gateway in self.gateways.values():
+            self.reports += gateway.reports()
+        self.reports += self.deadlines.take_late(now)
+        if not self.reports:
+            return False
+        batch = list(self.reports)[:REPORTS_PER_STEP]
+        mine = [report for report in batch if report.order_id not in self.transactions.parked("booking")]
+        self._wait_behind_faults(batch)
+        if mine:
+            booked = self.transactions.together(
+                "booking", partial(self.apply, reports=mine, now=now), partial(self._one_by_one, mine, now)
+            )
+            if booked is not None:
+                self.booked(booked, now)
+        for _ in batch:  # only now: they are booked, or wait in a stored fault
+            self.reports.popleft()
+        return True
+
+    def apply(self, session: Session, reports: list[Report], now: datetime) -> Booked | None:
+        return Booking(session, self.instruments, self.quotes, now).apply(reports)
+
+    def booked(self, booked: Booked, now: datetime) -> None:
+        """After the commit: what memory learns from a batch."""
+        for order_id, fault_id in booked.strangers.items():
+            self.transactions.park("booking", order_id, fault_id)
+        self.deadlines.drop(booked.answered)
+        self.confirmed |= booked.confirmed
+        self.work_left = self.work_left or booked.work
+        self.transactions.counts["fills"] += booked.fills
+        self.transactions.counts["faults"] += len(booked.strangers)
+        self.watch.arm(booked.positions, now, refused=booked.refused)
+
+    def _one_by_one(self, reports: list[Report], now: datetime) -> None:
+        """Each order alone; one that still fails is parked with its reports."""
+        by_order: dict[str, list[Report]] = {}
+        for report in reports:
+            by_order.setdefault(report.order_id, []).append(report)
+        for order_id, own in by_order.items():
+            work = partial(self.apply, reports=own, now=now)
+            booked = self.transactions.alone("booking", "order", order_id, work, own)
+            if booked is not None:
+                self.booked(booked, now)
+
+    def _wait_behind_faults(self, reports: list[Report]) -> None:
+        """Reports about a parked order are kept with its fault: nothing overtakes what could not be booked."""
+        behind: dict[str, list[Report]] = {}
+        for report in reports:
+            fault_id = self.transactions.parked("booking").get(report.order_id)
+            if fault_id is not None:
+                behind.setdefault(fault_id, []).append(report)
+        if behind:
+
+            def keep(session: Session) -> None:
+                for fault_id, more in sorted(behind.items()):
+                    faults.wait_behind(session, fault_id, more)
+
+            self.transactions.run(keep)
+
+
+class Trigger:
+    """Levels that were reached become closing positions, and those get their exit orders."""
+
+    def __init__(self, transactions: Transactions, monitor: Monitor, watch: Watch) -> None:
+        self.transactions, self.monitor, self.watch = transactions, monitor, watch
+
+    def store_moves(self) -> None:
+        """Trailing extremes, before any position is read: what is armed again has the newest one."""
+        moves = self.watch.moves
+        if moves:
+            self.transactions.run(lambda session: self.monitor.store_moves(session, moves))
+            self.watch.moves = []
+
+    def fire(self, now: datetime) -> bool:
+        """Store what the reached levels cause; True when there were some."""
+        fired = self.watch.fired
+        if not fired:
+            return False
+        act = partial(self.monitor.act, fired=fired, now=now)
+        touched = self.transactions.together("trigger", act, partial(self._fire_one_by_one, fired, now))
+        self.watch.fired = self.watch.fired[len(fired) :]
+        self.watch.arm(touched, now)
+        return True
+
+    def _fire_one_by_one(self, fired: list[tuple[str, Fired]], now: datetime) -> list[dict[str, Any]]:
+        touched: list[dict[str, Any]] = []
+        for item in fired:
+            act = partial(self.monitor.act, fired=[item], now=now)
+            touched += self.transactions.alone("trigger", "position", item[0], act) or []
+        return touched
+
+    def exit(self, now: datetime) -> bool:
+        """Arm what requests have changed, give closing positions their orders, end what has nothing to reduce.
+
+        True when something waits to be sent.
+        """
+        changed, closing = self.transactions.read(self.monitor.waiting)
+        self.watch.arm(self._positions("arm", changed, self.monitor.attend), now)
+        touched = self._positions("exit", closing, partial(self.monitor.exits, now=now))
+        self.watch.arm(touched, now)
+        done = any(row["exit_order_id"] is not None for row in touched)
+        parked = set(self.transactions.parked("reduce_only"))
+        for order_id in self.transactions.read(partial(self.monitor.reducing_nothing, parked=parked)):
+            cancel = partial(self.monitor.cancel_reducing, now=now, order_ids=[order_id])
+            self.transactions.alone("reduce_only", "order", order_id, cancel)
+            done = True
+        return done
+
+    def _positions(self, stage: str, ids: list[str], work: Callable[..., list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Work on positions together; if that fails one by one, and what fails alone is parked."""
+        parked = set(self.transactions.parked(stage))
+        wanted = [position_id for position_id in ids if position_id not in parked]
+
+        def one_by_one() -> list[dict[str, Any]]:
+            touched: list[dict[str, Any]] = []
+            for position_id in wanted:
+                alone = partial(work, parked=parked, only=position_id)
+                touched += self.transactions.alone(stage, "position", position_id, alone) or []
+            return touched
+
+        return self.transactions.together(stage, partial(work, parked=parked), one_by_one) if wanted else []
+
+
+class Send:
+    """What waits becomes requests; once they are committed they are handed to the gateways."""
+
+    def __init__(
+        self, transactions: Transactions, sending: Sending, gateways: Mapping[str, Gateway], deadlines: Deadlines
+    ) -> None:
+        self.transactions, self.sending, self.gateways, self.deadlines = transactions, sending, gateways, deadlines
+        self.handed: set[tuple[str, int]] = set()  # requests (id, attempt) on their way
+        self.more = False
+        self._next_ask: Seconds | None = None
+
+    def recover(self, now: datetime) -> None:
+        """Nobody knows which requests have been handed over: the venues are asked, nothing is sent blindly."""
+        self.handed.clear()
+        self.transactions.run(partial(self._ask_about_doubtful, now=now))
+
+    def _ask_about_doubtful(self, session: Session, now: datetime) -> None:
+        doubt_all(session)
+        alone = [gateway.name for gateway in self.gateways.values() if gateway.works_alone]
+        doubtful = sa.select(requests.c.order_id).where(requests.c.state.in_([state.value for state in UNANSWERED]))
+        live = orders.c.status.not_in([OrderStatus.NEW.value, *(status.value for status in TERMINAL)])
+        which = sa.or_(orders.c.id.in_(doubtful), orders.c.venue.in_(alone), _is_unknown)
+        query = sa.select(orders.c.id, orders.c.venue).where(live, which).order_by(orders.c.id)
+        ask_again(session, now, self._askable((row.id, row.venue) for row in session.execute(query)))
+
+    def _askable(self, found: Any) -> list[tuple[str, str]]:
+        parked = self.transactions.parked("booking")
+        return [(order_id, venue) for order_id, venue in found if order_id not in parked]
+
+    def run(self, now: datetime) -> bool:
+        """Hand over what waits; True when there was something."""
+        moment = self.transactions.clock.monotonic()
+        if self._next_ask is None or moment >= self._next_ask:
+            self._next_ask = moment + ASK_AGAIN_SECONDS
+            self._ask_about_unknown(now)
+        parked = set(self.transactions.parked("send")) | set(self.transactions.parked("booking"))
+        claim = partial(self.sending.claim, now=now, handed=self.handed, parked=parked)
+        claimed = self.transactions.together("send", claim, partial(self._one_by_one, claim, parked))
+        self.hand_over(claimed)
+        self.more = claimed.more
+        return bool(claimed.handovers)
+
+    def _one_by_one(self, claim: Callable[..., Claimed], parked: set[str]) -> Claimed:
+        together = Claimed()
+        for order_id in self.transactions.read(waiting):
+            if order_id not in parked:
+                claimed = self.transactions.alone("send", "order", order_id, partial(claim, only=order_id))
+                together.handovers += claimed.handovers if claimed is not None else []
+        return together
+
+    def hand_over(self, claimed: Claimed) -> None:
+        """After the commit, outside of any transaction."""
+        for handover in claimed.handovers:
+            request = handover.request
+            handover.to(self.gateways[request.venue])
+            self.handed.add((request.id, request.attempt))
+            self.deadlines.add(request.venue, request.id, request.order_id, request.cl_ord_id)
+        self.transactions.counts["sent"] += len(claimed.handovers)
+
+    def _ask_about_unknown(self, now: datetime) -> None:
+        """Orders of which nobody knows what became of them are asked about until somebody does."""
+        query = sa.select(orders.c.id, orders.c.venue).where(_is_unknown).order_by(orders.c.id)
+        found = self.transactions.read(lambda session: [(row.id, row.venue) for row in session.execute(query)])
+        wanted = self._askable(found)
+        if wanted:
+            self.transactions.run(lambda session: ask_again(session, now, wanted))
+
+
+def retry(transactions: Transactions, book: Book, watch: Watch, now: datetime) -> bool:
+    """Take up what somebody has asked to be retried, forget what somebody has resolved; True when there was any."""
+    parked = transactions.all_parked()
+    if not parked:
+        return False
+    open_ = {fault["id"]: fault for fault in transactions.read(faults.open_faults)}
+    done = False
+    for stage, object_id, fault_id in parked:
+        fault = open_.get(fault_id)
+        if fault is None:
+            transactions.parked(stage).pop(object_id, None)
+            done = True
+        elif fault["retry_at"] is not None:
+            done = _retry_one(transactions, book, watch, stage, fault, now) or done
+    return done
+
+
+def _retry_one(
+    transactions: Transactions, book: Book, watch: Watch, stage: str, fault: dict[str, Any], now: datetime
+) -> bool:
+    reports = [faults.report_of(found) for found in fault["reports"] or ()]
+
+    def work(session: Session) -> tuple[Booked | None, list[dict[str, Any]]]:
+        booked = book.apply(session, reports, now) if reports else None
+        rows = open_positions(session, fault["object_id"]) if stage == "trigger" else []
+        faults.retried(session, fault["id"], now)
+        return booked, rows
+
+    def failed(session: Session, error: str) -> None:
+        faults.failed_again(session, fault["id"], error, now)
+
+    try:
+        booked, rows = transactions.run(work)
+    except STOPPING:
+        raise
+    except Exception as error:
+        log.exception("engine.retry_failed", stage=stage, object_id=fault["object_id"])
+        transactions.run(partial(failed, error=repr(error)))
+        return False
+    transactions.parked(stage).pop(fault["object_id"], None)
+    if booked is not None:
+        book.booked(booked, now)
+    watch.arm(rows, now)
+    return True

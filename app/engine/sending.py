@@ -1,0 +1,179 @@
+"""Sending: what waits becomes rows of ``venue_requests``, handed to the gateways after the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.adapters.venues.base import Gateway, VenueOrder
+from app.domain.instruments import SymbolTable
+from app.domain.orders import OrderStatus, OrderType, Side, TimeInForce, check_transition
+from app.domain.requests import UNANSWERED, RequestKind, RequestState
+from app.models import Order, table_of
+from app.schemas.orders import order_json
+from app.services.events import Events
+from app.services.locks import Locks
+from app.services.orders import order_event
+
+from .booking import update_by_id
+from .requests import Request, Requests, requests
+
+BATCH = 64
+orders = table_of(Order)
+_CLAIM = update_by_id(orders, ("status", "version"))
+_WAITING_FOR = {OrderStatus.PENDING_CANCEL: RequestKind.CANCEL, OrderStatus.PENDING_REPLACE: RequestKind.REPLACE}
+# one query tells both what is to be handed over and about which order
+_JOINED: list[Any] = [requests, *(column.label(f"about_{column.name}") for column in orders.columns)]
+S = OrderStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """One request on its way to its gateway."""
+
+    request: Request
+    order: VenueOrder
+
+    def to(self, gateway: Gateway) -> None:
+        request, order = self.request, self.order
+        acts: dict[RequestKind, Callable[[], None]] = {
+            RequestKind.SUBMIT: lambda: gateway.submit(order, request.cl_ord_id),
+            RequestKind.CANCEL: lambda: gateway.cancel(order, request.cl_ord_id),
+            RequestKind.REPLACE: lambda: gateway.replace(
+                order, request.cl_ord_id, request.qty or order.qty, request.price or order.price
+            ),
+            RequestKind.QUERY: lambda: gateway.query(order, request.cl_ord_id),
+        }
+        acts[request.kind]()
+
+
+@dataclass(slots=True)
+class Claimed:
+    """What is handed over once the transaction is committed, cancels first."""
+
+    handovers: list[Handover] = field(default_factory=list)
+    more: bool = False
+
+
+class Sending:
+    def __init__(self, instruments: SymbolTable, gateways: Mapping[str, Gateway], batch: int = BATCH) -> None:
+        self.instruments, self.gateways, self.batch = instruments, gateways, batch
+
+    def claim(
+        self, session: Session, now: datetime, handed: set[tuple[str, int]], parked: set[str], only: str | None = None
+    ) -> Claimed:
+        """Take what waits: cancels, replaces and queries ahead of new orders, then up to a batch of those.
+
+        ``handed`` are requests (id, attempt) that are on their way already; ``only`` narrows it to one order.
+        """
+        batch = Requests(session, now)
+        self._ask_for_waiting(session, batch, parked, only)
+        new = self._claim_new(session, batch, now, parked, only)
+        batch.flush()
+        return Claimed(self._handovers(session, handed, parked, only), more=len(new) == self.batch)
+
+    def _ask_for_waiting(self, session: Session, batch: Requests, parked: set[str], only: str | None) -> None:
+        """Requests of people that the venue has not been told of."""
+        under_way = (
+            sa.select(requests.c.kind)
+            .where(requests.c.order_id == orders.c.id, requests.c.state.in_([state.value for state in UNANSWERED]))
+            .correlate(orders)
+        )
+        waits = sa.or_(
+            *(
+                sa.and_(orders.c.status == status.value, sa.literal(kind.value).not_in(under_way))
+                for status, kind in _WAITING_FOR.items()
+            )
+        )
+        statuses = orders.c.status.in_([status.value for status in _WAITING_FOR])  # for the partial index
+        query = sa.select(orders).where(statuses, waits, *_narrowed(parked, only)).order_by(orders.c.id).limit(1000)
+        rows = list(session.execute(query).mappings())
+        batch.load(row["id"] for row in rows)
+        for row in rows:
+            kind = _WAITING_FOR[S(row["status"])]
+            self._gateway(row["venue"])
+            batch.ask(row["id"], row["venue"], kind, row["pending_qty"], row["pending_price"])
+
+    def _claim_new(
+        self, session: Session, batch: Requests, now: datetime, parked: set[str], only: str | None
+    ) -> list[dict[str, Any]]:
+        where = sa.and_(orders.c.status == S.NEW.value, *_narrowed(parked, only))
+        rows = Locks.of(session).orders(where, self.batch, skip_locked=True)
+        if not rows:
+            return rows
+        events = Events(now)
+        for row in rows:
+            check_transition(row["id"], S.NEW, S.PENDING_SEND)
+            row.update(status=S.PENDING_SEND.value, version=row["version"] + 1)
+            self._gateway(row["venue"])
+            self.venue_order(row)  # what cannot be sent is found out here, before anything is
+            batch.ask(row["id"], row["venue"], RequestKind.SUBMIT)
+            shown = order_json(row, self.instruments.by_id(row["instrument_id"]).symbol)
+            order_event(events, row, shown, S.NEW, None)
+        session.connection().execute(
+            _CLAIM, [{"row_id": r["id"], "new_status": r["status"], "new_version": r["version"]} for r in rows]
+        )
+        events.flush(session)
+        return rows
+
+    def _handovers(
+        self, session: Session, handed: set[tuple[str, int]], parked: set[str], only: str | None
+    ) -> list[Handover]:
+        query = (
+            sa.select(*_JOINED)
+            .join(orders, orders.c.id == requests.c.order_id)
+            .where(requests.c.state == RequestState.PENDING.value, *_narrowed(parked, only))
+            .order_by(requests.c.id)
+        )
+        found = []
+        for row in session.execute(query).mappings():
+            if (row["id"], row["attempt"]) in handed:
+                continue
+            values = {column.name: row[column.name] for column in requests.columns}
+            values.update(kind=RequestKind(row["kind"]), state=RequestState(row["state"]))
+            order = self.venue_order({name: row[f"about_{name}"] for name in orders.columns.keys()})  # noqa: SIM118
+            found.append(Handover(Request(**values), order))
+        # requests of people and queries do not wait behind a crowd of new orders
+        return sorted(found, key=lambda handover: handover.request.kind is RequestKind.SUBMIT)
+
+    def _gateway(self, venue: str) -> Gateway:
+        found = self.gateways.get(venue)
+        if found is None:
+            raise LookupError(f"there is no gateway to the venue {venue}")
+        return found
+
+    def venue_order(self, row: Any) -> VenueOrder:
+        return VenueOrder(
+            id=row["id"],
+            account=row["wallet_id"],
+            symbol=self.instruments.by_id(row["instrument_id"]).symbol,
+            side=Side(row["side"]),
+            type=OrderType(row["type"]),
+            qty=row["qty"],
+            price=row["price"] if row["type"] == OrderType.LIMIT else row["protection_px"],
+            time_in_force=TimeInForce(row["time_in_force"]),
+            post_only=row["post_only"],
+            created_at=row["created_at"],
+        )
+
+
+def _narrowed(parked: set[str], only: str | None) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if parked:
+        conditions.append(orders.c.id.not_in(parked))
+    if only is not None:
+        conditions.append(orders.c.id == only)
+    return conditions
+
+
+def waiting(session: Session) -> list[str]:
+    """Ids of orders about which something is to be sent, oldest first; a bounded number."""
+    pending = sa.select(requests.c.order_id).where(requests.c.state == RequestState.PENDING.value)
+    statuses = [S.NEW.value, *(status.value for status in _WAITING_FOR)]
+    query = sa.select(orders.c.id).where(sa.or_(orders.c.status.in_(statuses), orders.c.id.in_(pending)))
+    return list(session.scalars(query.order_by(orders.c.id).limit(1000)))

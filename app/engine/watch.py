@@ -1,0 +1,91 @@
+"""What the engine watches: open positions and their armed levels, in memory, rebuilt by ``recover``."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session
+
+from app.domain.instruments import SymbolTable
+from app.domain.quotes import Quote
+from app.domain.triggers import Fired
+from app.models import Position, table_of
+from app.services.quotes import QuoteBook
+
+from .monitor import Monitor, Move
+from .transactions import Transactions
+
+log = structlog.get_logger("engine")
+positions = table_of(Position)
+
+
+class Watch:
+    """``fired`` and ``moves`` wait for the trigger phase; a level leaves only when its consequence is stored."""
+
+    def __init__(
+        self, transactions: Transactions, monitor: Monitor, instruments: SymbolTable, quotes: QuoteBook
+    ) -> None:
+        self.transactions, self.monitor, self.instruments, self.quotes = transactions, monitor, instruments, quotes
+        self.positions: dict[str, dict[str, Any]] = {}
+        self.fired: list[tuple[str, Fired]] = []
+        self.moves: list[Move] = []
+        self._judge_later: set[int] = set()  # instruments of positions whose exit the venue has just refused
+
+    def recover(self, now: datetime) -> None:
+        """Arm every open position anew, and judge it at once."""
+        self.monitor.forget()
+        self.positions.clear()
+        self.fired, self.moves, self._judge_later = [], [], set()
+        self.arm(self.transactions.read(open_positions), now)
+
+    def judge(self, quote: Quote) -> None:
+        """Show a good quote to the armed levels of its instrument."""
+        fired, move = self.monitor.on_quote(quote)
+        self.fired += fired
+        if move is not None:
+            self.moves.append(move)
+
+    def arm(self, rows: Iterable[dict[str, Any]], now: datetime, refused: Container[str] = frozenset()) -> None:
+        """Arm positions as their rows say; what is armed is judged at once against the newest fresh quote.
+
+        A position whose exit was ``refused`` waits for the next quote or poll: a venue that refuses
+        everything is not asked a thousand times a second.
+        """
+        instrument_ids: set[int] = set()
+        for row in rows:
+            try:
+                self.monitor.arm(row)
+            except Exception as error:
+                # one position that cannot be watched must not stop everybody's trading; somebody has to know
+                log.exception("engine.not_watched", position_id=row["id"])
+                if row["id"] not in self.transactions.parked("trigger"):
+                    self.transactions.store_fault("trigger", "position", row["id"], repr(error))
+            if row["status"] == "CLOSED":
+                self.positions.pop(row["id"], None)
+                continue
+            self.positions[row["id"]] = row
+            judged = self._judge_later if row["id"] in refused else instrument_ids
+            judged.add(row["instrument_id"])
+        self._judge(instrument_ids, now)
+
+    def judge_refused(self, now: datetime) -> None:
+        """Positions whose exit was refused have their next try."""
+        waited, self._judge_later = self._judge_later, set()
+        self._judge(waited, now)
+
+    def _judge(self, instrument_ids: Iterable[int], now: datetime) -> None:
+        for instrument_id in instrument_ids:
+            quote = self.quotes.get_fresh(self.instruments.by_id(instrument_id).symbol, now)
+            if quote is not None:
+                self.judge(quote)
+
+
+def open_positions(session: Session, position_id: str | None = None) -> list[dict[str, Any]]:
+    query = sa.select(positions).where(positions.c.status != "CLOSED")
+    if position_id is not None:
+        query = query.where(positions.c.id == position_id)
+    return [dict(row) for row in session.execute(query).mappings()]

@@ -1,0 +1,197 @@
+"""What peers send: whoever sends what is no message, or more than anybody needs, is ended and not answered.
+
+The socket library takes frames without bound, starts a task for each and logs a traceback for what it cannot
+read; it offers no hooks before that, so its entrances are wrapped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qs
+
+from engineio import packet as transport
+from engineio.payload import Payload
+from flask_socketio import SocketIO
+from socketio import packet as protocol
+
+from app.core.clock import Clock
+
+log = logging.getLogger(__name__)
+MAX_FRAMES_PER_SECOND = 100  # twice what a caller is told is too much
+MAX_REFUSED_CONNECTS = 5  # on one transport
+MAX_NAME = 100
+_UNREADABLE = (ValueError, IndexError, KeyError, TypeError, AttributeError)
+_KINDS = frozenset("0123456")  # of the transport's frames
+_BUSY = b"too many connections that have not said who they are"
+
+
+class Pace:
+    """At most so many frames a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._came: deque[float] = deque(maxlen=MAX_FRAMES_PER_SECOND)
+
+    def keeps(self, frames: int = 1) -> bool:
+        moment = self._clock.monotonic()
+        for _ in range(frames):
+            if len(self._came) == MAX_FRAMES_PER_SECOND and moment - self._came[0] < 1:
+                return False
+            self._came.append(moment)
+        return True
+
+
+class CheckedSocket:
+    """A websocket as its server made it, whose reader is told the end when the peer misbehaves."""
+
+    def __init__(self, inner: Any, pace: Pace, end: Callable[[str], None]) -> None:
+        self._inner, self._pace, self._end = inner, pace, end
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def wait(self) -> Any:
+        frame = self._inner.wait()
+        if frame is None:
+            return None
+        if not self._pace.keeps():
+            return self._end("flood")
+        if not isinstance(frame, str) or frame[:1] not in _KINDS or not frame:
+            return self._end("unreadable")
+        return frame
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):  # the peer, or we, may have ended it at the same moment
+            self._inner.close()
+
+
+class Inlet:
+    """Wraps the library's entrances. ``admits`` says whether a stranger may open one more transport."""
+
+    def __init__(
+        self, socketio: SocketIO, clock: Clock, admits: Callable[[dict[str, Any]], bool], drop: Callable[[str], None]
+    ) -> None:
+        self._server: Any = socketio.server
+        self._eio: Any = self._server.eio
+        self._clock, self._admits, self._drop = clock, admits, drop
+        self._paces: dict[str, Pace] = {}  # of those that poll
+        self._refused: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self._noted = float("-inf")
+        self._wrap()
+
+    def _wrap(self) -> None:
+        self._handle_request = self._eio.handle_request
+        self._eio.handle_request = self.handle_request
+        self._message = self._eio.handlers["message"]
+        self._eio.handlers["message"] = self.message
+        self._eio.disconnect = self.disconnect
+        self._websocket = self._eio._async["websocket"]
+        if self._websocket is not None:
+            self._eio._async = {**self._eio._async, "websocket": self.websocket}
+
+    def note(self, why: str) -> None:
+        """Count a socket that is ended; the log gets a line a second at most."""
+        self.ended[why] += 1
+        moment = self._clock.monotonic()
+        if moment - self._noted >= 1:
+            self._noted = moment
+            log.warning("sockets ended for what they sent, so far: %s", dict(self.ended))
+
+    def end(self, sid: str, why: str) -> None:
+        if sid in self._eio.sockets:
+            self.note(why)
+            self._drop(sid)
+        self._forget(sid)
+
+    def _forget(self, sid: str) -> None:
+        self._paces.pop(sid, None)
+        self._refused.pop(sid, None)
+
+    def refused(self, sid: str) -> None:
+        """The caller of a transport was not let in; who goes on trying there is ended."""
+        self._refused[sid] += 1
+        if self._refused[sid] >= MAX_REFUSED_CONNECTS:
+            self.end(sid, "refused")
+
+    def tidy(self) -> None:
+        """Forget the transports that have ended."""
+        for sid in {*self._paces, *self._refused} - set(self._eio.sockets):
+            self._forget(sid)
+
+    # the entrances
+
+    def websocket(self, handler: Callable[[Any], Any], server: Any) -> Any:
+        sid = handler.__self__.sid  # type: ignore[attr-defined]  # of the library's socket, whose method it is
+        pace, end = Pace(self._clock), partial(self.end, sid)
+        return self._websocket(lambda inner: handler(CheckedSocket(inner, pace, end)), server)
+
+    def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
+        sid = parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0]
+        if not sid and not self._admits(environ):
+            return _answer(start_response, "503 Service Unavailable", _BUSY)
+        if environ["REQUEST_METHOD"] == "POST" and sid in self._eio.sockets:
+            why = self._complaint(sid, environ)
+            if why is not None:
+                self.end(sid, why)
+                return _answer(start_response, "400 Bad Request", why.encode())
+        return self._handle_request(environ, start_response)
+
+    def _complaint(self, sid: str, environ: dict[str, Any]) -> str | None:
+        """What is wrong with the frames of a polling client's POST."""
+        stated = environ.get("CONTENT_LENGTH") or "0"
+        if not (stated.isascii() and stated.isdigit()) or int(stated) > self._eio.max_http_buffer_size:
+            return "oversized"
+        body = environ["wsgi.input"].read(int(stated))
+        environ["wsgi.input"] = io.BytesIO(body)
+        try:
+            frames = Payload(encoded_payload=body.decode()).packets
+        except _UNREADABLE:
+            return "unreadable"
+        if any(frame.packet_type > transport.NOOP or frame.binary for frame in frames):
+            return "unreadable"
+        return None if self._paces.setdefault(sid, Pace(self._clock)).keeps(len(frames)) else "flood"
+
+    def message(self, sid: str, data: Any) -> Any:
+        if sid not in self._eio.sockets:
+            return None  # ended; these were still on their way
+        if not self._is_message(data):
+            return self.end(sid, "unreadable")
+        return self._message(sid, data)
+
+    def _is_message(self, data: Any) -> bool:
+        """Whether it is a packet that a client of ours sends: nothing binary, and an event has a name."""
+        try:
+            sent = self._server.packet_class(encoded_packet=data)
+        except _UNREADABLE:
+            return False
+        if sent.packet_type == protocol.EVENT:
+            return isinstance(sent.data, list) and bool(sent.data) and _is_name(sent.data[0])
+        if sent.packet_type == protocol.CONNECT:
+            return sent.data is None or isinstance(sent.data, dict)
+        return sent.packet_type in (protocol.DISCONNECT, protocol.ACK)
+
+    def disconnect(self, sid: str | None = None) -> None:
+        """As the library's, without waiting for a peer that may never read what is queued for it."""
+        for one in list(self._eio.sockets) if sid is None else [sid]:
+            ending = self._eio.sockets.pop(one, None)
+            if ending is not None:
+                ending.close(wait=False, reason=self._eio.reason.SERVER_DISCONNECT)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME
+
+
+def _answer(start_response: Any, status: str, text: bytes) -> list[bytes]:
+    start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
+    return [text]
+
+
+__all__ = ["MAX_FRAMES_PER_SECOND", "MAX_REFUSED_CONNECTS", "Inlet"]
