@@ -136,10 +136,9 @@ def may_add(
     """
     if price is None:
         return None
-    wanted = (
-        ZERO if pending_qty is None else (pending_qty - cum_qty) * (price if pending_price is None else pending_price)
-    )
-    return max(leaves * price, wanted)
+    if pending_qty is None:
+        return leaves * price
+    return max(leaves * price, (pending_qty - cum_qty) * (price if pending_price is None else pending_price))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.errors import Forbidden, Invalid, NotFound
-from app.core.permissions import Principal, Reach, Resource
+from app.core.errors import Invalid, NotFound
+from app.core.permissions import WRITE, Principal, Reach, Resource
 from app.models import Client, Order, Position, Wallet, table_of
 
 from .locks import Locks
@@ -69,8 +69,7 @@ def acting_client(session: Session, principal: Principal, ref: str | None) -> Cl
         if ref is not None and ref not in (own.id, own.code):
             raise NotFound("there is no such client")
         return own
-    if principal.kind == "key" and not principal.act_for_clients:
-        raise Forbidden("this key may not act for clients", code="may_not_act_for_clients")
+    principal.require(Resource.ORDERS, WRITE)  # before anything is said about what was named
     if ref is None:
         raise Invalid.field("client_id", "required", "must name the client the request is for")
     return client(session, principal, ref, "write", Resource.ORDERS)

@@ -52,7 +52,7 @@ class Server:
         return response.json() if response.content else None
 
     def set_quote(self, symbol: str, bid: str, ask: str) -> None:
-        self.api("POST", "/market/quotes", symbol=symbol, bid=bid, ask=ask)
+        self.api("POST", "/market/quotes", symbol=symbol, bid=bid, ask=ask, confirm=True)
 
     def stop(self) -> None:
         self.process.terminate()

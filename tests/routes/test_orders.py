@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import ManualClock
 from app.core.errors import Unavailable
-from app.models import Wallet
+from app.models import LedgerAccount, Wallet
+from app.services import orders as order_service
 from app.services import wallets
 
 from .conftest import LIMIT, Firm, open_firm
@@ -213,12 +214,21 @@ def test_a_batch_that_cannot_be_stored_stores_nothing(firm_on_each: Firm, monkey
 
 
 @pytest.mark.postgres
-def test_a_wallet_that_somebody_holds_delays_only_itself(postgres_url: str, clock: ManualClock) -> None:
+@pytest.mark.parametrize("what", ["wallet", "account"])
+def test_what_somebody_holds_delays_only_its_wallet(
+    postgres_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A wallet is stepped around at once; what is found locked later, after a moment."""
+    monkeypatch.setattr(order_service, "SHARED_WAIT_MS", 20_000 if what == "wallet" else 50)
     firm = open_firm(postgres_url, clock)
+    ana = firm.ids["ana:wallet"]
+    row: Any = sa.select(Wallet).where(Wallet.id == ana)
+    if what == "account":
+        row = sa.select(LedgerAccount).where(LedgerAccount.owner == ana)
     held, answered, release = threading.Event(), threading.Event(), threading.Event()
 
     def hold(session: Session) -> None:
-        session.execute(sa.select(Wallet).where(Wallet.id == firm.ids["ana:wallet"]).with_for_update())
+        session.execute(row.with_for_update())
         held.set()
         release.wait(8)
 
