@@ -35,7 +35,7 @@ from app.domain.instruments import SymbolTable
 from app.domain.quotes import Quote
 from app.engine import schedules, simulation
 from app.engine.engine import Engine
-from app.engine.lease import application_name, process_name
+from app.engine.lease import process_name
 from app.engine.relay import Publisher
 from app.extensions import build_socketio, csrf
 from app.realtime import handlers
@@ -48,6 +48,7 @@ from app.services.container import Services
 from app.services.feeds import FeedSupervisor
 from app.services.market import load_instruments, seed_instruments
 from app.services.orders import Entry, OrderRules, Orders
+from app.services.oversight import application_name
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.sockets import SocketAccess

@@ -151,6 +151,9 @@ class Engine:
             self.lease.release()  # or this process would stand in its own way for ever
             raise
         self.running = True
+        self._next_beat = (
+            self.clock.monotonic()
+        )  # the others learn at once that it leads, and not only that it is about to
         self._on_lead(True)
         log.info("engine.started", epoch=self.lease.epoch, holder=self.lease.holder)
         return True

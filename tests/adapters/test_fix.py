@@ -8,10 +8,10 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from app.adapters.venues.client import FixClient
 
 from app.adapters.venues import fix
 from app.adapters.venues.base import Report, VenueOrder
-from app.adapters.venues.client import FixClient
 from app.adapters.venues.simulated import Behaviour, SimulatedVenue
 from app.core.transaction import Database
 from app.domain.orders import OrderStatus, OrderType, Side, TimeInForce
