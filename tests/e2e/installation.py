@@ -62,18 +62,26 @@ class Installation:
         with self._database.connect() as connection:
             return int(connection.execute(sa.select(leases.c.epoch).where(leases.c.shard == 0)).scalar_one())
 
+    def wait_for_leader(self, epoch: int, limit: float = START_SECONDS) -> float:
+        """Until an engine of a later epoch leads and every web process that lives says so; the seconds it took."""
+
+        def led() -> bool:
+            return self.epoch() > epoch and all(web.ready()[0] == 200 for web in self.webs if web.alive())
+
+        return wait_until(led, limit, "no other engine leads")
+
     def standby(self) -> Server:
         leader = self.leader()
         return next(process for process in self.engines if process is not leader)
 
     def wait_for_standby(self) -> None:
         """Until every engine has been heard of: from then on each of them can take over."""
-        admin = "SELECT count(*) FROM engine_heartbeats WHERE holder LIKE :pid"
+        heard = sa.text("SELECT count(*) FROM engine_heartbeats WHERE holder LIKE :pid")
 
         def all_heard() -> bool:
             with self._database.connect() as connection:
                 return all(
-                    connection.execute(sa.text(admin), {"pid": f"%:{one.process.pid}"}).scalar_one()
+                    connection.execute(heard, {"pid": f"%:{one.process.pid}"}).scalar_one()
                     for one in self.engines
                     if one.process is not None
                 )

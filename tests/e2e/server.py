@@ -30,6 +30,7 @@ from app.core.transaction import Database, normalize_url
 from app.services import api_keys, clients, market, wallets
 
 ROOT = Path(__file__).resolve().parents[2]
+NO_ANSWER = (OSError, http.client.HTTPException)
 START_SECONDS = 60
 STARTING = {"USDT": Decimal("1000000000"), "BTC": Decimal(100)}
 SETTINGS = {
@@ -168,7 +169,7 @@ class Server:
         caller = Caller(self.port, timeout=5)
         try:
             return caller.call("GET", "/ready")
-        except (OSError, http.client.HTTPException):
+        except NO_ANSWER:
             return 0, None
         finally:
             caller.close()
