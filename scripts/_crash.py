@@ -224,7 +224,7 @@ class Proof:
             code, seconds = process.terminate()
             slowest, orphans = max(slowest, seconds), process.orphans()
             if code != 0 or seconds > self.asked.stop_seconds or orphans:
-                self._broken("SIGTERM", f"{process.name}: exit code {code} after {seconds:.2f} s, left: {orphans}")
+                self.broken("SIGTERM", f"{process.name}: exit code {code} after {seconds:.2f} s, left: {orphans}")
         burst.join()
         return f"SIGTERM: ended within {slowest:.2f} s each; {self._after('SIGTERM', burst, self.server, 0.0)}"
 
@@ -235,21 +235,22 @@ class Proof:
         self.ready.append(ready)
         self.processor.append(victim.processor_seconds())
         if ready > self.asked.ready_seconds:
-            self._broken(number, f"ready after {ready:.2f} s only")
+            self.broken(number, f"ready after {ready:.2f} s only")
         admin = self.server.caller(self.firm.admin)
         try:
             live = sum(order["status"] not in TERMINAL for order in self._orders(admin, burst))
-            settled = self._settle(admin, number)
-            final = self._check_orders(admin, number, burst)
+            settled = self.settle(admin, number)
+            final = self.check_orders(admin, number, burst)
             self._check_resend(number, burst)
-            self._settle(admin, number)
-            self._check_executions(admin, number)
-            self._check_events(number, burst)
-            self._check_books(admin, number)
+            self.settle(admin, number)
+            self.check_executions(admin, number)
+            self.check_events(number, burst)
+            self.check_books(admin, number)
+            self._check_logs(number)
         finally:
             admin.close()
         for problem in burst.refused:
-            self._broken(number, problem)
+            self.broken(number, problem)
         accepted = sum(order.status == 201 for order in burst.sent)
         unanswered = sum(order.status is None for order in burst.sent)
         self.accepted, self.unanswered, self.live = (
@@ -262,7 +263,7 @@ class Proof:
             f"(processor {self.processor[-1]:.2f} s), settled {settled:.2f} s; {dict(sorted(final.items()))}; {verdict}"
         )
 
-    def _broken(self, number: int | str, what: str) -> None:
+    def broken(self, number: int | str, what: str) -> None:
         self.breaks.append(f"round {number}: {what}")
 
     def _orders(self, admin: Caller, burst: Burst) -> list[dict[str, Any]]:
@@ -274,7 +275,7 @@ class Proof:
                 orders.append(order)
         return orders
 
-    def _settle(self, admin: Caller, number: int | str) -> float:
+    def settle(self, admin: Caller, number: int | str) -> float:
         """Wait until every order is terminal or rests, and no position is on its way out."""
         began = time.monotonic()
         while True:
@@ -287,28 +288,28 @@ class Proof:
             if not moving:
                 return taken
             if taken > SETTLE_SECONDS:
-                self._broken(number, f"not settled after {taken:.0f} s: {moving[:5]} and {len(moving)} in all")
+                self.broken(number, f"not settled after {taken:.0f} s: {moving[:5]} and {len(moving)} in all")
                 return taken
             time.sleep(0.05)
 
-    def _check_orders(self, admin: Caller, number: int | str, burst: Burst) -> Counter[str]:
+    def check_orders(self, admin: Caller, number: int | str, burst: Burst) -> Counter[str]:
         """What got a 201 is there, by id; what got no answer is there at most once."""
         stored = Counter((order["client_id"], order["client_order_id"]) for order in self._orders(admin, burst))
         for (_, name), times in stored.items():
             if times > 1:
-                self._broken(number, f"{name} is stored {times} times")
+                self.broken(number, f"{name} is stored {times} times")
         final: Counter[str] = Counter()
         for sent in burst.sent:
             if sent.order_id is None:
                 continue
             status, order = admin.call("GET", f"/api/v1/orders/{sent.order_id}")
             if status != 200 or order["client_order_id"] != sent.name or order["symbol"] != sent.body["symbol"]:
-                self._broken(number, f"{sent.name} was accepted as {sent.order_id} and is now {status} {order}")
+                self.broken(number, f"{sent.name} was accepted as {sent.order_id} and is now {status} {order}")
                 continue
             code = order["reject_code"]
             final[f"{order['status']} {code}" if code else order["status"]] += 1
             if sent.canceled and order["status"] not in TERMINAL:
-                self._broken(number, f"{sent.name}: its cancel was accepted and it is {order['status']}")
+                self.broken(number, f"{sent.name}: its cancel was accepted and it is {order['status']}")
         return final
 
     def _check_resend(self, number: int | str, burst: Burst) -> None:
@@ -323,29 +324,29 @@ class Proof:
             # the market may have passed a stop of an order that was never stored
             passed = status == 422 and order["code"] == "stop_wrong_side"
             if (before, status) not in {(200, 200), (404, 201)} and not (before == 404 and passed):
-                self._broken(number, f"{sent.name} sent again: {before}, then {status} {order}")
+                self.broken(number, f"{sent.name} sent again: {before}, then {status} {order}")
             elif before == 200 and known["id"] != order["id"]:
-                self._broken(number, f"{sent.name} sent again became another order")
+                self.broken(number, f"{sent.name} sent again became another order")
         for caller in callers:
             caller.close()
 
-    def _check_executions(self, admin: Caller, number: int | str) -> None:
+    def check_executions(self, admin: Caller, number: int | str) -> None:
         """No fill twice: ids and the venue's trade ids are unique, and the sums are the orders'."""
         executions, orders = self._fills_and_orders(admin)
         ids = Counter(execution["id"] for execution in executions)
         trades = Counter((execution["order_id"], execution["trade_id"]) for execution in executions)
         for key, times in [*ids.items(), *trades.items()]:
             if times > 1:
-                self._broken(number, f"execution {key} is there {times} times")
+                self.broken(number, f"execution {key} is there {times} times")
         sums: dict[str, Decimal] = {}
         for execution in executions:
             sums[execution["order_id"]] = sums.get(execution["order_id"], Decimal(0)) + Decimal(execution["qty"])
         for order in orders:
             filled = sums.pop(order["id"], Decimal(0))
             if filled != Decimal(order["cum_qty"]) or filled > Decimal(order["qty"]):
-                self._broken(number, f"{order['id']}: cum_qty {order['cum_qty']} of {order['qty']}, fills {filled}")
+                self.broken(number, f"{order['id']}: cum_qty {order['cum_qty']} of {order['qty']}, fills {filled}")
         if sums:
-            self._broken(number, f"fills of orders that are not there: {sorted(sums)}")
+            self.broken(number, f"fills of orders that are not there: {sorted(sums)}")
 
     @staticmethod
     def _fills_and_orders(admin: Caller) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -356,7 +357,7 @@ class Proof:
                 return executions, orders
         raise AssertionError("the executions never stood still")
 
-    def _check_events(self, number: int | str, burst: Burst) -> None:
+    def check_events(self, number: int | str, burst: Burst) -> None:
         """By cursor: nothing missing, nothing twice, and what was read before the kill is still what it was."""
         for index, key in enumerate(self.firm.clients):
             caller = self.server.caller(key)
@@ -365,7 +366,7 @@ class Proof:
                 page = caller.get(f"/api/v1/events?after={self._cursors[index]}&limit=500")
                 for event in page["items"]:
                     if event["seq"] != self._seqs[index] + 1 or event["cursor"] <= self._cursors[index]:
-                        self._broken(number, f"event {event['cursor']} has number {event['seq']}, "
+                        self.broken(number, f"event {event['cursor']} has number {event['seq']}, "
                                              f"the one before {self._seqs[index]}")  # fmt: skip
                     self._seqs[index], self._cursors[index] = event["seq"], event["cursor"]
                     read.append((event["cursor"], event["id"]))
@@ -373,21 +374,23 @@ class Proof:
                     break
             caller.close()
             if index == 0 and burst.seen != read[: len(burst.seen)]:
-                self._broken(number, "events that were read before the kill are not the same after it")
+                self.broken(number, "events that were read before the kill are not the same after it")
 
-    def _check_books(self, admin: Caller, number: int | str) -> None:
+    def check_books(self, admin: Caller, number: int | str) -> None:
         report = admin.get("/api/v1/admin/reconcile")
         if not report["ok"]:
-            self._broken(number, f"reconcile: {report['breaks'][:5]}")
+            self.broken(number, f"reconcile: {report['breaks'][:5]}")
         faults = admin.get("/api/v1/admin/engine")["faults"]
         if faults["total"]:
-            self._broken(number, f"the engine has parked {faults['total']}: {faults['items'][:3]}")
+            self.broken(number, f"the engine has parked {faults['total']}: {faults['items'][:3]}")
+
+    def _check_logs(self, number: int | str) -> None:
         for process in self.desk.processes:
             log = process.log.read_text(errors="replace")
             fresh, self._log_read[process.name] = log[self._log_read[process.name] :], len(log)
             for line in fresh.splitlines():
                 if any(mark in line for mark in ("[warning", "[error", "[critical", "Traceback")):
-                    self._broken(number, f"the log of {process.name}: {line[:500]}")
+                    self.broken(number, f"the log of {process.name}: {line[:500]}")
 
 
 @contextmanager

@@ -126,7 +126,7 @@ class Server:
     def __init__(
         self, url: str, folder: Path, command: list[str] | None = None, *, name: str = "server", **settings: str
     ) -> None:
-        self._command = command or [sys.executable, "run.py"]
+        self.command = command or [sys.executable, "run.py"]
         self.url, self.name, self.log = url, name, folder / f"{name}.log"
         self.port: int = free_port()
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "ASYNC_MODE") if name in os.environ}
@@ -139,7 +139,7 @@ class Server:
         """Start, without waiting for anything."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log,
+                self.command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True,
             )  # fmt: skip
 
