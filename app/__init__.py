@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ from app.config import Settings
 from app.core import logs
 from app.core.clock import Clock, SystemClock
 from app.core.connections import Connections
+from app.core.errors import Unavailable
 from app.core.group_commit import GroupCommit
 from app.core.transaction import Database
 from app.core.wakeup import Listener, Notifier
@@ -35,7 +37,7 @@ from app.domain.instruments import SymbolTable
 from app.domain.quotes import Quote
 from app.engine import schedules, simulation
 from app.engine.engine import Engine
-from app.engine.lease import application_name, process_name
+from app.engine.lease import process_name
 from app.engine.relay import Publisher
 from app.extensions import build_socketio, csrf
 from app.realtime import handlers
@@ -48,6 +50,7 @@ from app.services.container import Services
 from app.services.feeds import FeedSupervisor
 from app.services.market import load_instruments, seed_instruments
 from app.services.orders import Entry, OrderRules, Orders
+from app.services.oversight import application_name
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.sockets import SocketAccess
@@ -62,6 +65,7 @@ CSP = {
     "form-action": "'self'",
 }
 
+log = logging.getLogger(__name__)
 STOP_SECONDS = 10
 CATALOG_SECONDS = 5
 
@@ -172,14 +176,14 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO) -> Ser
 
 
 def load_catalog(app: Flask) -> bool:
-    """Fill the symbol table that everybody holds; False while the database cannot be read."""
+    """Fill the symbol table that everybody holds; False where the database has no tables or cannot be read."""
     parts: Services = app.extensions["services"]
     try:
         if not sa.inspect(parts.database.engine).has_table("instruments"):
             return False
         parts.database.run(seed_instruments)
         loaded = parts.database.read(load_instruments)
-    except DBAPIError:
+    except (DBAPIError, Unavailable):
         return False
     parts.instruments.fill(loaded)
     return True
@@ -280,7 +284,9 @@ def start_engine(app: Flask) -> None:
             f"ENGINE={settings.engine} needs REDIS_URL: it carries prices and live events between the processes."
         )
     if not load_catalog(app):
-        raise config.BadSetting("The database of DATABASE_URL has no tables yet: run `flask --app app db upgrade`.")
+        raise config.BadSetting(
+            "The database of DATABASE_URL cannot be reached, or has no tables yet: run `flask --app app db upgrade`."
+        )
     socketio: SocketIO = app.extensions["socketio"]
     stopping = parts.stopping = threading.Event()
     socketio.start_background_task(_watch_catalog, app, stopping)
@@ -295,7 +301,10 @@ def start_engine(app: Flask) -> None:
 def _watch_catalog(app: Flask, stopping: threading.Event) -> None:
     """What is changed in the catalogue by one process is seen by all."""
     while not stopping.wait(CATALOG_SECONDS):
-        load_catalog(app)
+        try:
+            load_catalog(app)
+        except Exception:  # what is known stays as it is, and the next look may find it mended
+            log.exception("the catalogue was not read")
 
 
 def _start_engine(parts: Services, socketio: SocketIO, notifier: Notifier) -> None:
@@ -311,11 +320,15 @@ def _start_engine(parts: Services, socketio: SocketIO, notifier: Notifier) -> No
 
     def lead(leads: bool) -> None:
         """Feeds run where the lease is; everybody else reads what the leader publishes."""
-        parts.quotes.lead(leads)
         if not leads:
+            parts.quotes.lead(False)
             parts.feeds.stop(timeout=2)
             return
+        last = {symbol: quote.mid for symbol, quote in parts.quotes.snapshot().items()}  # the leader's before us
+        parts.quotes.lead(True)
         parts.bars.forget()  # another engine may have stored bars meanwhile
+        if settings.market_feed == "simulated":
+            parts.feeds["simulated"].resume({**database.read(parts.bars.last_closes), **last})
         parts.feeds.start()
 
     engine = parts.engine = build_engine(parts, database, publisher, parts.clock, on_lead=lead, take_turns=take_turns)

@@ -92,7 +92,8 @@ class Listener:
     def _hear(self, stopping: threading.Event) -> None:
         connection = self._own.get()
         connection.execute(sa.text(f"LISTEN {CHANNEL}"))
-        driver: Any = connection.connection.driver_connection
+        # not driver_connection: a detached connection has none any more
+        driver: Any = connection.connection.dbapi_connection
         while not stopping.is_set():
             if select.select([driver], [], [], WAIT_SECONDS)[0]:
                 driver.poll()

@@ -25,6 +25,7 @@ from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
 from app.domain.quotes import BadQuote, Quote
 from app.services import commands
+from app.services.oversight import SILENT_SECONDS
 from app.services.quotes import QuoteBook
 
 from .inbox import Inbox
@@ -152,7 +153,14 @@ class Engine:
             self.lease.release()  # or this process would stand in its own way for ever
             raise
         self.running = True
-        self._on_lead(True)
+        self._next_beat = (
+            self.clock.monotonic()
+        )  # the others learn at once that it leads, and not only that it is about to
+        try:
+            self._on_lead(True)
+        except BaseException:
+            self._stand_down()  # or it would lead without feeds
+            raise
         log.info("engine.started", epoch=self.lease.epoch, holder=self.lease.holder)
         return True
 
@@ -229,11 +237,17 @@ class Engine:
 
     def offer_quote(self, quote: Quote) -> None:
         """A live quote, from a feed's thread. Raises ``BadQuote`` for one that must not trigger anything."""
-        self.inbox.put(self.quotes.put(quote))
+        if self._is_heard():
+            self.inbox.put(self.quotes.put(quote))
 
     def offer_in_order(self, quote: Quote) -> None:
         """The same for a feed whose every quote counts."""
-        self.inbox.put_in_order(self.quotes.put(quote))
+        if self._is_heard():
+            self.inbox.put_in_order(self.quotes.put(quote))
+
+    def _is_heard(self) -> bool:
+        """Whether the heartbeat is fresh: one that hung for longer must not show its prices to anybody."""
+        return self._beaten_at is None or self.clock.monotonic() - self._beaten_at <= SILENT_SECONDS
 
     def take_quote(self, quote: Quote, now: datetime) -> None:
         """A quote of a replay, at its turn; a bad one is counted in the book and triggers nothing."""

@@ -19,13 +19,14 @@ from typing import IO, Any, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.core.errors import Unavailable
 from app.core.transaction import Database, database_now
 from app.models import EngineHeartbeat, EngineLease, table_of
-from app.services.oversight import SILENT_SECONDS
+from app.services.oversight import LEASE_KEY, SILENT_SECONDS, application_name
 
 SHARD: Final = 0
 SILENT_AFTER: Final = timedelta(seconds=SILENT_SECONDS)
-_LOCK_KEY = 6_174_100  # + shard
+_LOCK_KEY = LEASE_KEY + SHARD
 _BREAKING = (20, 0.05)  # tries, and seconds between them: ending a connection takes the server a moment
 heartbeats = table_of(EngineHeartbeat)
 
@@ -50,7 +51,10 @@ class Lease:
         self.holder = process_name()
 
     def acquire(self, now: datetime) -> bool:
-        """Try to become the engine; True when this process is it now. Raises the epoch."""
+        """Try to become the engine; True when this process is it now. Raises the epoch.
+
+        Raises ``Unavailable`` while the database is away.
+        """
         if not self._lock() and not self._take_over():
             return False
         try:
@@ -71,9 +75,15 @@ class Lease:
                 return False
             self._file = file
             return True
+        try:
+            return self._lock_postgres()
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+            raise Unavailable("the database is not available", retry_after=2) from error
+
+    def _lock_postgres(self) -> bool:
         connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
-            if connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK_KEY + SHARD}):
+            if connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK_KEY}):
                 self._connection = connection
                 return True
         finally:
@@ -94,7 +104,7 @@ class Lease:
             "WHERE locktype = 'advisory' AND classid = 0 AND objid = :key AND granted AND database = (SELECT oid "
             "FROM pg_database WHERE datname = current_database())))"
         )
-        names = {"name": application_name(silent), "key": _LOCK_KEY + SHARD}
+        names = {"name": application_name(silent), "key": _LOCK_KEY}
         self._database.run(lambda session: session.execute(end, names).all())
         tries, pause = _BREAKING
         for _ in range(tries):
@@ -165,11 +175,6 @@ class Lease:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def application_name(holder: str) -> str:
-    """What PostgreSQL is told about an engine's connections."""
-    return f"cambista-engine {holder}"[:63]
 
 
 def _silent_leader(session: Session) -> str | None:

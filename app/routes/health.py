@@ -59,16 +59,16 @@ def _database_check() -> str:
 
 def _engine_check() -> str:
     """This process leads, or another one does; otherwise since when nobody has."""
-    engine = services().engine
-    if engine is not None and engine_state(engine) == "healthy":
-        return "ok"
     leader = services().database.read(oversight.leader)
     if leader is None:
         return "nobody has led yet"
+    engine = services().engine
     if engine is not None and leader["holder"] == engine.lease.holder:
-        return f"nobody leads since {leader['at']}"  # by its own word above
-    alive = leader["leading"] and leader["age_seconds"] <= SILENT_SECONDS
-    return "ok" if alive else f"nobody leads since {leader['at']}"
+        alive = engine_state(engine) == "healthy"  # its own word is newer
+    else:
+        # the first heartbeat says nothing: that engine still recovers
+        alive = bool(leader["status"].get("running")) and leader["age_seconds"] <= SILENT_SECONDS
+    return "ok" if alive and leader["leading"] else f"nobody leads since {leader['at']}"
 
 
 def _prices_check() -> str:

@@ -35,6 +35,8 @@ class _Watched:
     restarts: int = 0
     crashes_in_a_row: int = 0
     fatal: bool = False
+    ending: bool = False  # told to stop, and not there yet
+    again: bool = False  # started meanwhile
     last_error: str | None = None
     last_message_at: datetime | None = None
     lag_ms: int | None = None
@@ -72,10 +74,12 @@ class FeedSupervisor:
         return self._watched[name].feed
 
     def start(self) -> None:
-        """Start every feed that is not running."""
+        """Start every feed that is not running; one that is just ending starts again when it has ended."""
         self._stopping = False
         for watched in self._watched.values():
-            if not watched.running:
+            if watched.running:
+                watched.again = watched.ending
+            else:
                 watched.running = True
                 watched.fatal = False
                 self._spawn(partial(self._keep_running, watched))
@@ -84,7 +88,9 @@ class FeedSupervisor:
         """Stop all feeds and wait for them; False when one is still running after ``timeout`` seconds."""
         self._stopping = True
         for watched in self._watched.values():
+            watched.again = False
             if watched.running:
+                watched.ending = True
                 watched.feed.stop()
         deadline = self._clock.monotonic() + timeout
         while any(watched.running for watched in self._watched.values()):
@@ -133,7 +139,9 @@ class FeedSupervisor:
                 self._pause(min(BACKOFF_FIRST_SECONDS * 2 ** (watched.crashes_in_a_row - 1), BACKOFF_MOST_SECONDS))
                 watched.restarts += not self._stopping
         finally:
-            watched.running = False
+            watched.running = watched.ending = False
+            if watched.again:
+                self.start()
 
     def _run_once(self, watched: _Watched) -> bool:
         """True when the feed ended for good, False when it crashed."""

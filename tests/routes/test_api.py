@@ -327,10 +327,11 @@ def test_alive_without_a_database(firm: Firm, monkeypatch: pytest.MonkeyPatch) -
     assert firm.call(None, "GET", "/metrics").status_code == 200
 
 
-def heard_of(firm: Firm, seconds_ago: float) -> None:
+def heard_of(firm: Firm, seconds_ago: float, running: bool = True) -> None:
     """An engine in another process that has led and was last heard of so long ago."""
     at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
-    beat = {"holder": "elsewhere:1", "shard": 0, "leading": True, "epoch": 1, "at": at, "status": {"open_positions": 7}}
+    status = {"open_positions": 7, "running": running}
+    beat = {"holder": "elsewhere:1", "shard": 0, "leading": True, "epoch": 1, "at": at, "status": status}
     firm.run(lambda session: session.execute(sa.delete(EngineHeartbeat)))
     firm.run(lambda session: session.execute(sa.insert(EngineHeartbeat), [beat]))
 
@@ -341,6 +342,8 @@ def test_ready_tells_whether_somebody_leads_and_since_when_nobody_does(sqlite_ur
     heard_of(firm, 1)
     assert firm.call(None, "GET", "/ready").status_code == 200
     assert "engine_open_positions 7.0" in firm.call(None, "GET", "/metrics").get_data(as_text=True)
+    heard_of(firm, 1, running=False)
+    assert firm.call(None, "GET", "/ready").status_code == 503, "it holds the lease and still recovers"
     heard_of(firm, 4)
     silent = firm.call(None, "GET", "/ready")
     assert silent.status_code == 503

@@ -137,6 +137,13 @@ class SimulatedFeed:
                 quotes.append(walk.quote(now, self.name))
             return quotes
 
+    def resume(self, prices: Mapping[str, Decimal]) -> None:
+        """Go on from these mids: another process has moved the market meanwhile."""
+        with self._lock:
+            for symbol, mid in prices.items():
+                if symbol in self._walks:
+                    self._walks[symbol].place(mid)
+
     def push(self, symbol: str, bid: Decimal, ask: Decimal, last: Decimal | None = None) -> Quote:
         """Set a price by hand: delivered as given, and the walk goes on from its mid.
 
