@@ -238,12 +238,12 @@ def build_engine(
     venue = build_venue(parts.settings, parts.instruments, clock)
     gateway = FixGateway(
         "SIM", venue, lambda symbol: parts.instruments.form(symbol, "fix"), clock, works_alone=False,
-        answers_within=_answers_within(venue.behaviour),
+        answers_within=venue.behaviour.answers_within,
     )  # fmt: skip
 
     def treat(payload: dict[str, Any]) -> None:
         venue.behave(changed(venue.behaviour, payload))
-        gateway.answers_within = _answers_within(venue.behaviour)
+        gateway.answers_within = venue.behaviour.answers_within
 
     engine = Engine(
         database,
@@ -267,11 +267,6 @@ def build_engine(
     )
     parts.venue = venue
     return engine
-
-
-def _answers_within(behaviour: Behaviour) -> timedelta:
-    """A slow venue has longer to answer before its silence is a fault."""
-    return max(timedelta(seconds=5), behaviour.latency * 3)
 
 
 def start_engine(app: Flask) -> None:

@@ -32,12 +32,13 @@ class ManualClock:
     def __init__(self, start: datetime) -> None:
         self._now = start
         self._origin = start
+        self._set_back = timedelta(0)
 
     def now(self) -> datetime:
         return self._now
 
     def monotonic(self) -> float:
-        return (self._now - self._origin).total_seconds()
+        return (self._now + self._set_back - self._origin).total_seconds()
 
     def set(self, moment: datetime) -> None:
         """Move to ``moment``; going back is refused."""
@@ -47,6 +48,11 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
+
+    def set_back(self, seconds: float) -> None:
+        """What a machine's clock does when it is corrected: durations go on, the time of day is earlier."""
+        self._now -= timedelta(seconds=seconds)
+        self._set_back += timedelta(seconds=seconds)
 
 
 def iso(moment: datetime) -> str:

@@ -145,6 +145,7 @@ class Engine:
         now = self.clock.now()
         if not self.lease.acquire(now):
             return False
+        self.watch.drop_fired()  # another engine may have led since
         try:
             self.recover(now)
         except BaseException:
@@ -180,8 +181,9 @@ class Engine:
         """Drop memory and rebuild it from the database: the one rule after any doubt.
 
         Venues are asked about every order of which it is not known what became of a request; nothing is
-        sent a second time blindly.
+        sent a second time blindly. What quotes have done and is not stored yet stays: no database knows it.
         """
+        self.trigger.store_moves()  # before positions are read: what is armed again has the newest extreme
         self.book.recover()
         self.relay.forget()
         for rebuild in self._on_recover:

@@ -129,8 +129,12 @@ class Monitor:
             if row["armed_version"] != row["protection_version"]:
                 continue  # a request has changed the levels meanwhile: the old ones do not count any more
             if fire.leg is Leg.TRAIL_ACTIVATION:
-                row["trail_extreme_px"] = max(row["trail_extreme_px"] or ZERO, from_units(fire.price))
+                if row["trail_extreme_px"] is not None:
+                    continue  # stored already: the answer of its commit was lost
+                row["trail_extreme_px"] = from_units(fire.price)
             elif fire.leg is Leg.BREAK_EVEN:
+                if row["break_even_px"] is not None:
+                    continue
                 if not self._move_to_break_even(session, row, from_units(fire.price)):
                     rearm[key] = row  # not there yet: fees first
                     continue

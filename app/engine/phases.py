@@ -102,13 +102,18 @@ class Book:
     def run(self, now: datetime) -> bool:
         """Book a batch; True when there was one."""
         for gateway in self.gateways.values():
-            self.reports += gateway.reports()
+            try:
+                self.reports += gateway.reports()
+            except Exception:
+                # one venue's way must not block the others'; its requests run into their deadlines
+                log.exception("engine.gateway_failed", venue=gateway.name)
+                self.transactions.counts["failed_gateways"] += 1
         self.reports += self.deadlines.take_late(now)
         if not self.reports:
             return False
         batch = list(self.reports)[:REPORTS_PER_STEP]
-        mine = [report for report in batch if report.order_id not in self.transactions.parked("booking")]
         self._wait_behind_faults(batch)
+        mine = [report for report in batch if report.order_id not in self.transactions.parked("booking")]
         if mine:
             booked = self.transactions.together(
                 "booking", partial(self.apply, reports=mine, now=now), partial(self._one_by_one, mine, now)
@@ -145,19 +150,26 @@ class Book:
                 self.booked(booked, now)
 
     def _wait_behind_faults(self, reports: list[Report]) -> None:
-        """Reports about a parked order are kept with its fault: nothing overtakes what could not be booked."""
-        behind: dict[str, list[Report]] = {}
+        """Reports about a parked order are kept with its fault: nothing overtakes what could not be booked.
+
+        A fault that somebody has resolved in this very moment holds nothing back any more.
+        """
+        parked = self.transactions.parked("booking")
+        behind: dict[tuple[str, str], list[Report]] = {}
         for report in reports:
-            fault_id = self.transactions.parked("booking").get(report.order_id)
-            if fault_id is not None:
-                behind.setdefault(fault_id, []).append(report)
+            if report.order_id in parked:
+                behind.setdefault((parked[report.order_id], report.order_id), []).append(report)
         if behind:
 
-            def keep(session: Session) -> None:
-                for fault_id, more in sorted(behind.items()):
-                    faults.wait_behind(session, fault_id, more)
+            def keep(session: Session) -> list[str]:
+                return [
+                    order_id
+                    for (fault_id, order_id), more in sorted(behind.items(), key=lambda item: item[0])
+                    if not faults.wait_behind(session, fault_id, more)
+                ]
 
-            self.transactions.run(keep)
+            for order_id in self.transactions.run(keep):
+                parked.pop(order_id, None)
 
 
 class Trigger:
@@ -175,7 +187,8 @@ class Trigger:
 
     def fire(self, now: datetime) -> bool:
         """Store what the reached levels cause; True when there were some."""
-        fired = self.watch.fired
+        parked = self.transactions.parked("trigger")
+        fired = self.watch.fired = [item for item in self.watch.fired if item[0] not in parked]
         if not fired:
             return False
         act = partial(self.monitor.act, fired=fired, now=now)
@@ -277,9 +290,14 @@ class Send:
         """After the commit, outside of any transaction."""
         for handover in claimed.handovers:
             request = handover.request
-            handover.to(self.gateways[request.venue])
             self.handed.add((request.id, request.attempt))
             self.deadlines.add(request.venue, request.id, request.order_id, request.cl_ord_id)
+            try:
+                handover.to(self.gateways[request.venue])
+            except Exception:
+                # whether the venue has it nobody knows: its deadline finds out, and everybody else's is sent
+                log.exception("engine.handover_failed", venue=request.venue, order_id=request.order_id)
+                self.transactions.counts["failed_handovers"] += 1
         self.transactions.counts["sent"] += len(claimed.handovers)
 
     def _ask_about_unknown(self, now: datetime) -> None:
@@ -311,9 +329,8 @@ def retry(transactions: Transactions, book: Book, watch: Watch, now: datetime) -
 def _retry_one(
     transactions: Transactions, book: Book, watch: Watch, stage: str, fault: dict[str, Any], now: datetime
 ) -> bool:
-    reports = [faults.report_of(found) for found in fault["reports"] or ()]
-
     def work(session: Session) -> tuple[Booked | None, list[dict[str, Any]]]:
+        reports = [faults.report_of(found) for found in fault["reports"] or ()]
         booked = book.apply(session, reports, now) if reports else None
         rows = open_positions(session, fault["object_id"]) if stage == "trigger" else []
         faults.retried(session, fault["id"], now)

@@ -54,7 +54,7 @@ class Relay:
         self.database, self.lease, self.publisher, self.clock = database, lease, publisher, clock
         self.counts: Counter[str] = Counter()
         self._pushed: int | None = None  # the cursor of the newest event pushed; None: as the database says
-        self._parked: set[str] = set()  # audit records that cannot be chained
+        self._parked: dict[str, str] = {}  # audit records and events that cannot be read, with their faults
         self._quotes: dict[str, Quote] = {}  # the newest of each instrument that was not pushed yet
         self._samples: dict[str, dict[str, Any]] = {}  # the same by position
         self._woken = threading.Event()
@@ -102,9 +102,9 @@ class Relay:
             self.publisher.samples(list(samples.values()))
         if self._pushed is None:
             self._pushed = self.database.read(_pushed)
-            self._parked = {
-                fault["object_id"] for fault in self.database.read(faults.open_faults) if fault["stage"] == "audit"
-            }
+            self._look_at_faults()
+        elif self._parked:
+            self._look_at_faults()
         numbered = self.database.run(self._number)
         chained = self._chain()
         owed = self.database.read(partial(unpushed, after=self._pushed))
@@ -144,16 +144,53 @@ class Relay:
             if not audit.unchained(session):
                 return 0
             self.lease.prove(session)
-            return audit.chain(session, skip=self._parked)
+            return audit.chain(session, skip=list(self._parked))
 
         try:
             return self.database.run(work)
         except audit.Unreadable as error:
-            now, record_id, message = self.clock.now(), error.record_id, str(error)
-            self.database.run(lambda session: faults.park(session, now, "audit", "audit_record", record_id, message))
-            self._parked.add(record_id)
-            self.counts["faults"] += 1
+            self._park("audit", "audit_record", error.record_id, str(error))
             return audit.CHAINED_AT_ONCE
+
+    # -- what cannot be read -----------------------------------------------------------------------------
+
+    def _park(self, stage: str, object_type: str, object_id: str, error: str) -> None:
+        now = self.clock.now()
+        self._parked[object_id] = self.database.run(
+            lambda session: faults.park(session, now, stage, object_type, object_id, error)
+        )
+        self.counts["faults"] += 1
+
+    def _look_at_faults(self) -> None:
+        """Take up what somebody has asked to be retried, forget what somebody has resolved."""
+        open_ = [fault for fault in self.database.read(faults.open_faults) if fault["stage"] in faults.OF_THE_RELAY]
+        self._parked = {fault["object_id"]: fault["id"] for fault in open_}
+        for fault in open_:
+            if fault["retry_at"] is not None:
+                self._retry(fault)
+
+    def _retry(self, fault: dict[str, Any]) -> None:
+        now = self.clock.now()
+
+        def work(session: Session) -> None:
+            self.lease.prove(session)
+            if fault["stage"] == "audit":
+                audit.chain(session, only=fault["object_id"])
+            faults.retried(session, fault["id"], now)
+
+        try:
+            if fault["stage"] == "relay":
+                # before it is said to be done: readers know events by their ids and take one that comes twice once
+                self.publisher.events([self.database.read(partial(_readable, event_id=fault["object_id"]))])
+            self.database.run(work)
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception as error:
+            log.exception("relay.retry_failed", stage=fault["stage"], object_id=fault["object_id"])
+            said = str(error) if isinstance(error, audit.Unreadable) else repr(error)
+            self.database.run(lambda session: faults.failed_again(session, fault["id"], said, now))
+            return
+        del self._parked[fault["object_id"]]
 
     def _push(self, owed: list[Any]) -> None:
         shown = []
@@ -163,12 +200,8 @@ class Relay:
             except Exception as error:
                 # one event nobody can read must not stop everybody's: it has its number, and a fault
                 log.exception("relay.unreadable", event_id=row["event_id"])
-                park = partial(
-                    faults.park, now=self.clock.now(), stage="relay", object_type="event", object_id=row["event_id"],
-                    error=repr(error),
-                )  # fmt: skip
-                self.database.run(park)
-                self.counts["faults"] += 1
+                if row["event_id"] not in self._parked:
+                    self._park("relay", "event", row["event_id"], repr(error))
         if shown:
             self.publisher.events(shown)  # if it fails they are owed still
             self.counts["events"] += len(shown)
@@ -190,6 +223,11 @@ def _store(session: Session, values: dict[str, int], known: dict[str, int]) -> N
 
 def _pushed(session: Session) -> int:
     return session.scalar(sa.select(streams.c.last_seq).where(streams.c.stream == PUSHED)) or 0
+
+
+def _readable(session: Session, event_id: str) -> dict[str, Any]:
+    query = sa.select(events).where(events.c.event_id == event_id)
+    return event_json(session.execute(query).mappings().one())
 
 
 def unpushed(session: Session, after: int) -> list[Any]:

@@ -134,6 +134,7 @@ class Sending:
         for row in session.execute(query).mappings():
             if (row["id"], row["attempt"]) in handed:
                 continue
+            self._gateway(row["venue"])  # a venue that was taken away parks its own orders alone
             values = {column.name: row[column.name] for column in requests.columns}
             values.update(kind=RequestKind(row["kind"]), state=RequestState(row["state"]))
             order = self.venue_order({name: row[f"about_{name}"] for name in orders.columns.keys()})  # noqa: SIM118

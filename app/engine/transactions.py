@@ -47,7 +47,8 @@ class Transactions:
     def recover(self) -> None:
         self._parked = {}
         for fault in self.read(faults.open_faults):
-            self.park(fault["stage"], fault["object_id"], fault["id"])
+            if fault["stage"] not in faults.OF_THE_RELAY:
+                self.park(fault["stage"], fault["object_id"], fault["id"])
 
     def parked(self, stage: str) -> dict[str, str]:
         """Object ids of a stage with the faults they are parked as."""

@@ -39,8 +39,12 @@ class Watch:
         """Arm every open position anew, and judge it at once."""
         self.monitor.forget()
         self.positions.clear()
-        self.fired, self.moves, self._judge_later = [], [], set()
+        self._judge_later.clear()
         self.arm(self.transactions.read(open_positions), now)
+
+    def drop_fired(self) -> None:
+        """Forget what quotes have done: it was judged by levels that may be others' by now."""
+        self.fired, self.moves = [], []
 
     def judge(self, quote: Quote) -> None:
         """Show a good quote to the armed levels of its instrument."""

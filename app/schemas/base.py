@@ -71,7 +71,8 @@ AmountOut = Annotated[str, WithJsonSchema({"type": "string", "pattern": DECIMAL_
 TimeOut = Annotated[
     str, WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-01-05T14:30:00.000000Z"]})
 ]
-Text = Annotated[str, BeforeValidator(_clean), StringConstraints(strip_whitespace=True)]
+# in this order: a length is judged after the spaces around have gone
+Text = Annotated[str, StringConstraints(strip_whitespace=True), BeforeValidator(_clean)]
 
 
 def _visible(value: str) -> str:

@@ -64,12 +64,14 @@ def unchained(session: Session) -> bool:
     return session.execute(sa.select(table.c.id).where(table.c.seq.is_(None)).limit(1)).first() is not None
 
 
-def chain(session: Session, limit: int = CHAINED_AT_ONCE, skip: Collection[str] = ()) -> int:
-    """Give unchained records their place; only the relay calls this. Returns how many.
+def chain(session: Session, limit: int = CHAINED_AT_ONCE, skip: Collection[str] = (), only: str | None = None) -> int:
+    """Give unchained records their place, or the one named; only the relay calls this. Returns how many.
 
     Raises ``Unreadable`` for a record that is not among those to ``skip``.
     """
     waiting = sa.select(table.c.id).where(table.c.seq.is_(None)).order_by(table.c.id).limit(limit)
+    if only is not None:
+        waiting = waiting.where(table.c.id == only)
     ids = list(session.scalars(waiting.where(table.c.id.not_in(skip)) if skip else waiting))
     if not ids:
         return 0

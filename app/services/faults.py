@@ -24,6 +24,7 @@ from . import audit
 from .access import is_uuid
 from .events import FIRM, Events
 
+OF_THE_RELAY = frozenset({"audit", "relay"})  # stages whose work is retried there
 table = table_of(EngineFault)
 
 
@@ -69,11 +70,15 @@ def park(
     return fault_id
 
 
-def wait_behind(session: Session, fault_id: str, more: Iterable[Report]) -> None:
-    """Reports about an order that is parked wait for it, in order."""
-    earlier = session.scalar(sa.select(table.c.reports).where(table.c.id == fault_id)) or []
-    waiting = [*earlier, *(report_json(report) for report in more)]
+def wait_behind(session: Session, fault_id: str, more: Iterable[Report]) -> bool:
+    """Reports about an order that is parked wait for it, in order; False when it is not parked any more."""
+    query = sa.select(table.c.reports).where(table.c.id == fault_id, table.c.resolved_at.is_(None))
+    row = session.execute(query.with_for_update()).one_or_none()
+    if row is None:
+        return False
+    waiting = [*(row.reports or ()), *(report_json(report) for report in more)]
     session.execute(sa.update(table).where(table.c.id == fault_id).values(reports=waiting))
+    return True
 
 
 def open_faults(session: Session) -> list[dict[str, Any]]:
@@ -197,13 +202,15 @@ def _record(
 
 
 def retried(session: Session, fault_id: str, now: datetime) -> None:
-    """The engine has done what was parked."""
-    _end(session, _row(session, fault_id), now, "engine", "retried")
+    """The engine has done what was parked. Raises ``Conflict`` when somebody has resolved it meanwhile."""
+    _end(session, _open(session, fault_id), now, "engine", "retried")
 
 
 def failed_again(session: Session, fault_id: str, error: str, now: datetime) -> None:
     """What somebody asked to be retried has failed like before, or differently."""
-    row = _row(session, fault_id)
+    row = _row(session, fault_id, lock=True)
+    if row["resolved_at"] is not None:
+        return
     changes = {"error": error[:2000], "attempts": table.c.attempts + 1, "retry_at": None}
     session.execute(sa.update(table).where(table.c.id == fault_id).values(changes))
     alert(session, now, "engine_fault", f"{row['stage']}: {error}", row["object_type"], row["object_id"],

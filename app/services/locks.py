@@ -47,16 +47,16 @@ class Locks:
         return found
 
     def note(self, kind: Kind, ids: Iterable[Any]) -> None:
-        """Remember rows that a statement has just locked. Raises ``LockOrderViolation``."""
-        fresh = set(ids) - self._held[kind]
+        """Remember rows that a statement has just locked, as it gave them. Raises ``LockOrderViolation``."""
+        fresh = [id_ for id_ in ids if id_ not in self._held[kind]]
         if not fresh:
             return
         later = [other.name.lower() for other in Kind if other > kind and self._held[other]]
         if later:
             raise LockOrderViolation(f"{kind.name.lower()} are locked after {', '.join(later)}")
-        if self._held[kind] and min(fresh) < max(self._held[kind]):
+        if fresh != sorted(fresh) or (self._held[kind] and fresh[0] < max(self._held[kind])):
             raise LockOrderViolation(f"{kind.name.lower()} are not locked by ascending id")
-        self._held[kind] |= fresh
+        self._held[kind].update(fresh)
 
     def wallets(self, wallet_ids: Iterable[str], *, skip_locked: bool = False) -> dict[str, tuple[Wallet, Client]]:
         """Wallets with their clients, by wallet id; the client's row is read, not locked.

@@ -1,4 +1,4 @@
-"""What supervisors read: the engine's lease and the audit trail."""
+"""What supervisors read: the engines and their lease, and the audit trail."""
 
 from __future__ import annotations
 

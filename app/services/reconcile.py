@@ -227,7 +227,7 @@ def _orders(session: Session, report: Report, filled: dict[str, list[Decimal]]) 
     """O1, O2, O3: orders against their executions, and each status against the figures."""
     query = sa.select(
         orders.c.id, orders.c.status, orders.c.qty, orders.c.cum_qty, orders.c.leaves_qty, orders.c.avg_px,
-        orders.c.cum_value, orders.c.fees,
+        orders.c.cum_value, orders.c.fees, orders.c.pending_qty,
     )  # fmt: skip
     count = 0
     known = {status.value for status in OrderStatus}
@@ -259,7 +259,7 @@ def _status_figures(report: Report, row: Any, shown: dict[str, Any]) -> None:
     complete = row.cum_qty == row.qty
     if row.status == "FILLED" and not complete:
         report.add("STATUS_FILLED_BUT_CUM_QTY_NE_QTY", "O3: FILLED, but not all of it", **shown)
-    elif row.status != "FILLED" and complete:
+    elif row.status != "FILLED" and complete and row.pending_qty is None:  # else a replace may still give it more
         report.add("STATUS_NOT_FILLED_BUT_CUM_EQ_QTY", "O3: all of it filled, but not FILLED", **shown)
     elif row.status == "PARTIALLY_FILLED" and not row.cum_qty:
         report.add("STATUS_PARTIAL_INCONSISTENT", "O3: PARTIALLY_FILLED without a fill", **shown)

@@ -16,9 +16,10 @@ from app import create_app
 from app.config import TestingConfig
 from app.core.clock import ManualClock
 from app.core.errors import Unauthenticated
+from app.core.ids import new_id
 from app.core.transaction import Database
 from app.models import AuditRecord, Posting
-from app.services import api_keys, audit, demo, users
+from app.services import api_keys, audit, demo, faults, users
 from tests.conftest import PRODUCTION
 
 Run = Callable[..., Any]
@@ -145,6 +146,40 @@ def test_reconcile_and_audit_tell_what_is_broken(run: Run, database: Database, c
     assert run("reconcile")["ok"]
     database.run(audit.chain)
     assert run("audit", "verify") == {"ok": True, "breaks": []}
+
+
+# what the engine had to park
+
+
+def parked(database: Database, clock: ManualClock, error: str = "poison") -> str:
+    now = clock.now()
+    return database.run(lambda session: faults.park(session, now, "send", "order", new_id(), error))
+
+
+def test_faults_are_listed_retried_and_resolved(run: Run, database: Database, clock: ManualClock) -> None:
+    assert run("engine", "faults") == {"items": [], "total": 0, "limit": 500, "offset": 0, "has_more": False}
+    first, second = parked(database, clock), parked(database, clock, "other")
+    assert [item["id"] for item in run("engine", "faults")["items"]] == [second, first]
+    assert run("engine", "retry", first)["retry_at"] is not None
+    resolved = run("engine", "resolve", first, "--note", "sent by telephone")
+    assert (resolved["resolution"], resolved["resolved_by_name"]) == ("sent by telephone", "system")
+    assert [item["id"] for item in run("engine", "faults")["items"]] == [second]
+    assert [item["id"] for item in run("engine", "faults", "--all")["items"]] == [second, first]
+    page = run("engine", "faults", "--all", "--limit", "1", "--offset", "1")
+    assert ([item["id"] for item in page["items"]], page["total"]) == ([first], 2)
+    actions = database.read(lambda session: list(session.scalars(sa.select(AuditRecord.action))))
+    assert sorted(actions) == ["fault.resolve", "fault.retry"]
+
+
+def test_what_cannot_be_retried_or_resolved_is_refused(run: Run, database: Database, clock: ManualClock) -> None:
+    fault_id = parked(database, clock)
+    for note, code in (("ab", "string_too_short"), ("x" * 301, "string_too_long")):
+        problem = run("engine", "resolve", fault_id, "--note", note, status=1)
+        assert (problem["status"], problem["code"]) == (422, code)
+    assert run("engine", "retry", "nothing", status=1)["code"] == "not_found"
+    run("engine", "resolve", fault_id, "--note", "abc")
+    assert run("engine", "retry", fault_id, status=1)["code"] == "unchanged"
+    assert run("engine", "resolve", fault_id, "--note", "again", status=1)["code"] == "unchanged"
 
 
 # the schema

@@ -26,6 +26,15 @@ def test_a_manual_clock_does_not_go_back(clock: ManualClock) -> None:
     assert clock.now() == START
 
 
+def test_a_clock_that_is_set_back_measures_durations_all_the_same(clock: ManualClock) -> None:
+    clock.advance(10)
+    clock.set_back(300)
+    assert clock.now() == START - timedelta(seconds=290)
+    assert clock.monotonic() == 10
+    clock.advance(1)
+    assert clock.monotonic() == 11
+
+
 def test_the_system_clock_is_aware_and_its_durations_never_negative() -> None:
     clock = SystemClock()
     assert clock.now().utcoffset() == timedelta(0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from decimal import ROUND_DOWN
 from decimal import Decimal as D
 
 import pytest
@@ -16,6 +17,7 @@ from app.domain.ledger import (
     check_balanced,
     deposit_lines,
     hold_lines,
+    receivable,
     trade_lines,
 )
 
@@ -117,6 +119,45 @@ def test_what_was_not_held_comes_from_available() -> None:
     assert sums(lines)[W, "USDT", "available"] == D("-10.51")
 
 
+def test_what_a_buyer_cannot_pay_is_a_receivable_of_the_house() -> None:
+    lines = trade_lines(
+        W, "BTC", "USDT", buy=True, qty=D("0.01"), value=D("510"), fee=D("0.51"), from_hold=D("500"), freed=D(0),
+        owed=D("4.51"),
+    )  # fmt: skip
+    check_balanced(lines)
+    assert sums(lines) == {
+        (W, "USDT", "held"): D("-500"),
+        (W, "USDT", "available"): D("-6"),
+        (f"{HOUSE}:{W}", "USDT", "receivable"): D("-4.51"),
+        (HOUSE, "USDT", "clearing"): D("510"),
+        (HOUSE, "USDT", "fees"): D("0.51"),
+        (W, "BTC", "available"): D("0.01"),
+        (HOUSE, "BTC", "clearing"): D("-0.01"),
+    }
+    assert receivable(W, "USDT").owner != receivable("another", "USDT").owner, "who owes is in its name"
+
+
+def test_an_asset_that_was_sold_and_is_not_there_is_owed_too() -> None:
+    lines = trade_lines(
+        W, "BTC", "USDT", buy=False, qty=D("0.5"), value=D("25000"), fee=D("25"), from_hold=D("0.1"), freed=D(0),
+        owed=D("0.4"),
+    )  # fmt: skip
+    check_balanced(lines)
+    assert sums(lines)[f"{HOUSE}:{W}", "BTC", "receivable"] == D("-0.4")
+    assert sums(lines)[W, "BTC", "held"] == D("-0.1")
+    assert (W, "BTC", "available") not in sums(lines)
+
+
+def test_what_the_house_adds_for_roundings_is_a_posting_of_its_own() -> None:
+    lines = trade_lines(
+        W, "BTC", "USDT", buy=True, qty=D("0.01"), value=D("499.99"), fee=D(0), from_hold=D("499.99"), freed=D(0),
+        rounding=D("0.01"),
+    )  # fmt: skip
+    check_balanced(lines)
+    assert sums(lines)[HOUSE, "USDT", "clearing"] == D("500.00")
+    assert sums(lines)[HOUSE, "USDT", "rounding"] == D("-0.01")
+
+
 def test_no_line_is_empty() -> None:
     lines = trade_lines(
         W, "BTC", "USDT", buy=True, qty=D("0.01"), value=D("500"), fee=D(0), from_hold=D("500"), freed=D(0)
@@ -128,18 +169,26 @@ def test_no_line_is_empty() -> None:
     }  # fmt: skip
 
 
-@given(st.booleans(), AMOUNTS, AMOUNTS, AMOUNTS, st.decimals(0, 1, places=2), AMOUNTS)
+SHARES = st.decimals(0, 1, places=2)
+
+
+@given(st.booleans(), AMOUNTS, AMOUNTS, AMOUNTS, SHARES, SHARES, AMOUNTS)
 def test_every_trade_balances_and_takes_from_the_wallet_what_it_spends(
-    buy: bool, qty: D, value: D, fee: D, held_share: D, freed: D
+    buy: bool, qty: D, value: D, fee: D, held_share: D, owed_share: D, freed: D
 ) -> None:
     spent = value + fee if buy else qty
     from_hold = (spent * held_share).quantize(D("0.01"))
-    lines = trade_lines(W, "EUR", "USD", buy=buy, qty=qty, value=value, fee=fee, from_hold=from_hold, freed=freed)
+    owed = ((spent - from_hold) * owed_share).quantize(D("0.01"), ROUND_DOWN)
+    lines = trade_lines(
+        W, "EUR", "USD", buy=buy, qty=qty, value=value, fee=fee, from_hold=from_hold, freed=freed, owed=owed
+    )
     check_balanced(lines)
     moved: dict[str, D] = defaultdict(D)
     for (owner, currency, _), amount in sums(lines).items():
         if owner == W:
             moved[currency] += amount
-    assert moved["EUR"] == (qty if buy else -qty)
-    assert moved["USD"] == (-value - fee if buy else value - fee)
-    assert sums(lines).get((W, "USD" if buy else "EUR", "held"), D(0)) == -(from_hold + freed)
+    assert moved["EUR"] == (qty if buy else -qty + owed)
+    assert moved["USD"] == (-value - fee + owed if buy else value - fee)
+    spends = "USD" if buy else "EUR"
+    assert sums(lines).get((W, spends, "held"), D(0)) == -(from_hold + freed)
+    assert sums(lines).get((f"{HOUSE}:{W}", spends, "receivable"), D(0)) == -owed

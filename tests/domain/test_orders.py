@@ -17,18 +17,18 @@ COLUMNS = [
 # x: legal. Columns in the order above: N pS S O PF pR pC U | F C R E X
 MATRIX = """
 NEW               . x . . . . . . | . x x x x
-PENDING_SEND      . . x . . . x x | . . x x x
+PENDING_SEND      . . x x x . x x | x x x x x
 SENT              . . . x x . x x | x x x x x
-OPEN              . . . . x x x x | x x x x x
+OPEN              . . . x x x x x | x x x x x
 PARTIALLY_FILLED  . . . . x x x x | x x x x x
 PENDING_REPLACE   . . . x x x x x | x x x x x
-PENDING_CANCEL    . . . x x . x x | x x x x x
-UNKNOWN           . . x x x . x . | x x x x x
-FILLED            . . . . . . . . | . . . . .
+PENDING_CANCEL    . . . x x x x x | x x x x x
+UNKNOWN           . . x x x x x x | x x x x x
+FILLED            . . . . . . . . | x . . . .
 CANCELED          . . . . . . . . | x x . . .
-REJECTED          . . . . . . . . | . . . . .
+REJECTED          . . . . . . . . | x . x . .
 EXPIRED           . . . . . . . . | x . . x .
-FAILED            . . . . . . . . | . . . . .
+FAILED            . . . . . . . . | x . . . x
 """
 LEGAL = {
     (row.split()[0], column)
@@ -76,5 +76,20 @@ def test_nothing_terminal_becomes_live_again() -> None:
 
 def test_only_what_a_venue_acknowledged_or_never_saw_can_be_amended() -> None:
     assert {"NEW", "OPEN", "PARTIALLY_FILLED"} == AMENDABLE
-    from_outside = {status for status in S if S.PENDING_REPLACE in TRANSITIONS[status]} - {S.PENDING_REPLACE}
-    assert from_outside == AMENDABLE - {S.NEW}  # a new order has not left yet: it is changed where it is
+    replacing = {status for status in S if S.PENDING_REPLACE in TRANSITIONS[status]} - {S.PENDING_REPLACE}
+    # a new order has not left yet: it is changed where it is. Back to a replace that travels: what waited for
+    # a cancel that was refused, or for the venue's answer
+    assert replacing == AMENDABLE - {S.NEW} | {S.PENDING_CANCEL, S.UNKNOWN}
+
+
+def test_a_fill_is_booked_in_every_status_an_order_may_have_at_a_venue() -> None:
+    for status in set(S) - {S.NEW}:
+        assert S.FILLED in TRANSITIONS[status], status
+        partly = {S.PARTIALLY_FILLED, status} if status in LIVE else {status}
+        assert TRANSITIONS[status] & partly, status
+
+
+def test_silence_may_befall_every_order_that_has_left() -> None:
+    for status in LIVE - {S.NEW}:
+        assert S.UNKNOWN in TRANSITIONS[status], status
+    assert S.UNKNOWN not in TRANSITIONS[S.NEW]

@@ -73,6 +73,12 @@ API = {
     "GET /api/v1/metrics": SUPERVISING,
     "GET /api/v1/admin/reconcile": SUPERVISING,
     "GET /api/v1/admin/engine": SUPERVISING,
+    "GET /api/v1/admin/faults": SUPERVISING,
+    "GET /api/v1/admin/faults/<fault_id>": SUPERVISING,
+    "POST /api/v1/admin/faults/<fault_id>/retry": {"master"} | ADMINS,
+    "POST /api/v1/admin/faults/<fault_id>/resolve": {"master"} | ADMINS,
+    "GET /api/v1/admin/venue": SUPERVISING,
+    "PATCH /api/v1/admin/venue": MANAGING,
     "GET /api/v1/admin/audit": SUPERVISING,
     "GET /api/v1/openapi.json": ANYBODY,
     "GET /api/docs": ANYBODY,
@@ -146,7 +152,8 @@ def test_api(shared_firm: Firm, route: str) -> None:
         status = ask(shared_firm, who, route).status_code
         refused = status == (401 if who is None else 403)
         # an unknown id or an empty body is for those who may ask: 404, 409, 415 or 422
-        if refused == (who in API[route]) or status >= 500:
+        broken = status >= 500 and route != "GET /ready"  # nobody leads here, and it says so
+        if refused == (who in API[route]) or broken:
             wrong.append((who, status))
     assert wrong == []
 

@@ -17,7 +17,7 @@ from app import start_engine
 from app.adapters.marketdata.manual import ManualFeed
 from app.domain.risk import Failure
 from app.models import AuditRecord, EngineHeartbeat
-from app.services import journal_reports, wallets
+from app.services import commands, journal_reports, wallets
 from app.services.events import Events
 from app.services.feeds import FeedSupervisor
 from app.services.locks import Locks
@@ -219,7 +219,11 @@ class Recording(ManualFeed):
 def test_a_quote_set_by_hand(firm: Firm) -> None:
     body = {"symbol": "ETHUSDT", "bid": "3450.00", "ask": 3450.5}
     off = firm.call("key:firm", "POST", "/api/v1/market/quotes", json=body)
-    assert (off.status_code, off.get_json()["code"]) == (409, "feed_not_running")
+    assert (off.status_code, off.get_json()["code"]) == (503, "engine_not_leading")
+    heard_of(firm, 1)  # an engine in another process leads: it is handed over
+    assert firm.call("key:firm", "POST", "/api/v1/market/quotes", json=body).status_code == 201
+    left = firm.run(lambda session: [(c["kind"], c["payload"]["ask"]) for c in commands.waiting(session)])
+    assert left == [("quote", "3450.5")]
     parts = firm.app.extensions["services"]
     parts.feeds = FeedSupervisor([Recording(firm)], parts.quotes.put, firm.clock, lambda work: None, lambda s: None)
     made = firm.call("key:firm", "POST", "/api/v1/market/quotes", json=body)
@@ -385,7 +389,10 @@ def test_metrics_are_for_this_machine_and_supervisors(firm: Firm, client: FlaskC
 
 def test_health_of_the_services(firm: Firm) -> None:
     answer = firm.call("operator", "GET", "/api/v1/health/services").get_json()
-    assert (answer["status"], [part["name"] for part in answer["services"]]) == ("healthy", ["database"])
+    assert (answer["status"], [part["name"] for part in answer["services"]]) == ("down", ["database", "engine"])
+    heard_of(firm, 1)
+    answer = firm.call("operator", "GET", "/api/v1/health/services").get_json()
+    assert (answer["status"], answer["services"][1]["figures"]["open_positions"]) == ("healthy", 7)
 
 
 def test_reconcile_and_engine(firm: Firm) -> None:

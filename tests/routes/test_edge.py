@@ -289,10 +289,11 @@ def test_a_repeated_quote_is_set_once(firm: Firm, monkeypatch: pytest.MonkeyPatc
         return Quote(symbol, bid, ask, None, now, now, "test")
 
     monkeypatch.setattr(manual_quotes, "set_quote", set_quote)
+    monkeypatch.setattr(firm.app.extensions["services"], "feeds", object())
     body = {"symbol": "BTC/USDT", "bid": "67000", "ask": "67001"}
 
     def post(**changed: str) -> Any:
-        return firm.call("key:firm-admin", "POST", "/api/v1/market/quotes", json={**body, **changed},
+        return firm.call("key:firm", "POST", "/api/v1/market/quotes", json={**body, **changed},
                          headers={"Idempotency-Key": "q-1"})  # fmt: skip
 
     first, again, other = post(), post(), post(bid="66000")
@@ -318,6 +319,7 @@ def test_try_again_is_no_answer_to_keep(firm: Firm, monkeypatch: pytest.MonkeyPa
     now = firm.clock.now()
     taken = Quote("BTC/USDT", Decimal(1), Decimal(2), None, now, now, "test")
     monkeypatch.setattr(manual_quotes, "set_quote", busy(lambda *_, **__: taken))
+    monkeypatch.setattr(firm.app.extensions["services"], "feeds", object())
     body = {"/api/v1/clients": {"code": "C-9", "name": "Eva"}}.get(
         path, {"symbol": "BTC/USDT", "bid": "67000", "ask": "67001"}
     )
@@ -341,24 +343,14 @@ def test_a_refusal_late_in_a_request_leaves_nothing(firm: Firm, monkeypatch: pyt
     assert (response.status_code, count(firm, Client)) == (409, before)
 
 
-class Woken:
-    def __init__(self) -> None:
-        self.times = 0
-
-    def wake(self) -> None:
-        self.times += 1
-
-    def status(self) -> dict[str, Any]:
-        return {"running": True}
-
-
-def test_the_engine_is_woken_after_a_change(firm: Firm) -> None:
-    engine = firm.app.extensions["services"].engine = Woken()
+def test_the_engine_is_woken_after_a_change(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[None] = []
+    monkeypatch.setattr(firm.app.extensions["services"], "wake", lambda: woken.append(None))
     firm.call("key:client", "GET", "/api/v1/orders")
     firm.order(symbol="NOPE")
-    assert engine.times == 0
+    assert woken == []
     firm.order()
-    assert engine.times == 1
+    assert len(woken) == 1
 
 
 # -- rates ---------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def test_values_are_read_exactly() -> None:
         {"SIM_VENUE_REJECT_RATE": "0.1", "ENGINE": "off", "WALLET_ORDER_RATE": "5", "REPLAY_SPEED": "max"}
     )
     assert read.sim_venue_reject_rate == Decimal("0.1")
-    assert (read.engine, read.wallet_order_rate, read.replay_speed) == (False, 5, "max")
+    assert (read.engine, read.wallet_order_rate, read.replay_speed) == ("off", 5, "max")
 
 
 def test_settings_show_no_secret() -> None:

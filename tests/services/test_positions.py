@@ -95,7 +95,7 @@ def test_a_position_that_is_being_closed_is_not_sold_by_its_levels_too(firm: Fir
     """Neither while the close waits to be sent nor while it travels."""
     wallet, position = opened(firm, stop_loss="49000", take_profit="51000")
     armed = firm.position(wallet)["protection_version"]
-    firm.engine.venue.behaviour = replace(firm.behaviour, latency=timedelta(seconds=5))  # type: ignore[attr-defined]
+    firm.venue.behaviour = replace(firm.behaviour, latency=timedelta(seconds=5))
     close(firm, position)
     row = firm.position(wallet)
     assert (row["status"], row["exit_reason"], row["protection_version"]) == ("CLOSING", "manual", armed + 1)

@@ -175,7 +175,8 @@ class SharedCache:
 
 def test_a_reader_sees_what_a_publisher_put_within_200_ms(clock: ManualClock) -> None:
     cache = SharedCache()
-    writer, reader = QuoteBook(clock, TABLE, cache=cache), QuoteBook(clock, TABLE, cache=cache, publishes=False)
+    writer, reader = QuoteBook(clock, TABLE, cache=cache), QuoteBook(clock, TABLE, cache=cache)
+    writer.lead(True)
     first = writer.put(quote(clock, "100"))
     assert reader.get("BTC/USDT") == first
     second = writer.put(quote(clock, "101"))
@@ -190,13 +191,15 @@ def test_a_reader_sees_what_a_publisher_put_within_200_ms(clock: ManualClock) ->
 
 def test_a_quarantined_quote_is_not_published(clock: ManualClock) -> None:
     cache = SharedCache()
-    refused(QuoteBook(clock, TABLE, cache=cache), quote(clock, "2", "1"))
+    book = QuoteBook(clock, TABLE, cache=cache)
+    book.lead(True)
+    refused(book, quote(clock, "2", "1"))
     assert cache.quotes == {}
 
 
 def test_a_reader_keeps_what_it_knows_when_the_cache_forgets_or_goes_back(clock: ManualClock) -> None:
     cache = SharedCache()
-    reader = QuoteBook(clock, TABLE, cache=cache, publishes=False)
+    reader = QuoteBook(clock, TABLE, cache=cache)
     old = quote(clock, "90")
     clock.advance(1)
     cache.publish(quote(clock, "100"))

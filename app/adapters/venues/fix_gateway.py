@@ -35,6 +35,11 @@ ORD_STATUS: Final = {
 }  # fmt: skip
 UNKNOWN_ORDER: Final = "5"  # OrdRejReason(103)
 UNKNOWN_TO_CANCEL: Final = "1"  # CxlRejReason(102)
+_REFUSED: Final[dict[str, type[Rejected] | type[CancelRejected] | type[ReplaceRejected]]] = {
+    "D": Rejected,
+    "F": CancelRejected,
+    "G": ReplaceRejected,
+}  # fmt: skip (RefMsgType(372))
 Body = list[tuple[int, str | Decimal | None]]
 
 
@@ -126,7 +131,7 @@ class FixGateway:
         for raw in self._transport.receive():
             try:
                 found.append(decode(raw))
-            except fix.FixError as error:
+            except (ValueError, LookupError, ArithmeticError) as error:  # one bad message costs none behind it
                 self.unreadable += 1
                 log.error("%s: a message that cannot be read: %s: %r", self.name, error, raw[:500])
         return found
@@ -151,8 +156,11 @@ def decode(raw: bytes) -> Report:
             reason=fields.get(58),
         )  # fmt: skip
     if msg_type == "j":
-        return Rejected(order_id=order_id, at=at, cl_ord_id=names, msg_type=msg_type, message=raw,
-                        code="BUSINESS_REJECT", reason=fields.get(58))  # fmt: skip
+        refused = _REFUSED.get(fields.get(372, ""))
+        if refused is None:
+            raise fix.FixError(f"message {fields.get(372)} of ours was refused: {fields.get(58)}")
+        return refused(order_id=order_id, at=at, cl_ord_id=names, msg_type=msg_type, message=raw,
+                       code="BUSINESS_REJECT", reason=fields.get(58))  # fmt: skip
     raise fix.FixError(f"unexpected message type {msg_type}")
 
 
@@ -166,6 +174,8 @@ def _execution_report(fields: fix.Fields, order_id: str, cl_ord_id: str, raw: by
     if kind == "0":
         return Accepted(**about, venue_order_id=fields.get(37))
     if kind == "F":
+        if not fields.get(17):
+            raise fix.FixError("a fill without an ExecID cannot be told from another")
         return Fill(
             **about, trade_id=fields[17], qty=fix.number(fields, 32), price=fix.number(fields, 31),
             maker=fields.get(851) == "1", leaves_qty=fix.number(fields, 151),
