@@ -34,7 +34,7 @@ from app.services.reconcile import reconcile
 from tests.firm import AT_ONCE, Firm
 from tests.venues import FarVenue, Working
 
-RULES = OrderRules(venue="FAR")
+RULES = OrderRules(venues={"paper": "FAR"})
 
 
 @pytest.fixture
@@ -435,7 +435,7 @@ def test_an_order_whose_venue_was_taken_away_parks_itself_alone(firm: Firm, far:
     _, wallet = firm.client(USDT="100000")
     stranded = resting(firm, wallet)
     firm.gateways = ()
-    firm.orders.rules = replace(RULES, venue="SIM")
+    firm.orders.rules = replace(RULES, venues={"paper": "SIM"})
     firm.database.run(lambda s: firm.orders.cancel(s, stranded, actor="t", now=firm.clock.now()))
     firm.rules = firm.orders.rules
     firm.crash()
@@ -455,7 +455,7 @@ def test_a_gateway_that_raises_delays_nobody_elses_orders(firm: Firm, far: FarVe
     _, wallet = firm.client(USDT="100000")
     far.broken = {K.SUBMIT, K.QUERY}
     order = resting(firm, wallet)
-    firm.orders.rules = replace(RULES, venue="SIM")
+    firm.orders.rules = replace(RULES, venues={"paper": "SIM"})
     firm.quote("BTC/USDT", "50000", "50000")
     healthy = firm.send(wallet, qty="0.1")["id"]
     firm.settle()
@@ -482,7 +482,7 @@ def test_reports_that_cannot_be_fetched_from_one_venue_delay_no_other(
     far.trade(order, "0.1", "49000")
     with monkeypatch.context() as patch:
         patch.setattr(far, "reports", broken)
-        firm.orders.rules = replace(RULES, venue="SIM")
+        firm.orders.rules = replace(RULES, venues={"paper": "SIM"})
         healthy = firm.send(wallet, qty="0.01")["id"]
         firm.settle()
         assert firm.order(healthy)["status"] == "FILLED"
@@ -574,7 +574,7 @@ def test_every_order_comes_to_rest_whatever_the_line_loses_repeats_or_delays(
 
 
 def test_a_line_that_was_down_for_a_while_loses_nothing(firm: Firm) -> None:
-    firm.orders.rules = replace(RULES, venue="SIM")
+    firm.orders.rules = replace(RULES, venues={"paper": "SIM"})
     _, wallet = firm.client(USDT="100000")
     firm.quote("BTC/USDT", "50000", "50000")
     firm.venue.behaviour = replace(AT_ONCE, disconnected=True)

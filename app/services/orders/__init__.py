@@ -139,7 +139,7 @@ class Orders(Drafting):
             spend = AccountRef(wallet.id, draft.spend_currency, AccountKind.AVAILABLE)
             client_limits = limits(client.id, draft.instrument.id)
             failures = checks.failures(client, wallet, entry.request, draft, free[spend], client_limits)
-            row = new_row(entry, client, draft, failures, self.rules.venue, checks.now)
+            row = new_row(entry, client, draft, failures, self.rules.venues[wallet.platform], checks.now)
             if not failures:
                 free[spend] -= draft.reserve
                 journal.add(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -20,9 +21,12 @@ from app.services.quotes import QuoteBook
 
 @dataclass(frozen=True, slots=True)
 class OrderRules:
-    """Settings of order entry. ``protection_bps``: how far a market order may execute from the quote."""
+    """Settings of order entry. ``protection_bps``: how far a market order may execute from the quote.
 
-    venue: str = "SIM"
+    ``venues`` names the venue at which each platform's wallets trade.
+    """
+
+    venues: Mapping[str, str] = field(default_factory=lambda: {"paper": "SIM"})
     protection_bps: Decimal = Decimal(100)
     max_orders_per_second: int | None = None  # per wallet
 
