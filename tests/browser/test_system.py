@@ -37,7 +37,9 @@ def park(database: Database, order_id: str, error: str, waiting: int = 0) -> str
     now = datetime.now(UTC)
     message = b"8=FIX.4.4\x0135=8\x01150=0\x01"
     accepted = Accepted(order_id=order_id, cl_ord_id=order_id, at=now, message=message, venue_order_id="V")
-    return database.run(lambda session: faults.park(session, now, "booking", "order", order_id, error, [accepted] * waiting))
+    return database.run(
+        lambda session: faults.park(session, now, "booking", "order", order_id, error, [accepted] * waiting)
+    )
 
 
 @pytest.fixture
