@@ -7,8 +7,11 @@ from sqlalchemy.orm import Session
 
 from app.adapters.venues.simulated import RestingOrder, SimulatedVenue
 from app.core.transaction import Database
+from app.domain.money import ZERO
 from app.domain.orders import TERMINAL, OrderStatus
+from app.domain.reports import Ended, Fill, Rejected
 from app.models import Execution, Order, table_of
+from app.services import faults
 
 from .sending import Sending
 
@@ -16,7 +19,7 @@ orders, executions = table_of(Order), table_of(Execution)
 
 
 def reload(database: Database, sending: Sending, venue: SimulatedVenue, name: str) -> None:
-    """Tell the venue the live orders it has acknowledged or filled, as they are booked."""
+    """Tell the venue the live orders it has acknowledged or filled, as it has reported them, booked or parked."""
     venue.restore(database.read(lambda session: _known(session, sending, name)))
 
 
@@ -30,8 +33,27 @@ def _known(session: Session, sending: Sending, name: str) -> list[RestingOrder]:
         .label("fills")
     )
     query = sa.select(orders, fills).where(live, orders.c.venue == name).order_by(orders.c.id)
-    return [
-        RestingOrder(sending.venue_order(row), row["cum_qty"], row["cum_value"], row["fills"])
-        for row in session.execute(query).mappings()
-        if row["venue_order_id"] is not None or row["cum_qty"]
-    ]
+    parked = _parked_reports(session)
+    found = []
+    for row in session.execute(query).mappings():
+        fills, over = parked.get(row["id"], ({}, False))
+        qty = row["cum_qty"] + sum((fill.qty for fill in fills.values()), ZERO)
+        value = row["cum_value"] + sum((fill.qty * fill.price for fill in fills.values()), ZERO)
+        if (row["venue_order_id"] is not None or qty) and qty < row["qty"] and not over:
+            found.append(RestingOrder(sending.venue_order(row), qty, value, row["fills"] + len(fills)))
+    return found
+
+
+def _parked_reports(session: Session) -> dict[str, tuple[dict[str, Fill], bool]]:
+    """By order: fills that wait in a fault, by trade id, and whether its end waits there too."""
+    found: dict[str, tuple[dict[str, Fill], bool]] = {}
+    for fault in faults.open_faults(session):
+        reports = [faults.report_of(report) for report in fault["reports"] or ()]
+        fills = {report.trade_id: report for report in reports if isinstance(report, Fill)}
+        booked = session.scalars(sa.select(executions.c.trade_id).where(executions.c.trade_id.in_(fills)))
+        for trade_id in booked:
+            del fills[trade_id]
+        over = any(isinstance(report, Ended | Rejected) for report in reports)
+        if reports:
+            found[fault["object_id"]] = (fills, over)
+    return found

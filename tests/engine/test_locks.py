@@ -16,7 +16,7 @@ from app.domain.ledger import AccountKind, AccountRef
 from app.domain.protection import Protection
 from app.models import LedgerAccount, table_of
 from app.services.ledger import lock_accounts
-from app.services.locks import Kind, Locks, LockOrderViolation
+from app.services.locks import Kind, LockOrderViolation, Locks
 from tests.firm import Firm
 
 accounts = table_of(LedgerAccount)

@@ -36,7 +36,9 @@ ORD_STATUS: Final = {
 UNKNOWN_ORDER: Final = "5"  # OrdRejReason(103)
 UNKNOWN_TO_CANCEL: Final = "1"  # CxlRejReason(102)
 _REFUSED: Final[dict[str, type[Rejected] | type[CancelRejected] | type[ReplaceRejected]]] = {
-    "D": Rejected, "F": CancelRejected, "G": ReplaceRejected,
+    "D": Rejected,
+    "F": CancelRejected,
+    "G": ReplaceRejected,
 }  # fmt: skip (RefMsgType(372))
 Body = list[tuple[int, str | Decimal | None]]
 
