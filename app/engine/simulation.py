@@ -36,24 +36,24 @@ def _known(session: Session, sending: Sending, name: str) -> list[RestingOrder]:
     parked = _parked_reports(session)
     found = []
     for row in session.execute(query).mappings():
-        fills, over = parked.get(row["id"], ({}, False))
-        qty = row["cum_qty"] + sum((fill.qty for fill in fills.values()), ZERO)
-        value = row["cum_value"] + sum((fill.qty * fill.price for fill in fills.values()), ZERO)
+        waiting, over = parked.get(row["id"], ([], False))
+        qty = row["cum_qty"] + sum((fill.qty for fill in waiting), ZERO)
+        value = row["cum_value"] + sum((fill.qty * fill.price for fill in waiting), ZERO)
         if (row["venue_order_id"] is not None or qty) and qty < row["qty"] and not over:
-            found.append(RestingOrder(sending.venue_order(row), qty, value, row["fills"] + len(fills)))
+            found.append(RestingOrder(sending.venue_order(row), qty, value, row["fills"] + len(waiting)))
     return found
 
 
-def _parked_reports(session: Session) -> dict[str, tuple[dict[str, Fill], bool]]:
-    """By order: fills that wait in a fault, by trade id, and whether its end waits there too."""
-    found: dict[str, tuple[dict[str, Fill], bool]] = {}
+def _parked_reports(session: Session) -> dict[str, tuple[list[Fill], bool]]:
+    """By order: the fills that wait in a fault, and whether its end waits there too."""
+    found: dict[str, tuple[list[Fill], bool]] = {}
     for fault in faults.open_faults(session):
         reports = [faults.report_of(report) for report in fault["reports"] or ()]
         fills = {report.trade_id: report for report in reports if isinstance(report, Fill)}
-        booked = session.scalars(sa.select(executions.c.trade_id).where(executions.c.trade_id.in_(fills)))
+        booked = session.scalars(sa.select(executions.c.trade_id).where(executions.c.trade_id.in_(list(fills))))
         for trade_id in booked:
             del fills[trade_id]
         over = any(isinstance(report, Ended | Rejected) for report in reports)
         if reports:
-            found[fault["object_id"]] = (fills, over)
+            found[fault["object_id"]] = (list(fills.values()), over)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal as D
 from typing import Any
@@ -380,6 +381,36 @@ def test_a_retry_that_fails_again_counts_and_waits_for_the_next(firm: Firm, monk
         assert (fault["attempts"], fault["retry_at"], fault["resolved_at"]) == (3, None, None)
     retry(firm)
     assert firm.order(order)["status"] == "FILLED"
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_simulated_market_that_starts_again_knows_the_fills_that_wait_in_a_fault(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    """Or it executes them a second time, under the same trade ids and with other quantities."""
+    firm.behaviour = firm.venue.behaviour = replace(AT_ONCE, partial_rate=D(1), latency=timedelta(milliseconds=200))
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50010")
+    order = firm.send(wallet, type="LIMIT", qty="0.1", price="49000")["id"]
+    firm.run_for(1)
+    with monkeypatch.context() as patch:
+
+        def poison(*_: Any) -> Any:
+            raise RuntimeError("poison")
+
+        patch.setattr(booking.Booking, "_book_fill", poison)
+        firm.quote("BTC/USDT", "48990", "49000")  # its first lot
+        assert open_faults(firm) == [("booking", order)]
+        if ended:
+            firm.run_for(1)  # the second waits behind it
+    firm.crash()
+    firm.quote("BTC/USDT", "48990", "49000")
+    firm.run_for(1)
+    retry(firm)
+    row = firm.order(order)
+    assert (row["status"], sorted(e["qty"] for e in firm.all(Execution))) == ("FILLED", [D("0.04"), D("0.06")])
+    assert open_faults(firm) == []
+    firm.reconciled()
 
 
 # -- triggers ------------------------------------------------------------------------------------------------
