@@ -9,8 +9,11 @@ from sqlalchemy.orm import Session
 
 from app.adapters.venues.base import RestingOrder
 from app.core.transaction import Database
+from app.domain.money import ZERO
 from app.domain.orders import TERMINAL, OrderStatus
+from app.domain.reports import Ended, Fill, Rejected
 from app.models import Execution, Order, table_of
+from app.services import faults
 
 from .sending import Sending
 
@@ -18,7 +21,7 @@ orders, executions = table_of(Order), table_of(Execution)
 
 
 def reload(database: Database, sending: Sending, restore: Callable[[list[RestingOrder]], None], name: str) -> None:
-    """Tell the venue ``name`` the live orders it has acknowledged or filled, as they are booked."""
+    """Tell the venue ``name`` the live orders it has acknowledged or filled, as it has reported them, booked or parked."""
     restore(database.read(lambda session: _known(session, sending, name)))
 
 
@@ -32,8 +35,27 @@ def _known(session: Session, sending: Sending, name: str) -> list[RestingOrder]:
         .label("fills")
     )
     query = sa.select(orders, fills).where(live, orders.c.venue == name).order_by(orders.c.id)
-    return [
-        RestingOrder(sending.venue_order(row), row["cum_qty"], row["cum_value"], row["fills"])
-        for row in session.execute(query).mappings()
-        if row["venue_order_id"] is not None or row["cum_qty"]
-    ]
+    parked = _parked_reports(session)
+    found = []
+    for row in session.execute(query).mappings():
+        waiting, over = parked.get(row["id"], ([], False))
+        qty = row["cum_qty"] + sum((fill.qty for fill in waiting), ZERO)
+        value = row["cum_value"] + sum((fill.qty * fill.price for fill in waiting), ZERO)
+        if (row["venue_order_id"] is not None or qty) and qty < row["qty"] and not over:
+            found.append(RestingOrder(sending.venue_order(row), qty, value, row["fills"] + len(waiting)))
+    return found
+
+
+def _parked_reports(session: Session) -> dict[str, tuple[list[Fill], bool]]:
+    """By order: the fills that wait in a fault, and whether its end waits there too."""
+    found: dict[str, tuple[list[Fill], bool]] = {}
+    for fault in faults.open_faults(session):
+        reports = [faults.report_of(report) for report in fault["reports"] or ()]
+        fills = {report.trade_id: report for report in reports if isinstance(report, Fill)}
+        booked = session.scalars(sa.select(executions.c.trade_id).where(executions.c.trade_id.in_(list(fills))))
+        for trade_id in booked:
+            del fills[trade_id]
+        over = any(isinstance(report, Ended | Rejected) for report in reports)
+        if reports:
+            found[fault["object_id"]] = (list(fills.values()), over)
+    return found

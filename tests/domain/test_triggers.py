@@ -183,6 +183,15 @@ def test_a_trail_rises_and_never_falls() -> None:
     assert fired(book, 180) == [("a", "trailing_stop")]
 
 
+def test_a_trail_between_two_prices_waits_for_the_lower_one() -> None:
+    """Half of three units is one and a half: one unit is below it, two are not; a short position's the same."""
+    for extreme, above, below in ((3, 2, 1), (-3, -4, -5)):
+        book = TriggerBook()
+        book.arm(Levels("a", trail=Trail(TrailType.PERCENT, D(50)), extreme=extreme))
+        assert book.on_price(above)[0] == []
+        assert book.on_price(below)[0] == [Fired("a", Leg.TRAILING_STOP, below, below)]
+
+
 def test_a_trail_waits_for_its_activation() -> None:
     book = TriggerBook()
     book.arm(Levels("a", trail=Trail(TrailType.AMOUNT, D(5)), activation=110 * U))
