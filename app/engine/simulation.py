@@ -21,7 +21,7 @@ orders, executions = table_of(Order), table_of(Execution)
 
 
 def reload(database: Database, sending: Sending, restore: Callable[[list[RestingOrder]], None], name: str) -> None:
-    """Tell the venue ``name`` the live orders it has acknowledged or filled, as it has reported them, booked or parked."""
+    """Tell the venue ``name`` the live orders it has acknowledged or filled, as booked or parked."""
     restore(database.read(lambda session: _known(session, sending, name)))
 
 
