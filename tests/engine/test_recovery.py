@@ -12,6 +12,7 @@ from app.adapters.venues.simulated import Behaviour
 from app.core.clock import ManualClock
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
+from app.domain.quotes import Quote
 from app.engine import booking
 from app.engine.engine import Engine
 from app.engine.lease import Lease, LeaseLost
@@ -109,6 +110,28 @@ def test_a_market_order_outlives_a_restart_that_is_faster_than_the_feed(
     firm.run_for(1)
     assert firm.order(order["id"])["status"] == "FILLED"
     assert firm.order(unlucky["id"])["status"] == "CANCELED"
+    firm.reconciled()
+    firm.engine.lease.release()
+
+
+def test_an_engine_that_leads_again_does_not_judge_by_the_quotes_of_its_first_time(
+    sqlite_database: Database, clock: ManualClock
+) -> None:
+    """Another engine led meanwhile: its orders wait for the feed here, as after a restart."""
+    firm = Firm(sqlite_database, clock, Behaviour(latency=timedelta(milliseconds=200), slippage_bps=D(0))).start()
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.engine.lease.release()
+    clock.advance(60)
+    now = clock.now()
+    firm.quotes.put(Quote("BTC/USDT", D(50000), D(50000), None, now, now, "the other engine"))
+    order = firm.send(wallet, qty="0.1")
+    assert firm.engine.start()
+    firm.run_for(1)
+    assert firm.order(order["id"])["status"] == "SENT"
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.run_for(1)
+    assert firm.order(order["id"])["status"] == "FILLED"
     firm.reconciled()
     firm.engine.lease.release()
 

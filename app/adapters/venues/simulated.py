@@ -292,10 +292,15 @@ class SimulatedVenue:
         self._execute(working, at)
 
     def _awaits_first_quote(self, working: WorkingOrder, at: datetime) -> bool:
-        """A restart has lost the quotes too: what executes at once is not judged before the feed had time to speak."""
+        """A restart has lost the quotes too: what executes at once is not judged before the feed had time to speak.
+
+        One that leads again after a while has old quotes, which are no better than none.
+        """
         order = working.order
         immediate = order.type is OrderType.MARKET or order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
-        if not immediate or order.symbol in self._quotes or self._restored_at is None:
+        quote = self._quotes.get(order.symbol)
+        known = quote is not None and not self._is_stale(quote, at)
+        if not immediate or known or self._restored_at is None:
             return False
         return at < self._restored_at + working.instrument.stale_after
 
