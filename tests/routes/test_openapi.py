@@ -24,10 +24,12 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from app.core.clock import ManualClock
+from app.services.feeds import FeedSupervisor
 from tests.conftest import START
 from tests.data import REPOSITORY
 
 from .conftest import Firm, open_firm
+from .test_api import Recording
 
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
@@ -101,6 +103,8 @@ def fuzzed(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     path = tmp_path_factory.mktemp("fuzzed") / "firm.db"
     shutil.copyfile(sqlite_template, path)
     firm = open_firm(f"sqlite:///{path}", ManualClock(START))
+    parts = firm.app.extensions["services"]  # with a feed of its own: without a leader a quote set by hand is 503
+    parts.feeds = FeedSupervisor([Recording(firm)], parts.quotes.put, firm.clock, lambda work: None, lambda s: None)
     yield firm
     firm.app.extensions["services"].database.dispose()
 
