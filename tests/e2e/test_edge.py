@@ -32,7 +32,8 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     server = Server(url, folder, command=[sys.executable, *arguments], ASYNC_MODE=mode, MARKET_FEED="manual", **SHORT)
     server.start()
     yield server, firm
-    server.kill()
+    server.terminate()  # gunicorn's worker outlives a master that is killed
+    assert server.orphans() == []
 
 
 def begin(server: Server, data: bytes) -> socket.socket:
