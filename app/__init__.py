@@ -175,13 +175,14 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO) -> Ser
     )  # fmt: skip
 
 
-def load_catalog(app: Flask) -> bool:
+def load_catalog(app: Flask, *, seed: bool = True) -> bool:
     """Fill the symbol table that everybody holds; False where the database has no tables or cannot be read."""
     parts: Services = app.extensions["services"]
     try:
         if not sa.inspect(parts.database.engine).has_table("instruments"):
             return False
-        parts.database.run(seed_instruments)
+        if seed:
+            parts.database.run(seed_instruments)
         loaded = parts.database.read(load_instruments)
     except (DBAPIError, Unavailable):
         return False
@@ -302,7 +303,7 @@ def _watch_catalog(app: Flask, stopping: threading.Event) -> None:
     """What is changed in the catalogue by one process is seen by all."""
     while not stopping.wait(CATALOG_SECONDS):
         try:
-            load_catalog(app)
+            load_catalog(app, seed=False)
         except Exception:  # what is known stays as it is, and the next look may find it mended
             log.exception("the catalogue was not read")
 

@@ -62,8 +62,8 @@ class Notifier:
             self._due.clear()
             try:
                 self._own.get().execute(sa.text(f"NOTIFY {CHANNEL}"))
-            except sa.exc.SQLAlchemyError as error:
-                log.warning("the engine could not be woken: %s", error)
+            except Exception:  # the driver's own errors come without SQLAlchemy around them
+                log.warning("the engine could not be woken", exc_info=True)
                 self._own.drop()
         self._own.drop()
 

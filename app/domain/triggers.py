@@ -52,6 +52,7 @@ class Fired:
     leg: Leg
     level: int
     price: int
+    version: int = 0  # of the levels it was armed with
 
 
 @dataclass(eq=False, slots=True)
@@ -65,6 +66,7 @@ class Levels:
     extreme: int | None = None
     activation: int | None = None
     break_even: int | None = None
+    version: int = 0
     alive: bool = field(default=True, init=False)
 
 
@@ -170,7 +172,7 @@ class TriggerBook:
                 self._track(levels, price)
             elif leg is Leg.TAKE_PROFIT:
                 self.disarm(levels.key)
-            fired.append(Fired(levels.key, leg, level, price))
+            fired.append(Fired(levels.key, leg, level, price, levels.version))
         moved = self._raise_extremes(price)
         fired.extend(self._fall_to(price))
         return fired, moved
@@ -189,7 +191,7 @@ class TriggerBook:
             else:
                 return fired
             self.disarm(levels.key)
-            fired.append(Fired(levels.key, leg, level, price))
+            fired.append(Fired(levels.key, leg, level, price, levels.version))
 
     def _track(self, levels: Levels, extreme: int) -> None:
         levels.extreme = extreme

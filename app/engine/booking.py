@@ -204,6 +204,8 @@ class Booking:
         elif isinstance(report, RequestRejected | Replaced) and request is not None and not request.unanswered:
             return  # said twice
         if isinstance(report, OrderSnapshot):
+            if not report.known and not self.requests.answers_last_submission(request):
+                return
             for fill in report.fills:
                 self._take(fill)
             order = self._orders[report.order_id]

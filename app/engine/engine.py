@@ -110,7 +110,7 @@ class Engine:
                 busy = self._turn()
             except Exception as error:  # noqa: BLE001 (nothing may end the loop; what caused it is in the database)
                 busy = False
-                self._stumbled(error)
+                self._after_failure(error)
             if busy:
                 self._take_turns()
         self._stand_down()
@@ -127,7 +127,7 @@ class Engine:
         self.inbox.wait(self._idle_seconds())
         return False
 
-    def _stumbled(self, error: Exception) -> None:
+    def _after_failure(self, error: Exception) -> None:
         """After an exception nobody expected here. Never raises."""
         self.counts["failed_steps"] += 1
         if isinstance(error, LeaseLost):
@@ -146,16 +146,18 @@ class Engine:
         now = self.clock.now()
         if not self.lease.acquire(now):
             return False
-        self.watch.drop_fired()  # another engine may have led since
+        # another engine may have led since: what quotes said and did before is over
+        self.watch.drop_fired()
+        self.inbox.forget_quotes()
+        self._fresh_quotes = {}
         try:
             self.recover(now)
         except BaseException:
             self.lease.release()  # or this process would stand in its own way for ever
             raise
         self.running = True
-        self._next_beat = (
-            self.clock.monotonic()
-        )  # the others learn at once that it leads, and not only that it is about to
+        # the others learn at once that it leads, and not only that it is about to
+        self._next_beat = self.clock.monotonic()
         try:
             self._on_lead(True)
         except BaseException:
@@ -257,8 +259,12 @@ class Engine:
     def _show(self, quote: Quote) -> None:
         """Show one good quote to whoever listens and to the armed levels."""
         self.counts["quotes"] += 1
-        for hear in self._on_quote:
-            hear(quote)
+        for listener in self._on_quote:
+            try:
+                listener(quote)
+            except Exception:  # the levels are judged all the same
+                log.exception("engine.listener_failed", symbol=quote.symbol)
+                self.counts["failed_listeners"] += 1
         self.watch.judge(quote)
         self._fresh_quotes[quote.symbol] = quote
 
@@ -273,6 +279,7 @@ class Engine:
             raise
 
     def _phases(self, now: datetime) -> bool:
+        self.trigger.store_moves()
         polls = self.clock.monotonic() >= self._next_poll
         look = self.inbox.take_wake() or polls
         if look:
@@ -281,7 +288,6 @@ class Engine:
             self._take_commands(now)
         if polls:
             self.watch.judge_refused(now)
-        self.trigger.store_moves()
         booked = self.book.run(now)
         self.send.handed -= self.book.confirmed
         self.book.confirmed.clear()
@@ -301,7 +307,7 @@ class Engine:
             error = None
             try:
                 self._on_command[command["kind"]](command["payload"])
-            except (KeyError, ValueError) as refused:
+            except Exception as refused:  # noqa: BLE001 (no command may stop the trading; its error is kept)
                 log.warning("engine.command_refused", kind=command["kind"], error=repr(refused))
                 error = repr(refused)
             self.transactions.run(partial(commands.taken, command_id=command["id"], now=now, error=error))
@@ -311,6 +317,8 @@ class Engine:
     def _beat_when_due(self) -> None:
         if self.clock.monotonic() >= self._next_beat:
             self._next_beat = self.clock.monotonic() + BEAT_SECONDS
+            if self.running and not self.lease.is_held():
+                raise LeaseLost("the connection that holds the lock is gone")
             self.lease.beat(self.status())
             self._beaten_at = self.clock.monotonic()
 

@@ -56,6 +56,13 @@ class Inbox:
             self._condition.notify_all()
             return quote
 
+    def forget_quotes(self) -> None:
+        """Drop what has not been looked at: it is from before another engine led."""
+        with self._condition:
+            self._newest = {}
+            self._ordered.clear()
+            self._condition.notify_all()
+
     def take_wake(self) -> bool:
         with self._condition:
             woken, self._woken = self._woken, False

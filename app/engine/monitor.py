@@ -126,7 +126,7 @@ class Monitor:
             row = rows.get(key)
             if row is None or row["status"] not in _LIVE_FOR_EXIT or row["exit_order_id"] is not None:
                 continue
-            if row["armed_version"] != row["protection_version"]:
+            if fire.version != row["protection_version"]:
                 continue  # a request has changed the levels meanwhile: the old ones do not count any more
             if fire.leg is Leg.TRAIL_ACTIVATION:
                 if row["trail_extreme_px"] is not None:
@@ -367,6 +367,7 @@ def levels_of(row: dict[str, Any]) -> Levels | None:
         return None
     return Levels(
         row["id"],
+        version=row["protection_version"],
         stop=to_units(max(stops)) if stops else None,
         target=to_units(row["take_profit_px"]) if row["take_profit_px"] is not None else None,
         trail=trail,

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -92,10 +93,11 @@ class Book:
         self.instruments, self.quotes = instruments, quotes
         self.confirmed: set[tuple[str, int]] = set()  # requests that were handed over, for the send phase
         self.work_left = False  # what was booked leaves the other phases something to do
-        self.reports: deque[Report] = deque()
+        self.reports: deque[tuple[Report, bool]] = deque()  # with whether no recovery would bring it back
 
     def recover(self) -> None:
-        self.reports.clear()
+        """Keep what a venue that works alone has said: it may concern an order that nobody asks about any more."""
+        self.reports = deque((report, lasting) for report, lasting in self.reports if lasting)
         self.confirmed.clear()
         self.deadlines.clear()
 
@@ -103,15 +105,15 @@ class Book:
         """Book a batch; True when there was one."""
         for gateway in self.gateways.values():
             try:
-                self.reports += gateway.reports()
+                self.reports += [(report, gateway.works_alone) for report in gateway.reports()]
             except Exception:
                 # one venue's way must not block the others'; its requests run into their deadlines
                 log.exception("engine.gateway_failed", venue=gateway.name)
                 self.transactions.counts["failed_gateways"] += 1
-        self.reports += self.deadlines.take_late(now)
+        self.reports += [(report, False) for report in self.deadlines.take_late(now)]
         if not self.reports:
             return False
-        batch = list(self.reports)[:REPORTS_PER_STEP]
+        batch = [report for report, _ in islice(self.reports, REPORTS_PER_STEP)]
         self._wait_behind_faults(batch)
         mine = [report for report in batch if report.order_id not in self.transactions.parked("booking")]
         if mine:
@@ -301,8 +303,17 @@ class Send:
         self.transactions.counts["sent"] += len(claimed.handovers)
 
     def _ask_about_unknown(self, now: datetime) -> None:
-        """Orders of which nobody knows what became of them are asked about until somebody does."""
-        query = sa.select(orders.c.id, orders.c.venue).where(_is_unknown).order_by(orders.c.id)
+        """Orders of which nobody knows what became of them are asked about until somebody does.
+
+        So are those that must have ended by now: the word of their end was lost.
+        """
+        patience = max(gateway.answers_within for gateway in self.gateways.values())
+        at_once = sa.or_(orders.c.time_in_force.in_(("IOC", "FOK")), orders.c.type == "MARKET")
+        overdue = sa.or_(sa.and_(at_once, orders.c.submitted_at < now - patience), orders.c.expires_at < now - patience)
+        working = orders.c.status.in_((OrderStatus.OPEN.value, OrderStatus.PARTIALLY_FILLED.value))
+        live = orders.c.status.not_in([status.value for status in TERMINAL])  # for the partial index
+        which = sa.and_(live, sa.or_(_is_unknown, sa.and_(working, overdue)))
+        query = sa.select(orders.c.id, orders.c.venue).where(which).order_by(orders.c.id)
         found = self.transactions.read(lambda session: [(row.id, row.venue) for row in session.execute(query)])
         wanted = self._askable(found)
         if wanted:
@@ -331,6 +342,8 @@ def _retry_one(
 ) -> bool:
     def work(session: Session) -> tuple[Booked | None, list[dict[str, Any]]]:
         reports = [faults.report_of(found) for found in fault["reports"] or ()]
+        if stage == "booking" and not reports:
+            raise ValueError("what the venue reported was not kept in a form that can be booked: resolve it by hand")
         booked = book.apply(session, reports, now) if reports else None
         rows = open_positions(session, fault["object_id"]) if stage == "trigger" else []
         faults.retried(session, fault["id"], now)

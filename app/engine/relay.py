@@ -73,12 +73,12 @@ class Relay:
         """Start from what the database says: another relay may have been at work."""
         self._pushed = None
 
-    def run(self, stopping: threading.Event, breathe: Callable[[], None]) -> None:
+    def run(self, stopping: threading.Event, take_turns: Callable[[], None]) -> None:
         """Step until told to stop, whatever happens."""
         while not stopping.is_set():
             try:
                 if self.lease.epoch is not None and self.step():
-                    breathe()
+                    take_turns()
                     continue
             except (LeaseLost, Unavailable) as error:
                 log.warning("relay.interrupted", error=str(error))

@@ -96,6 +96,22 @@ class Requests:
         self._changed[request.id] = request
         return request
 
+    def answers_last_submission(self, query: Request | None) -> bool:
+        """Whether "I do not know this order" is news: it answers the newest query, asked after the last submission.
+
+        An answer that comes twice, late, or from before the order went out again says nothing.
+        """
+        if query is None or query.kind is not RequestKind.QUERY or query.state is RequestState.ACKED:
+            return False
+        for other in self._by_order[query.order_id]:
+            if other.kind is RequestKind.QUERY and other.id > query.id:
+                return False
+            if other.kind is RequestKind.SUBMIT:
+                resent = other.sent_at is not None and other.sent_at > query.created_at
+                if resent or other.state is RequestState.PENDING:
+                    return False
+        return True
+
     def submit_again(self, order_id: str) -> bool:
         """The venue has never seen the order: the same ClOrdID once more. False after too many attempts."""
         for request in self._by_order[order_id]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.orm import Session
 
 from app.adapters.venues.base import RestingOrder
@@ -17,6 +18,7 @@ from app.services import faults
 
 from .sending import Sending
 
+log = structlog.get_logger("engine")
 orders, executions = table_of(Order), table_of(Execution)
 
 
@@ -42,7 +44,10 @@ def _known(session: Session, sending: Sending, name: str) -> list[RestingOrder]:
         qty = row["cum_qty"] + sum((fill.qty for fill in waiting), ZERO)
         value = row["cum_value"] + sum((fill.qty * fill.price for fill in waiting), ZERO)
         if (row["venue_order_id"] is not None or qty) and qty < row["qty"] and not over:
-            found.append(RestingOrder(sending.venue_order(row), qty, value, row["fills"] + len(waiting)))
+            try:
+                found.append(RestingOrder(sending.venue_order(row), qty, value, row["fills"] + len(waiting)))
+            except Exception:  # one order nobody can make sense of must not keep the engine from starting
+                log.exception("simulation.not_restored", order_id=row["id"])
     return found
 
 
@@ -50,7 +55,11 @@ def _parked_reports(session: Session) -> dict[str, tuple[list[Fill], bool]]:
     """By order: the fills that wait in a fault, and whether its end waits there too."""
     found: dict[str, tuple[list[Fill], bool]] = {}
     for fault in faults.open_faults(session):
-        reports = [faults.report_of(report) for report in fault["reports"] or ()]
+        try:
+            reports = [faults.report_of(report) for report in fault["reports"] or ()]
+        except Exception:
+            log.exception("simulation.unreadable_fault", fault_id=fault["id"])
+            continue
         fills = {report.trade_id: report for report in reports if isinstance(report, Fill)}
         booked = session.scalars(sa.select(executions.c.trade_id).where(executions.c.trade_id.in_(list(fills))))
         for trade_id in booked:

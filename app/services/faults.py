@@ -55,7 +55,7 @@ def park(
     reports: Iterable[Report] = (),
 ) -> str:
     """Store work that failed, with the venue's reports that wait for it, and raise an alert; returns its id."""
-    waiting = list(reports)
+    waiting, object_id = list(reports), object_id[:60]  # a venue may call an order anything
     context = "\n".join(report.message.decode("ascii", "replace") for report in waiting)
     fault_id = new_id()
     session.execute(

@@ -105,9 +105,11 @@ def take(
     symbol, bid, ask = str(payload["symbol"]), numbers["bid"], numbers["ask"]
     if bid is None or ask is None:
         raise ValueError("the quote has no bid or no ask")
+    feed: Any = feeds[kind]
     if kind == "simulated":
-        feed: Any = feeds[kind]
         feed.push(symbol, bid, ask, numbers["last"])  # its walk goes on from here
     else:
         # not through the feed's queue: the engine, which empties it, would wait for itself
-        offer(Quote(symbol, bid, ask, numbers["last"], now, now, "manual", by_hand=True))
+        quote = Quote(symbol, bid, ask, numbers["last"], now, now, "manual", by_hand=True)
+        offer(quote)
+        feed.stand(quote)

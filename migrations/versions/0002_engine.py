@@ -126,6 +126,7 @@ def _faults() -> None:
     op.execute("UPDATE engine_faults SET object_id = coalesce(order_id, '')")
     # a trigger was parked under the id of its position
     op.execute("UPDATE engine_faults SET object_type = 'position' WHERE stage = 'trigger'")
+    op.execute("UPDATE engine_faults SET stage = 'send' WHERE stage = 'intake'")
     op.drop_index("ix_engine_faults_order_id", "engine_faults")
     op.drop_column("engine_faults", "order_id")
     op.create_index(op.f("ix_engine_faults_object_id"), "engine_faults", ["object_id"])

@@ -449,7 +449,7 @@ def test_one_trigger_sells_once_even_if_its_position_forgets_its_exit(firm: Firm
     firm.send(wallet, qty="0.1", stop_loss="49000")
     firm.settle()
     far = FarVenue(firm.clock, "SIM")  # takes the exit and does nothing with it
-    firm.engine.gateways = firm.engine.sending.gateways = {"SIM": far}
+    firm.engine.gateways["SIM"] = far  # type: ignore[index]
     firm.quote("BTC/USDT", "48900", "48900")
     position = firm.position(wallet)
     [first] = [order for order in firm.all(Order) if order["trigger_key"]]

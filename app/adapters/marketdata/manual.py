@@ -50,7 +50,14 @@ class ManualFeed:
             self._standing[symbol] = quote
         return quote
 
+    def stand(self, quote: Quote) -> None:
+        """Repeat this one from now on; whoever calls has delivered it."""
+        with self._lock:
+            self._standing[quote.symbol] = quote
+
     def start(self, sink: Sink) -> None:
+        with self._lock:
+            self._standing.clear()  # another process may have set others since
         self._sink = sink
         try:
             repeat_at = self._clock.monotonic() + _REPEAT_SECONDS

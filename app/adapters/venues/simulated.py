@@ -154,8 +154,8 @@ class SimulatedVenue:
         """What the venue has said up to now, in order; nothing while the line is down."""
         if not self.behaviour.disconnected and self._waiting_in:
             waited, self._waiting_in = self._waiting_in, []
-            for raw in waited:
-                self.send(raw)
+            for raw in waited:  # a query keeps its place behind what waited before it
+                self._after(self.behaviour.latency, partial(self._receive, raw))
         self._run_due(self._micros())
         if self.behaviour.disconnected:
             return []
