@@ -41,6 +41,7 @@ from app.engine.lease import process_name
 from app.engine.relay import Publisher
 from app.extensions import build_socketio, csrf
 from app.realtime import handlers
+from app.realtime.bus import SocketBus
 from app.realtime.publisher import SocketPublisher
 from app.routes import api, edge, entrance, errors, health, limits, metrics
 from app.services import manual_quotes, venue_control
@@ -76,13 +77,16 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     logs.configure(settings.log_level, production=settings.production)
     app = edge.EdgeFlask(__name__)
     _configure(app, settings)
-    socketio = build_socketio(settings)
+    bus = SocketBus(settings.redis_url) if settings.redis_url else None
+    socketio = build_socketio(settings, bus)
     socketio.init_app(app)
     clock = clock or SystemClock()
     app.extensions["connections"] = _bound_connections(app, settings, socketio, clock)
     _trust_proxies(app, settings)
     parts = app.extensions["services"] = _build_services(settings, clock, socketio)
-    app.extensions["sockets"] = handlers.register(socketio, SocketAccess(parts), parts.clock)
+    sockets = app.extensions["sockets"] = handlers.register(socketio, SocketAccess(parts), parts.clock)
+    if bus is not None:
+        bus.on_gap = sockets.reconnect_all
     app.extensions["rate_limits"] = limits.RateLimits(settings.redis_url)
     load_catalog(app)
     _install_edge(app, settings)

@@ -30,14 +30,15 @@ class EventJson:
             raise ValueError(str(error)) from error
 
 
-def build_socketio(settings: Settings) -> SocketIO:
+def build_socketio(settings: Settings, bus: Any = None) -> SocketIO:
+    """``bus`` carries pushes between processes; None where there is but one."""
     return SocketIO(
         async_mode=settings.async_mode,
         json=EventJson,
-        message_queue=settings.redis_url,
         manage_session=False,
         cors_allowed_origins=None,  # the same origin alone
         max_http_buffer_size=64 * 1024,
         ping_interval=20,
         ping_timeout=20,
+        **({} if bus is None else {"client_manager": bus}),
     )

@@ -140,7 +140,7 @@ class Burst:
             order.status = status
             if status == 201:
                 order.order_id = data["id"]
-            else:
+            elif data.get("code") != "stop_wrong_side":  # the market has gone on since the burst began
                 self.refused.append(f"{order.name}: {status} {data}")
 
     def _cancel(self, caller: Caller, order: Sent) -> None:
@@ -411,7 +411,7 @@ def prove(kind: str, asked: argparse.Namespace) -> list[str]:
         if asked.layout == "one":
             desk = Installation(url, Path(name))
         else:
-            desk = Installation(url, Path(name), webs=2, engines=2, REDIS_URL=stack.enter_context(redis_server()))
+            desk = Installation(url, Path(name), webs=2, engines=2, REDIS_URL=stack.enter_context(redis_server()).url)
         proof = Proof(desk, firm, asked)
         try:
             print(f"{kind}: first start, ready after {desk.start():.2f} s", flush=True)

@@ -328,6 +328,8 @@ def restarts(asked: argparse.Namespace, load: bool) -> list[str]:
                         said += "; " + outage.idle_order(name)
                         outage.still_ready(name, watch, since)
                 print(f"{kind} {number:2}: {said}; {len(outage.breaks)} breaks", flush=True)
+        except AssertionError as error:
+            outage.proof.broken(kind, f"given up: {error}")
         finally:
             desk.kill()
         return verdict(f"{kind}, layout {asked.layout}: {asked.times} restarts", outage)
@@ -352,6 +354,8 @@ def hangs(asked: argparse.Namespace) -> list[str]:
                     watch.wait_ready(0)
                     said = outage.under_load(name, watch, lambda: outage.hang(name, watch))  # noqa: B023
                 print(f"hang {number:2}: {said}; {len(outage.breaks)} breaks", flush=True)
+        except AssertionError as error:
+            outage.proof.broken("hang", f"given up: {error}")
         finally:
             desk.kill()
         return verdict(f"{asked.hangs} hangs of the leader", outage)
@@ -377,6 +381,8 @@ def full_disk(asked: argparse.Namespace) -> list[str]:
                 watch.wait_ready(0)
                 said = outage.under_load("disk", watch, lambda: fill_and_free(outage, watch, server, seen))
             print(f"disk: {said}", flush=True)
+        except AssertionError as error:
+            outage.proof.broken("disk", f"given up: {error}")
         finally:
             desk.kill()
         return verdict("a full disk", outage)
@@ -427,7 +433,7 @@ def on_small_disk(disk: Path, prepared: Path) -> list[str]:
 def installation(asked: argparse.Namespace, stack: ExitStack, url: str, folder: Path) -> Installation:
     if asked.layout == "one":
         return Installation(url, folder)
-    return Installation(url, folder, webs=2, engines=2, REDIS_URL=stack.enter_context(redis_server()))
+    return Installation(url, folder, webs=2, engines=2, REDIS_URL=stack.enter_context(redis_server()).url)
 
 
 def verdict(what: str, outage: Outage) -> list[str]:

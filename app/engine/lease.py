@@ -125,7 +125,12 @@ class Lease:
         return lease.epoch
 
     def beat(self, status: dict[str, Any]) -> None:
-        """Store this process' heartbeat. Raises ``LeaseLost`` when it believes to lead and does not."""
+        """Store this process' heartbeat. Raises ``LeaseLost`` when it believes to lead and does not.
+
+        Also when the lock's connection is gone: a restart of the database between two polls shows nowhere else.
+        """
+        if self.epoch is not None and not self.is_held():
+            raise LeaseLost("the connection that held the lock is gone")
 
         def work(session: Session) -> None:
             if self.epoch is not None:

@@ -344,6 +344,11 @@ class Sockets:
                 caller: resumed for caller, resumed in self._resumed.items() if not resumed or resumed[-1] >= long_ago
             }
 
+    def reconnect_all(self) -> None:
+        """End every transport of this process: its peer comes back and asks for what it has missed."""
+        for sid in list(self.socketio.server.eio.sockets):
+            self.backpressure.drop(sid)
+
     def figures(self) -> dict[str, Any]:
         """For the health page: open sockets by kind of caller, consumers dropped."""
         kinds = Counter(connection.principal.kind for connection in list(self._open.values()))

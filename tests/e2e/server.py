@@ -294,20 +294,36 @@ def durable_postgres() -> Iterator[sa.URL]:
         yield server.url
 
 
+class Redis:
+    """A Redis of our own (Debian's redis-server) that keeps nothing and can be taken away for a while."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder, self._port = folder, free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", "--save", "",
+                   "--appendonly", "no", "--loglevel", "warning"]  # fmt: skip
+        self._process = subprocess.Popen(command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        _wait_for_port(self._port, self._process)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
+
+
 @contextmanager
-def redis_server() -> Iterator[str]:
-    """The URL of a Redis of our own (Debian's redis-server) that keeps nothing."""
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-               "--loglevel", "warning"]  # fmt: skip
+def redis_server() -> Iterator[Redis]:
+    """A running Redis that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="cambista-redis-") as folder:
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        server = Redis(folder)
         try:
-            _wait_for_port(port, process)
-            yield f"redis://127.0.0.1:{port}/0"
+            server.start()
+            yield server
         finally:
-            process.kill()
-            process.wait(30)
+            server.kill()
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:

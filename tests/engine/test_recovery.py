@@ -7,6 +7,7 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from app.adapters.venues.simulated import Behaviour
 from app.core.clock import ManualClock
@@ -111,6 +112,26 @@ def test_a_market_order_outlives_a_restart_that_is_faster_than_the_feed(
     assert firm.order(order["id"])["status"] == "FILLED"
     assert firm.order(unlucky["id"])["status"] == "CANCELED"
     firm.reconciled()
+    firm.engine.lease.release()
+
+
+@pytest.mark.postgres
+def test_a_lock_that_is_lost_between_two_polls_is_noticed_by_the_next_heartbeat(
+    postgres_database: Database, clock: ManualClock
+) -> None:
+    """As after a restart of the database that nobody was asking at that moment."""
+    firm = Firm(postgres_database, clock).start()
+    firm.engine.step(clock.now())
+    end = sa.text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+                  "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")  # fmt: skip
+    assert postgres_database.run(lambda session: session.execute(end).all())
+    with pytest.raises(LeaseLost, match="the lock is gone"):
+        for _ in range(5):
+            clock.advance(1.1)
+            firm.engine.step(clock.now())
+    firm.engine.lease.release()
+    assert firm.engine.start()
+    assert firm.engine.lease.epoch == 2
     firm.engine.lease.release()
 
 
