@@ -202,7 +202,7 @@ def test_a_commit_whose_answer_is_lost_sends_no_order_twice(firm: Firm, monkeypa
     far = FarVenue(firm.clock)
     firm.gateways = (far,)
     firm.crash()
-    firm.orders.rules = type(firm.rules)(venue="FAR")
+    firm.orders.rules = type(firm.rules)(venues={"paper": "FAR"})
     _, wallet = firm.client(USDT="100000")
     firm.quote("BTC/USDT", "50000", "50000")
     order = firm.send(wallet, type="LIMIT", qty="0.1", price="49000")["id"]
@@ -507,7 +507,7 @@ def test_a_clock_that_is_set_back_stops_nothing(database: Database, clock: Manua
     firm.quote("BTC/USDT", "50000", "50000")
     firm.send(wallet, qty="0.1", stop_loss="49000")
     firm.settle()
-    firm.orders.rules = type(firm.rules)(venue="FAR")
+    firm.orders.rules = type(firm.rules)(venues={"paper": "FAR"})
     far.silent = {"submit", "query"}  # type: ignore[arg-type]
     waiting = firm.send(wallet, type="LIMIT", qty="0.1", price="45000")["id"]
     firm.orders.rules = firm.rules

@@ -70,7 +70,7 @@ def test_an_end_whose_word_was_lost_is_found_out(sqlite_database: Database, cloc
     _, wallet = firm.client(USDT="100000")
     firm.quote("BTC/USDT", "50000", "50010")
     limit = {"type": "LIMIT", "time_in_force": "IOC", "qty": "0.01", "price": "49000"}
-    ids = [firm.send(wallet, **limit)["id"] for _ in range(12)]
+    ids = [firm.send(wallet, **limit)["id"] for _ in range(40)]
     firm.run_for(1, 0.2)
     assert "OPEN" in {firm.order(order_id)["status"] for order_id in ids}, "some ends were lost"
     firm.run_for(60, 1)
@@ -142,7 +142,8 @@ def test_what_a_far_venue_has_said_outlives_a_database_that_is_away(
     firm.database.run(lambda s: firm.orders.cancel(s, order["id"], actor="t", now=firm.clock.now()))
     firm.run_for(3, 0.5)
     assert firm.order(order["id"])["status"] == "CANCELED"
-    far.fill(order["id"], "0.1", "49000")
+    far.trade(order["id"], "0.1", "49000")
+    firm.clock.advance(1)
     with monkeypatch.context() as patch:
 
         def away(*_: Any, **__: Any) -> Any:
