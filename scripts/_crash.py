@@ -234,7 +234,8 @@ class Proof:
         ready = max(self.desk.start(), taken_over)
         self.ready.append(ready)
         self.processor.append(victim.processor_seconds())
-        if ready > self.asked.ready_seconds:
+        # all processes of layout many at once share the machine's cores: that start is shown, and has no limit
+        if ready > self.asked.ready_seconds and not (number == "SIGTERM" and self.desk.engines):
             self.broken(number, f"ready after {ready:.2f} s only")
         admin = self.server.caller(self.firm.admin)
         try:

@@ -19,6 +19,7 @@ from app.domain.triggers import to_units
 
 GAP_QUOTES: Final = 3
 REFRESH_SECONDS: Final = 0.2
+WAIT_SECONDS: Final = 0.5  # for somebody else's answer from the cache
 _UNKNOWN: Final = "?"  # one bucket for all unknown symbols: a bad source must not grow our memory
 
 
@@ -149,11 +150,17 @@ class QuoteBook:
         self.last_quarantined[symbol] = QuarantinedQuote(quote, error.code, str(error), self._clock.now())
 
     def _refresh(self) -> None:
-        if self._cache_in is None or self._clock.monotonic() - self._refreshed_seconds < REFRESH_SECONDS:
+        age = self._clock.monotonic() - self._refreshed_seconds
+        if self._cache_in is None or age < REFRESH_SECONDS:
             return
-        if not self._refreshing.acquire(blocking=False):
-            return  # somebody is at it; what we have is 200 ms old
+        # somebody is at it: what we have is hardly older; after a pause, or at first, it may be nothing at all
+        if not (
+            self._refreshing.acquire(timeout=WAIT_SECONDS) if age > 1 else self._refreshing.acquire(blocking=False)
+        ):
+            return
         try:
+            if self._clock.monotonic() - self._refreshed_seconds < REFRESH_SECONDS:
+                return
             fetched = self._cache_in.fetch([instrument.symbol for instrument in self._instruments])
             with self._lock:
                 for symbol, quote in fetched.items():

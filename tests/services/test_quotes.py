@@ -210,3 +210,29 @@ def test_a_reader_keeps_what_it_knows_when_the_cache_forgets_or_goes_back(clock:
     cache.quotes.clear()
     clock.advance(1)
     assert (found := reader.get("BTC/USDT")) and found.bid == 100
+
+
+def test_two_who_ask_first_at_the_same_moment_both_get_the_price(clock: ManualClock) -> None:
+    """Else the second one's order is rejected for want of a reference price."""
+    asked, answer = threading.Event(), threading.Event()
+
+    class Slow(SharedCache):
+        def fetch(self, symbols: Iterable[str]) -> dict[str, Quote]:
+            asked.set()
+            answer.wait(5)
+            return super().fetch(symbols)
+
+    cache = Slow()
+    cache.publish(quote(clock, "67000"))
+    book = QuoteBook(clock, TABLE, cache=cache)
+    found: list[Quote | None] = []
+    first = threading.Thread(target=lambda: found.append(book.get("BTC/USDT")))
+    second = threading.Thread(target=lambda: found.append(book.get("BTC/USDT")))
+    first.start()
+    assert asked.wait(5)
+    second.start()
+    second.join(0.1)
+    answer.set()
+    first.join(5), second.join(5)
+    assert len(found) == 2
+    assert None not in found
