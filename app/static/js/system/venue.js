@@ -61,7 +61,7 @@ function draw(venue) {
   }
   const line = $("#v-disconnected");
   const isDown = behaviour?.disconnected ?? false;
-  if (!untouched.has(line) || line.checked === untouched.get(line)) line.checked = isDown;
+  if (line.checked === (untouched.get(line) ?? false)) line.checked = isDown;
   untouched.set(line, isDown);
   setText($("#v-disconnected-now"), behaviour === null ? t("now: not known") : isDown ? t("now: the line is down") : t("now: connected"));
   const notes = venue.waiting.map((change) => t("Waits for the engine: %(changes)s", { changes: words(change.changes) }));
