@@ -113,7 +113,7 @@ def standard(flush_bars: Callable[[Session], Any]) -> tuple[Schedule, ...]:
     """The schedules of a running server."""
 
     def bars(engine: Engine, now: datetime) -> None:
-        engine.database.run(flush_bars)
+        engine.transactions.run(flush_bars)
 
     return (
         ("samples", timedelta(seconds=1), Sampler()),
