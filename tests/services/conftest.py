@@ -1,3 +1,5 @@
+"""The engine's firms, and one on PostgreSQL alone."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -6,23 +8,10 @@ import pytest
 
 from app.core.clock import ManualClock
 from app.core.transaction import Database
+from tests.engine.conftest import firm, small_firm
 from tests.firm import Firm
 
-
-@pytest.fixture
-def firm(database: Database, clock: ManualClock) -> Iterator[Firm]:
-    """A firm whose venue answers at once and without slippage, on each database."""
-    firm = Firm(database, clock).start()
-    yield firm
-    firm.engine.lease.release()
-
-
-@pytest.fixture
-def small_firm(sqlite_database: Database, clock: ManualClock) -> Iterator[Firm]:
-    """The same on SQLite only, for rules that do not depend on the database."""
-    firm = Firm(sqlite_database, clock).start()
-    yield firm
-    firm.engine.lease.release()
+__all__ = ["firm", "large_firm", "small_firm"]
 
 
 @pytest.fixture
