@@ -17,6 +17,8 @@ const untouched = new Map(); // what each input showed before somebody typed in 
 let behaviour = null;
 
 const isRate = (input) => input.dataset.unit === "%";
+const wasTyped = (input) => input.value !== (untouched.get(input) ?? "");
+const wasSwitched = (line) => line.checked !== (untouched.get(line) ?? false);
 /** A probability as the API says it, in percent. */
 const percent = (rate) => fromUnits((units(rate) ?? 0n) * 100n);
 
@@ -56,12 +58,12 @@ function draw(venue) {
   for (const input of inputs) {
     const value = shown(input);
     setText($(`#v-${input.name}-now`), behaviour === null ? t("now: not known") : t("now: %(value)s", { value: `${value} ${input.dataset.unit}` }));
-    if (input.value === (untouched.get(input) ?? "")) input.value = value;
+    if (!wasTyped(input)) input.value = value;
     untouched.set(input, value);
   }
   const line = $("#v-disconnected");
   const isDown = behaviour?.disconnected ?? false;
-  if (line.checked === (untouched.get(line) ?? false)) line.checked = isDown;
+  if (!wasSwitched(line)) line.checked = isDown;
   untouched.set(line, isDown);
   setText($("#v-disconnected-now"), behaviour === null ? t("now: not known") : isDown ? t("now: the line is down") : t("now: connected"));
   const notes = venue.waiting.map((change) => t("Waits for the engine: %(changes)s", { changes: words(change.changes) }));
@@ -111,9 +113,9 @@ export function switchVenue() {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const changes = {};
-    for (const input of inputs) if (input.value !== untouched.get(input)) changes[input.name] = wanted(input);
+    for (const input of inputs) if (wasTyped(input)) changes[input.name] = wanted(input);
     const line = form.elements.disconnected;
-    if (line.checked !== untouched.get(line)) changes.disconnected = line.checked;
+    if (wasSwitched(line)) changes.disconnected = line.checked;
     send(changes);
   });
   $("#venue-quiet").addEventListener("click", () => {
