@@ -15,6 +15,7 @@ from app.adapters.venues.simulated import Behaviour
 from app.core.clock import ManualClock
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
+from app.domain.execution import OrderState
 from app.domain.reports import Accepted, Fill
 from app.domain.requests import RequestKind as K
 from app.models import (
@@ -187,7 +188,7 @@ def test_a_venue_that_never_takes_an_order_has_it_fail_and_give_back_its_hold(sm
     assert firm.balance(wallet, "USDT") == D(100000)
     firm.reconciled()
     # and if it had arrived after all: it must not be worked there for nobody
-    far.book[order] = book = Working(firm.engine.sending.venue_order(row), row["qty"], row["price"])
+    far.book[order] = book = Working(firm.engine.sending.venue_order(OrderState.of(row)), row["qty"], row["price"])
     far.say(Accepted(order_id=order, at=firm.clock.now(), cl_ord_id=order, venue_order_id="FAR-late"))
     firm.settle()
     assert book.status == "CANCELED"

@@ -49,9 +49,9 @@ def while_changed(firm: Firm, change: Callable[[Session], object], act: Callable
 
 
 def move_stop(firm: Firm, wallet: str, stop: str) -> Callable[[Session], object]:
-    row = firm.position(wallet)
+    position = firm.held_position(wallet)
     return lambda session: firm.positions.protect(
-        session, row, Protection(stop_loss=D(stop)), actor="t", now=firm.clock.now()
+        session, position, Protection(stop_loss=D(stop)), actor="t", now=firm.clock.now()
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from app.core.errors import AppError, Invalid, OutcomeUnknown
 from app.domain.orders import OrderSource
 from app.domain.protection import Protection
-from app.models import Client, Execution, Order, Position, Wallet
+from app.models import Client, Execution, Order, Wallet
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
 from app.services.orders import Entry
@@ -30,7 +30,7 @@ def amend(firm: Firm, client: str, wallet: str, order_id: str, qty: str) -> None
 def close(firm: Firm, client: str, wallet: str, qty: str | None) -> dict[str, Any]:
     def work(session: Any) -> dict[str, Any]:
         return firm.positions.close(
-            session, session.get_one(Client, client), session.get_one(Wallet, wallet), firm.position(wallet),
+            session, session.get_one(Client, client), session.get_one(Wallet, wallet), firm.held_position(wallet),
             D(qty) if qty else None, None, actor="t", source=OrderSource.API, now=firm.clock.now(),
         )  # fmt: skip
 
@@ -97,7 +97,7 @@ def test_the_old_stop_does_not_fire_once_the_new_one_was_accepted(firm: Firm) ->
     firm.settle()
     firm.database.run(
         lambda s: firm.positions.protect(
-            s, firm.position(wallet), Protection(stop_loss=D(48000)), actor="t", now=firm.clock.now()
+            s, firm.held_position(wallet), Protection(stop_loss=D(48000)), actor="t", now=firm.clock.now()
         )
     )
     firm.quote("BTC/USDT", "49400", "49410")  # the engine has not armed the new one yet
@@ -267,8 +267,8 @@ def test_a_position_whose_asset_was_spent_elsewhere_says_so_and_does_not_hang(fi
     firm.settle()
     for _ in range(3):
         quotes("3.6900")
-    dollars = next(p for p in firm.engine.open_positions.values() if p["instrument_id"] == 7)
-    assert dollars["status"] == "OPEN" and dollars["stop_loss_px"] is None
+    dollars = next(p for p in firm.engine.open_positions.values() if p.instrument_id == 7)
+    assert dollars.status == "OPEN" and dollars.stop_loss_px is None
     alerts = [event["data"]["code"] for event in firm.recorder.pushed if event["type"] == "alert.engine"]
     assert alerts == ["exit_impossible"]
     firm.reconciled()
@@ -279,12 +279,11 @@ def test_a_close_that_is_repeated_answers_the_first_order(firm: Firm) -> None:
     firm.quote("BTC/USDT", "50000", "50000")
     firm.send(wallet, qty="0.1")
     firm.settle()
-    position = firm.position(wallet)
 
     def close_named() -> dict[str, Any]:
         return firm.database.run(lambda session: firm.positions.close(
             session, session.get_one(Client, client), session.get_one(Wallet, wallet),
-            firm._row(Position.__table__, position["id"]), None, "close-1", actor="t", source=OrderSource.API,
+            firm.held_position(wallet), None, "close-1", actor="t", source=OrderSource.API,
             now=firm.clock.now()))  # fmt: skip
 
     first = close_named()
