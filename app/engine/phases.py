@@ -204,13 +204,15 @@ class Trigger:
     def fire(self, now: datetime) -> bool:
         """Store what the reached levels cause; True when there were some."""
         parked = self.transactions.parked("trigger")
-        fired = self.watch.fired = [item for item in self.watch.fired if item[0] not in parked]
+        waiting = self.watch.locked + self.watch.fired
+        fired = self.watch.fired = [item for item in waiting if item[0] not in parked]
+        self.watch.locked = []
         if not fired:
             return False
         locked: list[tuple[str, Fired]] = []
         act = partial(self.monitor.act, fired=fired, now=now)
         touched = self.transactions.together("trigger", act, partial(self._fire_one_by_one, fired, now, locked))
-        self.watch.fired = locked + self.watch.fired[len(fired) :]
+        self.watch.fired, self.watch.locked = self.watch.fired[len(fired) :], locked
         self.watch.arm(touched, now)
         return len(locked) < len(fired)
 

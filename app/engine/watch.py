@@ -32,6 +32,7 @@ class Watch:
         self.transactions, self.monitor, self.instruments, self.quotes = transactions, monitor, instruments, quotes
         self.positions: dict[str, PositionState] = {}
         self.fired: list[tuple[str, Fired]] = []
+        self.locked: list[tuple[str, Fired]] = []  # fired, while somebody else held the position: for the next round
         self.moves: list[Move] = []
         self._judge_later: set[int] = set()  # instruments of positions whose exit the venue has just refused
 
@@ -44,7 +45,7 @@ class Watch:
 
     def drop_fired(self) -> None:
         """Forget what quotes have done: it was judged by levels that may be others' by now."""
-        self.fired, self.moves = [], []
+        self.fired, self.locked, self.moves = [], [], []
 
     def judge(self, quote: Quote) -> None:
         """Show a good quote to the armed levels of its instrument."""

@@ -242,6 +242,10 @@ def test_a_position_whose_exit_cannot_be_made_parks_itself_alone(firm: Firm, mon
         assert firm.order(healthy)["status"] == "FILLED"
         assert [row["status"] for row in firm.all(Position)] == ["CLOSING", "CLOSED", "OPEN"]
         assert open_faults(firm) == [("exit", poison)]
+        (before,) = firm.database.read(faults.open_faults)
+        retry(firm)  # too early: it is the same fault still, and says so
+        (after,) = firm.database.read(faults.open_faults)
+        assert (after["id"], after["attempts"], after["retry_at"]) == (before["id"], 2, None)
     retry(firm)
     assert firm.all(Position)[0]["status"] == "CLOSED"
     assert open_faults(firm) == []

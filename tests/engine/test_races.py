@@ -305,3 +305,32 @@ def test_a_dry_run_remembers_nothing(small_firm: Firm) -> None:
         )
     )
     assert firm.all(Wallet) == before
+
+
+def test_a_reduce_only_order_that_was_not_sent_yet_is_cancelled_with_its_position(firm: Firm) -> None:
+    _, wallet = firm.client(USDT="100000", BTC="1")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1", stop_loss="49000")
+    firm.settle()
+    firm.send(wallet, side="SELL", qty="0.1")
+    firm.engine.step(firm.clock.now())  # sent, and filled at the venue: not booked yet
+    late = firm.send(wallet, side="SELL", type="LIMIT", qty="0.1", price="50000", reduce_only=True)["id"]
+    firm.settle()
+    assert firm.position(wallet)["status"] == "CLOSED"
+    assert (firm.order(late)["status"], firm.order(late)["cum_qty"], firm.order(late)["held"]) == ("CANCELED", 0, 0)
+    assert firm.balance(wallet, "BTC") == D(1)
+    firm.reconciled()
+
+
+def test_a_sale_that_was_not_sent_yet_makes_way_for_the_exit_at_once(firm: Firm) -> None:
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1", stop_loss="49000")
+    firm.settle()
+    sale = firm.send(wallet, side="SELL", type="LIMIT", qty="0.1", price="60000")["id"]
+    firm.engine.transactions.park("send", sale, "a fault")  # it cannot be sent
+    firm.quote("BTC/USDT", "48900", "48900")
+    firm.quote("BTC/USDT", "48900", "48900")
+    assert firm.order(sale)["status"] == "CANCELED"
+    assert firm.position(wallet)["status"] == "CLOSED"
+    firm.reconciled()
