@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -70,49 +70,60 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
+def engine_options(
+    url: str, *, pool_size: int = 20, statement_seconds: int = 30, lock_seconds: int = 10,
+    application_name: str = "cambista",
+) -> dict[str, Any]:  # fmt: skip
+    """What ``sa.create_engine`` is given, ``url`` included.
+
+    ``statement_seconds`` and ``lock_seconds`` are how long PostgreSQL lets one statement run or wait;
+    ``application_name`` is what it calls these connections.
+    """
+    url = normalize_url(url)
+    if url.startswith("sqlite"):
+        found = sa.make_url(url)
+        path = Path(found.database or "").absolute()  # Flask-SQLAlchemy reads another one from its instance's folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return {"url": str(found.set(database=str(path))), "pool_size": pool_size, "max_overflow": 20}
+    timeouts = f"-c statement_timeout={statement_seconds}s -c lock_timeout={lock_seconds}s -c timezone=UTC"
+    return {
+        "url": url,
+        "pool_size": pool_size,
+        "max_overflow": 20,
+        "pool_pre_ping": True,
+        "executemany_mode": "values_plus_batch",
+        # a machine that is gone without a word is noticed within seconds
+        "connect_args": {
+            "options": timeouts,
+            "application_name": application_name,
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+        },
+    }
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Give a SQLite engine what it lacks, before its first connection; once for each engine."""
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+
+
 class Database:
-    """Engine, sessions and ``run``, the one way to a transaction.
+    """``run``, the one way to a transaction, on an engine and the sessions made for it.
 
     After a commit every function given to ``after_commit`` is called; that is how the engine and the relay
     learn that there is work.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        pool_size: int = 20,
-        statement_seconds: int = 30,
-        lock_seconds: int = 10,
-        application_name: str = "cambista",
-    ) -> None:
-        """``statement_seconds`` and ``lock_seconds`` are how long PostgreSQL lets one statement run or wait.
-
-        ``application_name`` is what it calls these connections.
-        """
-        self.url = normalize_url(url)
-        self.is_sqlite = self.url.startswith("sqlite")
-        options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite, "pool_size": pool_size}
-        if self.is_sqlite:
-            path = sa.make_url(self.url).database
-            if path and path != ":memory:":
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-        else:
-            options["executemany_mode"] = "values_plus_batch"
-            timeouts = f"-c statement_timeout={statement_seconds}s -c lock_timeout={lock_seconds}s -c timezone=UTC"
-            # a machine that is gone without a word is noticed within seconds
-            options["connect_args"] = {
-                "options": timeouts,
-                "application_name": application_name,
-                "connect_timeout": 5,
-                "keepalives_idle": 5,
-                "keepalives_interval": 2,
-                "keepalives_count": 3,
-            }
-        self.engine = sa.create_engine(self.url, max_overflow=20, **options)
-        if self.is_sqlite:
-            sa.event.listen(self.engine, "connect", _prepare_sqlite)
-            sa.event.listen(self.engine, "begin", _begin_sqlite)
+    def __init__(self, engine: sa.Engine, sessions: Callable[[sa.Engine], AbstractContextManager[Session]]) -> None:
+        """``sessions`` gives a new session on an engine, and closes it at the end."""
+        self.engine = engine
+        self.url = engine.url.render_as_string(hide_password=False)
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self._sessions = sessions
         self._write_engine = self.engine.execution_options(write=True)
         # One writer in the process: a SQLite busy wait would block every green thread, a lock only waits.
         self._write_lock = threading.RLock() if self.is_sqlite else None
@@ -123,7 +134,7 @@ class Database:
         if lock is not None:
             lock.acquire()
         try:
-            with Session(self._write_engine if write else self.engine, expire_on_commit=False) as session:
+            with self._sessions(self._write_engine if write else self.engine) as session:
                 yield session
         finally:
             if lock is not None:

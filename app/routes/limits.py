@@ -1,78 +1,121 @@
-"""Requests per second, by key, by signed-in person, or by address where nobody is known."""
+"""How often: Flask-Limiter's limits for a key, for a signed-in person, or for an address where nobody is known."""
 
 from __future__ import annotations
 
-import logging
 import math
+import time
 from typing import Any
 
-from flask import current_app, g, request
-from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
+from flask import Flask, Response, current_app, g, request
+from flask_limiter import RateLimitExceeded
+from flask_limiter.util import get_remote_address
+from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage, Storage
-from limits.strategies import MovingWindowRateLimiter
 
 from app.core.errors import RateLimited
 from app.core.permissions import Principal
-from app.services.container import Services
+from app.extensions import limiter
 
-log = logging.getLogger(__name__)
-BAD_KEYS_PER_MINUTE = 20
+from .errors import answer
 
-
-class RateLimits:
-    """Moving windows. While Redis cannot be reached this process counts alone."""
-
-    def __init__(self, redis_url: str | None) -> None:
-        self._memory = MovingWindowRateLimiter(MemoryStorage())
-        self._shared: MovingWindowRateLimiter | None = None
-        if redis_url is not None:
-            storage: Storage = RedisStorage(redis_url, wrap_exceptions=True, socket_timeout=0.25,
-                                            socket_connect_timeout=0.25)  # fmt: skip
-            self._shared = MovingWindowRateLimiter(storage)
-
-    def hit(self, name: str, per_second: int, cost: int = 1) -> tuple[bool, int, float]:
-        """Count ``cost`` hits: whether they fit, how many more do, and when (epoch seconds) all do again."""
-        # a batch larger than a second's allowance takes all of it
-        return self._count(RateLimitItemPerSecond(per_second), name, min(cost, per_second))
-
-    def bad_key(self, address: str) -> bool:
-        """Count a key that was refused; False once the address has sent too many of them in a minute.
-
-        Good keys are never asked: whoever shares an address with somebody who tries keys is not locked out.
-        """
-        return self._count(RateLimitItemPerMinute(BAD_KEYS_PER_MINUTE), f"bad keys:{address}", 1)[0]
-
-    def _count(self, item: RateLimitItem, name: str, cost: int) -> tuple[bool, int, float]:
-        if self._shared is not None:
-            try:
-                return self._hit(self._shared, item, name, cost)
-            except StorageError as error:
-                log.warning("rate limits: Redis cannot be reached: %s", error)
-        return self._hit(self._memory, item, name, cost)
-
-    @staticmethod
-    def _hit(limiter: MovingWindowRateLimiter, item: RateLimitItem, name: str, cost: int) -> tuple[bool, int, float]:
-        allowed = limiter.hit(item, name, cost=cost)
-        window = limiter.get_window_stats(item, name)
-        return allowed, window.remaining, window.reset_time
+BAD_KEYS = RateLimitItemPerMinute(20)
+_ORDERS, _REQUESTS, _WEIGHT, _BAD_KEYS = "orders", "requests", "weight", "bad keys"
+_SENTENCES = {
+    _ORDERS: "more than {} orders a second",
+    _REQUESTS: "more than {} requests a second",
+    _WEIGHT: "more than {} weight a minute",
+    _BAD_KEYS: "too many keys that are not good came from your address",
+}
 
 
-def count(services: Services, caller: Principal | None, *, order_entry: bool, cost: int = 1) -> None:
-    """Count this request and set the ``X-RateLimit-*`` headers. Raises ``RateLimited``."""
-    settings = services.settings
-    if order_entry:
-        per_second = (caller and caller.orders_per_second) or settings.order_rate_per_second
-    else:
-        per_second = (caller and caller.requests_per_second) or settings.request_rate_per_second
-    who = caller.actor if caller is not None else f"ip:{request.remote_addr}"
-    limits: RateLimits = current_app.extensions["rate_limits"]
-    allowed, remaining, reset = limits.hit(f"{'orders' if order_entry else 'requests'}:{who}", per_second, cost)
-    headers: dict[str, Any] = {
-        "X-RateLimit-Limit": str(per_second),
-        "X-RateLimit-Remaining": str(remaining),
-        "X-RateLimit-Reset": str(math.ceil(reset)),
-    }
-    g.rate_headers = headers
-    if not allowed:
-        raise RateLimited(f"more than {per_second} {'orders' if order_entry else 'requests'} a second", retry_after=1)
+def _caller() -> str:
+    caller: Principal | None = g.principal
+    return f"ip:{request.remote_addr}" if caller is None else caller.actor
+
+
+def _orders_a_second() -> int:
+    caller: Principal | None = g.principal
+    return (caller and caller.orders_per_second) or _settings().order_rate_per_second
+
+
+def _requests_a_second() -> int:
+    caller: Principal | None = g.principal
+    return (caller and caller.requests_per_second) or _settings().request_rate_per_second
+
+
+def _settings() -> Any:
+    return current_app.extensions["services"].settings
+
+
+def _order_limit() -> str:
+    return f"{_orders_a_second()}/second" if g.get("orders") else ""
+
+
+def _request_limit() -> str:
+    return "" if g.get("orders", 1) else f"{_requests_a_second()}/second"
+
+
+def _weight_limit() -> str:
+    """A key with rates of its own may use them all the minute."""
+    if "orders" not in g:
+        return ""
+    caller: Principal | None = g.principal
+    own = max((caller and caller.orders_per_second) or 0, (caller and caller.requests_per_second) or 0)
+    return f"{max(_settings().weight_per_minute, 60 * own)}/minute"
+
+
+def _order_cost() -> int:
+    # a batch larger than a second's allowance takes all of it
+    return int(min(g.orders, _orders_a_second()))
+
+
+def _weight() -> int:
+    return max(1, int(g.orders))
+
+
+@limiter.shared_limit(_order_limit, scope=_ORDERS, key_func=_caller, cost=_order_cost)
+@limiter.shared_limit(_request_limit, scope=_REQUESTS, key_func=_caller)
+@limiter.shared_limit(_weight_limit, scope=_WEIGHT, key_func=_caller, cost=_weight)
+def _count() -> None:
+    """The limits are checked by the call."""
+
+
+def count(orders: int) -> None:
+    """Count this request: so many orders, or a request of another kind. Raises ``RateLimitExceeded``."""
+    g.orders = orders
+    _count()
+
+
+@limiter.shared_limit(lambda: f"{BAD_KEYS.amount}/minute", scope=_BAD_KEYS, key_func=get_remote_address)
+def count_bad_key() -> None:
+    """Count a key that was refused, by address. Raises ``RateLimitExceeded``.
+
+    Good keys are never asked: whoever shares an address with somebody who tries keys is not locked out.
+    """
+
+
+def is_bad_key_welcome(address: str) -> bool:
+    """The same for sockets, which belong to no route; False once the address has sent too many."""
+    try:
+        return limiter.limiter.hit(BAD_KEYS, address, _BAD_KEYS)
+    except StorageError:  # the next request falls back to memory
+        return True
+
+
+def _refused(error: RateLimitExceeded) -> Response:
+    found = limiter.current_limit
+    seconds = 1 if found is None else math.ceil(found.window.reset_time - time.time())
+    sentence = _SENTENCES[str(error.limit.scope)] if error.limit is not None else ""
+    return answer(RateLimited(sentence.format(error.limit.limit.amount), retry_after=max(1, seconds)))
+
+
+def install(app: Flask, redis_url: str | None) -> None:
+    app.config.update(
+        RATELIMIT_STORAGE_URI=redis_url or "memory://",
+        RATELIMIT_STORAGE_OPTIONS={} if redis_url is None else {
+            "socket_timeout": 0.25, "socket_connect_timeout": 0.25, "wrap_exceptions": True,
+        },
+    )  # fmt: skip
+    limiter.init_app(app)
+    app.register_error_handler(RateLimitExceeded, _refused)
+    app.extensions["is_bad_key_welcome"] = is_bad_key_welcome
