@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import sqlalchemy as sa
 from flask import Flask, current_app, has_app_context
@@ -16,7 +16,7 @@ from flask_socketio import SocketIO
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from flask_wtf.csrf import CSRFProtect
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, Session, scoped_session
 
 from app.config import Settings
 from app.core import json as core_json
@@ -48,9 +48,22 @@ class BoundSession(FlaskSession):
         return bind or self.bind or super().get_bind(mapper=mapper, clause=clause, **options)
 
 
-db = SQLAlchemy(
-    model_class=Base, disable_autonaming=True, session_options={"class_": BoundSession, "expire_on_commit": False}
-)
+if TYPE_CHECKING:
+
+    class db:
+        """What we use of it: a type checker cannot follow ``class Order(db.Model)`` through an instance."""
+
+        Model: TypeAlias = Base
+        metadata: ClassVar[sa.MetaData]
+        session: ClassVar[scoped_session[Session]]
+        engine: ClassVar[sa.Engine]
+        engines: ClassVar[Mapping[str | None, sa.Engine]]
+        init_app: ClassVar[Callable[[Flask], None]]
+
+else:
+    db = SQLAlchemy(
+        model_class=Base, disable_autonaming=True, session_options={"class_": BoundSession, "expire_on_commit": False}
+    )
 # a table that SQLite's batch mode copies would lose its triggers, those of the journal among them
 migrate = Migrate(directory=FOLDER, render_as_batch=False)
 login_manager = LoginManager()

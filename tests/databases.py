@@ -26,12 +26,17 @@ def downgrade(url: str, revision: str) -> None:
     _migrate(url, flask_migrate.downgrade, revision)
 
 
-def _migrate(url: str, command: Any, revision: str) -> None:
+def check(url: str) -> None:
+    """``flask db check``. Raises ``SystemExit`` where models and database differ."""
+    _migrate(url, flask_migrate.check)
+
+
+def _migrate(url: str, command: Any, *revision: str) -> None:
     app = Flask("tests")
     database = init_database(app, url)
     migrate.init_app(app, db)
     try:
         with app.app_context():
-            command(revision=revision)
+            command(None, *revision)
     finally:
         database.dispose()

@@ -33,7 +33,8 @@ ALLOWED = {
 }
 ENTRY_LAYERS = {"cli"}  # commands are entry points: they may put parts together as create_app does
 EXACT = ("domain", "models", "services", "schemas", "engine")  # where a float could become money
-WEB = {"flask", "flask_login", "flask_migrate", "flask_sqlalchemy", "flask_wtf", "flask_babel", "flask_limiter", "flask_talisman", "flask_socketio",
+WEB = {"flask", "flask_login", "flask_migrate", "flask_sqlalchemy", "flask_wtf", "flask_babel", "flask_limiter",
+       "flask_talisman", "flask_socketio",
        "socketio", "engineio", "werkzeug", "jinja2"}  # fmt: skip
 OK = re.compile(r"#.*\bok: \S")
 

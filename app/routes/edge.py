@@ -360,9 +360,9 @@ def _close(response: Response) -> Response:
 
 def install(app: Flask) -> None:
     app.before_request(_open)
-    app.before_request(_guard)
     app.after_request(_close)
-    limits.install(app, services_of(app).settings.redis_url)
+    limits.install(app, services_of(app).settings.redis_url)  # begins before the guard, ends before what closes
+    app.before_request(_guard)
 
 
 __all__ = [

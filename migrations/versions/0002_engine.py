@@ -148,8 +148,7 @@ def downgrade() -> None:
     for name in ("object_type", "object_id", "reports", "attempts", "retry_at", "resolved_by", "resolution"):
         op.drop_column("engine_faults", name)
     op.drop_column("wallets", "stopped_by")
-    if op.get_bind().dialect.name == "postgresql":
-        op.alter_column("journal_entries", "external_ref", type_=sa.String(80))
+    # external_ref stays as wide as it is: the version before does not mind
     replace_check(op.get_bind(), "ledger_accounts", "ck_ledger_accounts_kind", ACCOUNT_KINDS.format(""))
 
 
@@ -158,8 +157,6 @@ def _refuse_loss() -> None:
     for query, sentence in (
         ("SELECT count(*) FROM ledger_accounts WHERE kind = 'receivable'",
          "A receivable has been booked, and the version before knows none. Restore a backup instead."),
-        ("SELECT count(*) FROM journal_entries WHERE length(external_ref) > 80",
-         "Journal entries have references that the version before cannot hold. Restore a backup instead."),
         ("SELECT count(*) FROM engine_faults WHERE resolved_at IS NULL AND reports IS NOT NULL",
          "The venue's reports wait behind open faults and would be lost. Retry or resolve them first: "
          "flask engine faults."),
