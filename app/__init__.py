@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -301,13 +302,20 @@ def start_engine(app: Flask) -> None:
         )
     socketio: SocketIO = app.extensions["socketio"]
     stopping = parts.stopping = threading.Event()
-    socketio.start_background_task(_watch_catalog, app, stopping)
+    start = partial(socketio.start_background_task, _in_context, app)
+    start(_watch_catalog, app, stopping)
     notifier = Notifier(parts.database)
     if not parts.database.is_sqlite:
-        socketio.start_background_task(notifier.run, stopping)
+        start(notifier.run, stopping)
     parts.wake = notifier.notify
     if settings.engine != "off":
         _start_engine(app, parts, socketio, notifier)
+
+
+def _in_context(app: Flask, work: Callable[..., None], *arguments: Any) -> None:
+    """What runs beside the requests has one app context for all its transactions; each has a session of its own."""
+    with app.app_context():
+        work(*arguments)
 
 
 def _watch_catalog(app: Flask, stopping: threading.Event) -> None:
@@ -322,6 +330,7 @@ def _watch_catalog(app: Flask, stopping: threading.Event) -> None:
 def _start_engine(app: Flask, parts: Services, socketio: SocketIO, notifier: Notifier) -> None:
     settings: Settings = parts.settings
     database = engine_database(app, parts.database)
+    start = partial(socketio.start_background_task, _in_context, app)
     publisher = SocketPublisher(socketio, TraderOf(database, parts.clock))
 
     def take_turns() -> None:
@@ -346,9 +355,9 @@ def _start_engine(app: Flask, parts: Services, socketio: SocketIO, notifier: Not
     # another process' engine is told by PostgreSQL
     parts.wake = lambda: engine.wake() if engine.running or database.is_sqlite else notifier.notify()
     if not database.is_sqlite:
-        socketio.start_background_task(Listener(database, engine.wake).run, engine.stopping)
-    socketio.start_background_task(engine.run)
-    socketio.start_background_task(engine.relay.run, engine.stopping, take_turns)
+        start(Listener(database, engine.wake).run, engine.stopping)
+    start(engine.run)
+    start(engine.relay.run, engine.stopping, take_turns)
 
 
 def stop_engine(app: Flask) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import sqlalchemy as sa
@@ -106,19 +106,33 @@ def engine_database(app: Flask, database: Database) -> Database:
 
 
 def _sessions(app: Flask) -> Callable[[sa.Engine], AbstractContextManager[Session]]:
-    @contextmanager
-    def session_on(engine: sa.Engine) -> Iterator[Session]:
-        """``db.session`` of the current request or command; elsewhere, and inside another unit, of its own context."""
-        here = has_app_context() and current_app == app and not db.session.registry.has()
-        with nullcontext() if here else app.app_context():
-            session = db.session()
-            session.bind = engine
-            try:
-                yield session
-            finally:
-                db.session.remove()
+    """``db.session`` of the request, command or thread; outside of one, and inside another unit, of its own context."""
+    scope = db.session.registry
 
-    return session_on
+    class UnitSession:
+        __slots__ = ("_context", "_engine", "_session")
+
+        def __init__(self, engine: sa.Engine) -> None:
+            self._engine = engine
+
+        def __enter__(self) -> Session:
+            self._context = None
+            if not has_app_context() or current_app != app or scope.has():
+                self._context = app.app_context()
+                self._context.push()
+            self._session = scope()
+            self._session.bind = self._engine
+            return self._session
+
+        def __exit__(self, *_error: object) -> None:
+            try:
+                self._session.close()
+            finally:
+                scope.clear()
+                if self._context is not None:
+                    self._context.pop()
+
+    return UnitSession
 
 
 class EventJson:

@@ -11,8 +11,8 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +27,7 @@ from .errors import Locked, OutcomeUnknown, Unavailable
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_ATTEMPTS = 5
+_NO_LOCK = nullcontext()
 _RETRYABLE = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -127,19 +128,7 @@ class Database:
         self._sessions = sessions
         self._write_engine = self.engine.execution_options(write=True)
         # One writer in the process: a SQLite busy wait would block every green thread, a lock only waits.
-        self._write_lock = threading.RLock() if self.is_sqlite else None
-
-    @contextmanager
-    def _session(self, write: bool) -> Iterator[Session]:
-        lock = self._write_lock if write else None
-        if lock is not None:
-            lock.acquire()
-        try:
-            with self._sessions(self._write_engine if write else self.engine) as session:
-                yield session
-        finally:
-            if lock is not None:
-                lock.release()
+        self._one_writer: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else _NO_LOCK
 
     def run(self, work: Callable[[Session], T], *, write: bool = True) -> T:
         """Run ``work`` in one transaction and commit it.
@@ -148,10 +137,11 @@ class Database:
         must change nothing but the database. Raises ``Unavailable`` when nothing was stored and the same may
         be tried again, ``OutcomeUnknown`` when the connection was lost while it committed.
         """
+        engine = self._write_engine if write else self.engine
         for attempt in range(1, MAX_ATTEMPTS + 1):
             committing = False
             try:
-                with self._session(write) as session:
+                with self._one_writer if write else _NO_LOCK, self._sessions(engine) as session:
                     result = work(session)
                     committing = True
                     session.commit()
