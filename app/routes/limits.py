@@ -19,13 +19,17 @@ from app.extensions import limiter
 from .errors import answer
 
 BAD_KEYS = RateLimitItemPerMinute(20)
-_ORDERS, _REQUESTS, _WEIGHT, _BAD_KEYS = "orders", "requests", "weight", "bad keys"
-_SENTENCES = {
-    _ORDERS: "more than {} orders a second",
-    _REQUESTS: "more than {} requests a second",
-    _WEIGHT: "more than {} weight a minute",
-    _BAD_KEYS: "too many keys that are not good came from your address",
-}
+_WEIGHT, _BAD_KEYS = "weight", "bad keys"
+
+
+def _own(name: str) -> int | None:
+    """A rate that the calling key has of its own."""
+    caller: Principal | None = g.principal
+    return None if caller is None else getattr(caller, name)
+
+
+def _settings() -> Any:
+    return current_app.extensions["services"].settings
 
 
 def _caller() -> str:
@@ -33,57 +37,45 @@ def _caller() -> str:
     return f"ip:{request.remote_addr}" if caller is None else caller.actor
 
 
-def _orders_a_second() -> int:
-    caller: Principal | None = g.principal
-    return (caller and caller.orders_per_second) or _settings().order_rate_per_second
+def _kind(_endpoint: str = "") -> str:
+    return "orders" if g.orders else "requests"
 
 
-def _requests_a_second() -> int:
-    caller: Principal | None = g.principal
-    return (caller and caller.requests_per_second) or _settings().request_rate_per_second
+def _a_second() -> int:
+    if g.orders:
+        return int(_own("orders_per_second") or _settings().order_rate_per_second)
+    return int(_own("requests_per_second") or _settings().request_rate_per_second)
 
 
-def _settings() -> Any:
-    return current_app.extensions["services"].settings
-
-
-def _order_limit() -> str:
-    return f"{_orders_a_second()}/second" if g.get("orders") else ""
-
-
-def _request_limit() -> str:
-    return "" if g.get("orders", 1) else f"{_requests_a_second()}/second"
-
-
-def _weight_limit() -> str:
+def _a_minute() -> int:
     """A key with rates of its own may use them all the minute."""
-    if "orders" not in g:
-        return ""
-    caller: Principal | None = g.principal
-    own = max((caller and caller.orders_per_second) or 0, (caller and caller.requests_per_second) or 0)
-    return f"{max(_settings().weight_per_minute, 60 * own)}/minute"
+    own = max(_own("orders_per_second") or 0, _own("requests_per_second") or 0)
+    return max(int(_settings().weight_per_minute), 60 * own)
 
 
-def _order_cost() -> int:
-    # a batch larger than a second's allowance takes all of it
-    return int(min(g.orders, _orders_a_second()))
+# Flask-Limiter also asks for the limits before the guard has counted: then there are none
 
 
-def _weight() -> int:
-    return max(1, int(g.orders))
-
-
-@limiter.shared_limit(_order_limit, scope=_ORDERS, key_func=_caller, cost=_order_cost)
-@limiter.shared_limit(_request_limit, scope=_REQUESTS, key_func=_caller)
-@limiter.shared_limit(_weight_limit, scope=_WEIGHT, key_func=_caller, cost=_weight)
-def _count() -> None:
-    """The limits are checked by the call."""
+@limiter.shared_limit(
+    lambda: f"{_a_second()}/second" if "orders" in g else "",
+    scope=_kind,
+    key_func=_caller,
+    cost=lambda: min(max(1, g.orders), _a_second()),  # a batch larger than a second's allowance takes all of it
+)
+@limiter.shared_limit(
+    lambda: f"{_a_minute()}/minute" if "orders" in g else "",
+    scope=_WEIGHT,
+    key_func=_caller,
+    cost=lambda: max(1, g.orders),
+)
+def _check() -> None:
+    """The call checks the limits."""
 
 
 def count(orders: int) -> None:
-    """Count this request: so many orders, or a request of another kind. Raises ``RateLimitExceeded``."""
+    """Count this request: so many orders, or 0 for one of another kind. Raises ``RateLimitExceeded``."""
     g.orders = orders
-    _count()
+    _check()
 
 
 @limiter.shared_limit(lambda: f"{BAD_KEYS.amount}/minute", scope=_BAD_KEYS, key_func=get_remote_address)
@@ -103,10 +95,15 @@ def is_bad_key_welcome(address: str) -> bool:
 
 
 def _refused(error: RateLimitExceeded) -> Response:
-    found = limiter.current_limit
-    seconds = 1 if found is None else math.ceil(found.window.reset_time - time.time())
-    sentence = _SENTENCES[str(error.limit.scope)] if error.limit is not None else ""
-    return answer(RateLimited(sentence.format(error.limit.limit.amount), retry_after=max(1, seconds)))
+    found, limit = limiter.current_limit, error.limit
+    assert found is not None and limit is not None
+    if limit.scope == _BAD_KEYS:
+        sentence = "too many keys that are not good came from your address"
+    else:
+        kind = f"{_WEIGHT} a minute" if limit.scope == _WEIGHT else f"{_kind()} a second"
+        sentence = f"more than {limit.limit.amount} {kind}"
+    seconds = math.ceil(found.window.reset_time - time.time())
+    return answer(RateLimited(sentence, retry_after=max(1, seconds)))
 
 
 def install(app: Flask, redis_url: str | None) -> None:
