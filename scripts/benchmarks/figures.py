@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tests.e2e.installation import Installation
 from tests.e2e.server import ROOT, Server, fresh_postgres
 
 from .sockets import Listener, Sender
@@ -82,21 +83,23 @@ def ratios(ours: list[float], theirs: list[float]) -> float:
     return median([a / b for a, b in zip(ours, theirs, strict=True)])
 
 
-def _cpu_seconds(server: Server) -> float:
-    assert server.process is not None
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+def _cpu_seconds(ours: Installation) -> float:
+    return sum(process.processor_seconds() for process in ours.processes)
+
+
+def _ports(ours: Installation) -> list[int]:
+    return [web.port for web in ours.webs]
 
 
 FILLED = "SELECT count(*) FROM orders WHERE status = 'FILLED'"
 
 
-def _fill_round(ours: Ours, server: Server, seconds: float, tag: str, *, hot: bool = False) -> dict[str, float]:
+def _fill_round(ours: Ours, running: Installation, seconds: float, tag: str, *, hot: bool = False) -> dict[str, float]:
     """Filled orders a second from the first byte sent to the last fill booked, after a warm-up."""
-    load(server.port, ORDERS, ours.members(CONNECTIONS, MARKET, f"{tag}w", hot=hot), 1)
+    load(_ports(running), ORDERS, ours.members(CONNECTIONS, MARKET, f"{tag}w", hot=hot), 1)
     ours.settle()
-    before, cpu = ours.scalar(FILLED), _cpu_seconds(server)
-    answered = load(server.port, ORDERS, ours.members(CONNECTIONS, MARKET, tag, hot=hot), seconds)
+    before, cpu = ours.scalar(FILLED), _cpu_seconds(running)
+    answered = load(_ports(running), ORDERS, ours.members(CONNECTIONS, MARKET, tag, hot=hot), seconds)
     end = ours.settle()
     count = ours.scalar(FILLED) - before
     if count != answered["count"]:
@@ -104,40 +107,48 @@ def _fill_round(ours: Ours, server: Server, seconds: float, tag: str, *, hot: bo
     return {
         **answered,
         "rate": count / (end - answered["began_at"]),
-        "cpu_ms": 1000 * (_cpu_seconds(server) - cpu) / count,
+        "cpu_ms": 1000 * (_cpu_seconds(running) - cpu) / count,
     }
 
 
 def filled_postgres(bench: Bench) -> list[Row]:
-    """HTTP in to booked fill, the tail of order entry, and dropped connections."""
-    mine, limit, service, p99, their_p99, tails, cpu = [], [], [], [], [], [], []
+    """HTTP in to booked fill, the tail of order entry, and dropped connections; two web processes and an engine."""
+    mine, alone, limit, service, p99, their_p99, tails, cpu = [], [], [], [], [], [], [], []
     dropped = 0.0
     with bench.pair() as (ours, ref):
         for number in range(bench.rounds):
-            with ours.running() as server:
-                got = _fill_round(ours, server, bench.seconds, f"f{number}")
+            with ours.running(many=True) as running:
+                got = _fill_round(ours, running, bench.seconds, f"f{number}")
                 ours.reconcile()
-            dropped += got["dropped"]
+            with ours.running() as running:
+                one = _fill_round(ours, running, bench.seconds, f"o{number}")
+                ours.reconcile()
+            dropped += got["dropped"] + one["dropped"]
             mine.append(got["rate"])
+            alone.append(one["rate"])
             cpu.append(got["cpu_ms"])
             p99.append(got["p99"])
             tails.append(got["p99"] / got["p50"])
             limit.append(ref.pgbench(bench.seconds, bench.folder))
             with ref.service() as port:
-                load(port, "/fill", ref.members(CONNECTIONS, MARKET, f"w{number}"), 1)
-                other = load(port, "/fill", ref.members(CONNECTIONS, MARKET, f"f{number}"), bench.seconds)
+                load([port], "/fill", ref.members(CONNECTIONS, MARKET, f"w{number}"), 1)
+                other = load([port], "/fill", ref.members(CONNECTIONS, MARKET, f"f{number}"), bench.seconds)
             service.append(other["count"] / other["seconds"])
             their_p99.append(other["p99"])
-            bench.say(f"filled/s {mine[-1]:.0f}, pgbench {limit[-1]:.0f}, asyncpg {service[-1]:.0f}")
             bench.say(
-                f"server CPU {cpu[-1]:.1f} ms an order; p50 {1000 * got['p50']:.0f} p99 {1000 * got['p99']:.0f} ms"
+                f"filled/s {mine[-1]:.0f}, one process {alone[-1]:.0f}, pgbench {limit[-1]:.0f}, "
+                f"asyncpg {service[-1]:.0f}"
+            )
+            bench.say(
+                f"server CPU {cpu[-1]:.1f} ms an order, one process {one['cpu_ms']:.1f}; "
+                f"p50 {1000 * got['p50']:.0f} p99 {1000 * got['p99']:.0f} ms"
             )
     rate = f"{median(mine):.0f}/s; server CPU {median(cpu):.1f} ms an order"
     return [
         Row("filled orders/s, PostgreSQL, against pgbench's two commits", ratios(mine, limit), 0.30, 0.45,
-            f"{rate}; pgbench {median(limit):.0f}/s"),
+            f"{rate}; pgbench {median(limit):.0f}/s; one process {median(alone):.0f}/s, {ratios(alone, limit):.2f} ×"),
         Row("… against FastAPI + asyncpg doing the same rows", ratios(mine, service), 0.50, 0.80,
-            f"{median(mine):.0f}/s; asyncpg {median(service):.0f}/s"),
+            f"{median(mine):.0f}/s; asyncpg {median(service):.0f}/s; one process {ratios(alone, service):.2f} ×"),
         Row("order entry p99 / p50", median(tails), 3, 2, f"p99 {1000 * median(p99):.0f} ms", higher=False),
         Row("order entry p99 against the asyncpg service", ratios(p99, their_p99), 1.5, 1,
             f"{1000 * median(p99):.0f} ms; asyncpg {1000 * median(their_p99):.0f} ms", higher=False),
@@ -146,31 +157,38 @@ def filled_postgres(bench: Bench) -> list[Row]:
 
 
 def accepted_postgres(bench: Bench) -> list[Row]:
-    """Resting limit orders far from the market: what order entry alone can take."""
-    mine, service = [], []
+    """Resting limit orders far from the market: what order entry alone can take; two web processes and an engine."""
+    mine, alone, service = [], [], []
     with bench.pair() as (ours, ref):
         for number in range(bench.rounds):
-            with ours.running() as server:
-                order = {**RESTING, "price": _far_price(server, ours)}
-                load(server.port, ORDERS, ours.members(CONNECTIONS, order, f"a{number}w"), 1)
-                ours.settle()
-                got = load(server.port, ORDERS, ours.members(CONNECTIONS, order, f"a{number}"), bench.seconds)
-                ours.settle()
-                ours.reconcile()
-                ours.cancel_resting()
-            mine.append(got["count"] / got["seconds"])
+            mine.append(_accept_round(ours, bench.seconds, f"a{number}", many=True))
+            alone.append(_accept_round(ours, bench.seconds, f"b{number}", many=False))
             with ref.service() as port:
-                load(port, "/insert", ref.members(CONNECTIONS, MARKET, f"w{number}"), 1)
-                other = load(port, "/insert", ref.members(CONNECTIONS, MARKET, f"a{number}"), bench.seconds)
+                load([port], "/insert", ref.members(CONNECTIONS, MARKET, f"w{number}"), 1)
+                other = load([port], "/insert", ref.members(CONNECTIONS, MARKET, f"a{number}"), bench.seconds)
             service.append(other["count"] / other["seconds"])
-            bench.say(f"accepted/s {mine[-1]:.0f}, asyncpg {service[-1]:.0f}")
+            bench.say(f"accepted/s {mine[-1]:.0f}, one process {alone[-1]:.0f}, asyncpg {service[-1]:.0f}")
     return [Row("accepted orders/s, PostgreSQL, against FastAPI + asyncpg insert", ratios(mine, service), 0.60, 0.85,
-                f"{median(mine):.0f}/s; asyncpg {median(service):.0f}/s")]  # fmt: skip
+                f"{median(mine):.0f}/s; asyncpg {median(service):.0f}/s; one process {median(alone):.0f}/s, "
+                f"{ratios(alone, service):.2f} ×")]  # fmt: skip
 
 
-def _far_price(server: Server, ours: Ours) -> str:
+def _accept_round(ours: Ours, seconds: float, tag: str, *, many: bool) -> float:
+    with ours.running(many=many) as running:
+        order = {**RESTING, "price": _far_price(ours)}
+        load(_ports(running), ORDERS, ours.members(CONNECTIONS, order, f"{tag}w"), 1)
+        ours.settle()
+        got = load(_ports(running), ORDERS, ours.members(CONNECTIONS, order, tag), seconds)
+        ours.settle()
+        ours.reconcile()
+        ours.cancel_resting()
+    rate: float = got["count"] / got["seconds"]
+    return rate
+
+
+def _far_price(ours: Ours) -> str:
     """A bid that rests: a tenth below the market, on the tick."""
-    caller = server.caller(ours.firm.admin)
+    caller = ours.server.caller(ours.firm.admin)
     bid = caller.get("/api/v1/market/quotes/BTC/USDT")["bid"]
     caller.close()
     return str(int(bid.split(".")[0]) * 9 // 10)
@@ -181,8 +199,8 @@ def hot_account(bench: Bench) -> list[Row]:
     mine, limit = [], []
     with bench.pair() as (ours, ref):
         for number in range(bench.rounds):
-            with ours.running() as server:
-                got = _fill_round(ours, server, bench.seconds, f"h{number}", hot=True)
+            with ours.running(many=True) as running:
+                got = _fill_round(ours, running, bench.seconds, f"h{number}", hot=True)
                 ours.reconcile()
             mine.append(got["rate"])
             limit.append(ref.pgbench(bench.seconds, bench.folder, wallets=1))
@@ -197,8 +215,8 @@ def filled_sqlite(bench: Bench) -> list[Row]:
         folder = Path(name)
         ours = Ours(f"sqlite:///{folder / 'bench.db'}", folder)
         for number in range(bench.rounds):
-            with ours.running() as server:
-                got = _fill_round(ours, server, bench.seconds, f"s{number}")
+            with ours.running() as running:
+                got = _fill_round(ours, running, bench.seconds, f"s{number}")
                 ours.reconcile()
             mine.append(got["rate"])
             command = [
@@ -219,8 +237,8 @@ def idle_latency(bench: Bench) -> list[Row]:
     times = max(20, int(bench.seconds * 10))
     with bench.pair() as (ours, ref):
         for number in range(bench.rounds):
-            with ours.running() as server:
-                mine.append(_idle_fills(server, ours.firm.clients[0], f"i{number}", times))
+            with ours.running(many=True):
+                mine.append(_idle_fills(ours.server, ours.firm.clients[0], f"i{number}", times))
                 ours.settle()
             with ref.service() as port:
                 theirs.append(_inline_fills(port, f"i{number}", times))
@@ -260,12 +278,12 @@ def queued_cancel(bench: Bench) -> list[Row]:
     queued, idle, answers = [], [], []
     with fresh_postgres(bench.postgres) as url:
         ours = Ours(url, bench.folder)
-        with ours.running() as server:
-            price = _far_price(server, ours)
+        with ours.running(many=True):
+            price = _far_price(ours)
             for number in range(max(5, bench.rounds * 3)):
-                idle.append(_cancel(server, ours, price, f"ci{number}", 0)[0])
+                idle.append(_cancel(ours, price, f"ci{number}", 0)[0])
                 ours.settle()
-                heard, answered = _cancel(server, ours, price, f"cq{number}", 200)
+                heard, answered = _cancel(ours, price, f"cq{number}", 200)
                 queued.append(heard)
                 answers.append(answered)
                 ours.settle()
@@ -276,9 +294,9 @@ def queued_cancel(bench: Bench) -> list[Row]:
                 f"{1000 * median(queued):.1f} ms; idle {1000 * median(idle):.1f} ms", higher=False)]  # fmt: skip
 
 
-def _cancel(server: Server, ours: Ours, price: str, tag: str, queue: int) -> tuple[float, float]:
+def _cancel(ours: Ours, price: str, tag: str, queue: int) -> tuple[float, float]:
     """Seconds from the cancel's first byte to its event and to its answer, with ``queue`` orders just stored."""
-    key = ours.firm.clients[0]
+    key, server = ours.firm.clients[0], ours.server
     sender, listener = Sender(server.port, key), Listener(server.port, key)
     order = sender.post(ORDERS, {**RESTING, "price": price, "client_order_id": tag})
     listener.wait("order.open", ("id", order["id"]))
@@ -303,13 +321,13 @@ def memory(bench: Bench) -> list[Row]:
     """Resident size of an idle server, and what orders leave behind."""
     with fresh_postgres(bench.postgres) as url:
         ours = Ours(url, bench.folder)
-        with ours.running() as server:
+        with ours.running() as running:
             time.sleep(2)
             idle = ours.rss() / 2**20
-            load(server.port, ORDERS, ours.members(CONNECTIONS, MARKET, "mw"), 600, most=500)
+            load(_ports(running), ORDERS, ours.members(CONNECTIONS, MARKET, "mw"), 600, most=500)
             ours.settle()
             began, warm = time.monotonic(), ours.rss() / 2**20
-            got = load(server.port, ORDERS, ours.members(CONNECTIONS, MARKET, "m"), 900, most=bench.orders)
+            got = load(_ports(running), ORDERS, ours.members(CONNECTIONS, MARKET, "m"), 900, most=bench.orders)
             ours.settle()
             after = ours.rss() / 2**20
             seconds = time.monotonic() - began

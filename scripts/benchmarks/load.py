@@ -89,10 +89,10 @@ class Run:
 
     async def go(self) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        callers = []
+        callers, ports = [], self.plan["ports"]
         for number, member in enumerate(self.plan["members"]):
             _, caller = await loop.create_connection(
-                partial(Caller, self, number, member), "127.0.0.1", self.plan["port"]
+                partial(Caller, self, number, member), "127.0.0.1", ports[number % len(ports)]
             )
             callers.append(caller)
         began, cpu = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)

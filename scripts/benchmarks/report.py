@@ -59,11 +59,12 @@ latencies, memory, dropped connections) they are upper limits.
 ## How it is measured
 
 Absolute figures mean nothing from one machine to the next; ratios do, as long as nothing else runs. On a busy machine
-they are too low: our server is one process, pgbench has one for each connection and gets more of the processors.
+they are too low: pgbench has a process for each connection and gets more of the processors.
 
 - **Load**: one process of bare asyncio sockets, HTTP/1.1 keep-alive, {CONNECTIONS} connections in a closed loop, the
   same for both sides. Everything over loopback. A second of warm-up before each measured round.
-- **Ours**: `run.py` as it ships, started anew for each round, with the simulated feed, the venue's latency 0, key
+- **Ours**: two web processes, an engine of its own and Redis, as in production; *one process* beside it is `run.py`
+  alone. Started anew for each round, as they ship, with the simulated feed, the venue's latency 0, key
   authentication, permissions, rate limits (raised, not off), risk checks, ledger, FIX messages, events, relay and
   request log. Each connection is its own client with its own wallet. A round counts from the first byte sent until the
   last fill is booked; every accepted order must be filled, and `/api/v1/admin/reconcile` must be clean after it,

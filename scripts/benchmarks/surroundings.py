@@ -9,14 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from tests.e2e.server import ROOT, Firm, Server, fresh_postgres, prepare
+from tests.e2e.installation import Installation, installed
+from tests.e2e.server import ROOT, Firm, Server, fresh_postgres, prepare, redis_server
 
 HERE = Path(__file__).resolve().parent
 VENV = ROOT / "var" / "bench-venv"
@@ -93,7 +94,7 @@ class Ours:
         self.url = url
         self.firm: Firm = prepare(url, CONNECTIONS)
         self.folder = folder
-        self.server = self._server()
+        self.server = Server(self.url, self.folder, **SERVER)
         self.engine = sa.create_engine(self.server_url(), poolclass=sa.NullPool)
 
     def server_url(self) -> str:
@@ -101,17 +102,19 @@ class Ours:
 
         return normalize_url(self.url)
 
-    def _server(self) -> Server:
-        return Server(self.url, self.folder, **SERVER)
-
     @contextmanager
-    def running(self) -> Iterator[Server]:
-        self.server = self._server()
-        self.server.start()
-        try:
-            yield self.server
-        finally:
-            self.server.terminate()
+    def running(self, *, many: bool = False) -> Iterator[Installation]:
+        """One process; with ``many`` two web processes, an engine of its own, and Redis between them."""
+        with ExitStack() as stack:
+            settings = dict(SERVER)
+            if many:
+                settings["REDIS_URL"] = stack.enter_context(redis_server()).url
+            webs, engines = (2, 1) if many else (1, 0)
+            installation = stack.enter_context(installed(self.url, self.folder, webs, engines, **settings))
+            self.server = installation.webs[0]
+            yield installation
+            for process in installation.processes:
+                process.terminate()
 
     def scalar(self, query: str, **values: Any) -> Any:
         with self.engine.connect() as connection:
@@ -179,9 +182,14 @@ class Ours:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def load(port: int, path: str, members: list[dict[str, Any]], seconds: float, most: int = 200_000) -> dict[str, Any]:
-    """Run the load generator to its end; its figures. Raises ``BenchFailed`` on anything but good answers."""
-    plan = {"port": port, "path": path, "members": members, "seconds": seconds, "most": most}
+def load(
+    ports: list[int], path: str, members: list[dict[str, Any]], seconds: float, most: int = 200_000
+) -> dict[str, Any]:
+    """Run the load generator to its end, its connections spread over the ports; its figures.
+
+    Raises ``BenchFailed`` on anything but good answers.
+    """
+    plan = {"ports": ports, "path": path, "members": members, "seconds": seconds, "most": most}
     done = subprocess.run(
         [str(PYTHON), str(HERE / "load.py")], input=json.dumps(plan), capture_output=True, text=True,
         timeout=seconds + 120, check=False,
