@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.errors import AppError, Conflict, Invalid
+from app.core.errors import AppError, Conflict, Invalid, Unauthenticated
 from app.domain.execution import OrderState, move
 from app.domain.fees import fee_for
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
@@ -20,11 +20,11 @@ from app.domain.orders import AMENDABLE, OrderStatus, Side
 from app.domain.risk import reference_price, reserve_for, usd_rate
 from app.models import Client, Order, Wallet, table_of
 from app.schemas.orders import OrderIn, order_json
-from app.services import wallets
+from app.services import api_keys, wallets
 from app.services.events import Events
 from app.services.ledger import Journal
 from app.services.locks import Locks
-from app.services.records import insert_orders, order_event, store_orders
+from app.services.records import Transition, insert_orders, order_event, store_orders
 
 from .cancel import LIVE_ORDERS, Canceler, suspend
 from .checks import Checks
@@ -72,7 +72,12 @@ class Orders(Drafting):
         """
         accounts = Locks.of(session).wallets({entry.wallet_id for entry in entries})
         known = _by_client_order_ids(session, entries)  # before anything is judged: the market has moved on
-        drafts = [self._draft_of(entry, accounts[entry.wallet_id][0], known) for entry in entries]
+        keys = {entry.key_id for entry in entries if entry.key_id is not None}
+        ended = keys - api_keys.live_key_ids(session, keys, now) if keys else set()
+        drafts = [
+            Unauthenticated() if entry.key_id in ended else self._draft_of(entry, accounts[entry.wallet_id][0], known)
+            for entry in entries
+        ]
         journal, events = Journal(session, now, entries[0].actor), Events(now)
         checks = Checks(session, self.instruments, self.quotes, self.rules, now)
         canceler = Canceler(session, self.instruments, self.quotes, journal, events, now)
@@ -152,7 +157,7 @@ class Orders(Drafting):
             checks.took(order)
             entered.append(order)
             known[name] = order
-            order_event(events, order, self.instruments, None, order.reject_reason)
+            order_event(events, order, self.instruments, [Transition(None, order.status, order.reject_reason)])
             outcomes.append((self.show(order), True))
         return outcomes, entered
 
@@ -248,7 +253,8 @@ class Orders(Drafting):
             order = order._replace(version=order.version + 1, held=hold, qty=new_qty, leaves_qty=new_qty,
                             price=new_price)  # fmt: skip
         store_orders(session, [order])
-        order_event(events, order, self.instruments, before, "amended", None if sent else "order.amended")
+        step = Transition(before, order.status, "amended")
+        order_event(events, order, self.instruments, [step], None if sent else "order.amended")
         events.flush(session)
         return self.show(order)
 
