@@ -421,7 +421,7 @@ def test_hashing_is_not_done_in_a_transaction(
     verify = users.verify_password
 
     def verify_and_look(*args: Any) -> bool:
-        lock: Any = database._write_lock
+        lock: Any = database._one_writer
         held.append(lock._is_owned())
         return verify(*args)
 
