@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.core.permissions import READ, Principal, Resource, Role
 from app.services import events, users
 
 from . import account, auth, clients, dashboard, desk, journal, orders, positions, system, wallets
+from .identity import load_principal
 
 MODULES = ("i18n.js", "dom.js", "api.js", "live.js", "format.js", "decimal.js", "labels.js", "toast.js",
            "../vendor/socket.io-client/socket.io.esm.min.js")  # fmt: skip
@@ -49,6 +51,14 @@ _PROBLEMS = {
     500: _l("Something went wrong on our side"),
     503: _l("Temporarily unavailable"),
 }
+# what a person can do about it; the sentences of the API are for programs
+_HINTS = {
+    403: _l("Your role does not include this page. Ask the firm's management if you need it."),
+    404: _l("The address is wrong, or what was there is not yours to see."),
+    429: _l("Wait a moment, then try again."),
+    500: _l("It has been noted. Try again; if it stays, tell us the number below."),
+    503: _l("Try again in a moment."),
+}
 
 
 def register(app: Flask) -> None:
@@ -68,6 +78,9 @@ def choose_language() -> str:
 
 
 def _context() -> dict[str, Any]:
+    if request.routing_exception is not None and "principal" not in g:
+        with suppress(AppError):  # an address that does not exist: nobody has asked yet who is calling
+            load_principal()
     person = g.get("signed_in")
     caller: Principal | None = None if person is None else person.principal
     theme = (g.user.theme if caller is not None else None) or session.get("theme")
@@ -77,13 +90,22 @@ def _context() -> dict[str, Any]:
             "language": str(get_locale() or "en"),
             "name": "" if caller is None else g.user.name,
             "theme": theme if theme in users.THEMES else None,
+            "number_format": _number_format(),
             "nav": [] if caller is None else _navigation(caller),
             "role": "" if caller is None or caller.role is None else _ROLES[caller.role],
             "modules": MODULES,
             "cursor": _cursor(),
             "problem": _problem_title,
+            "problem_hint": _problem_hint,
         },
     }
+
+
+def _number_format() -> str:
+    """The person's choice, then the browser's memory of one; Peru writes 1,234.56."""
+    user = g.get("user")
+    chosen = (user.number_format if user is not None else None) or session.get("number_format")
+    return chosen if chosen in users.NUMBER_FORMATS else users.NUMBER_FORMATS[0]
 
 
 def _cursor() -> int | None:
@@ -108,6 +130,13 @@ def _is_open(caller: Principal, resource: Resource | None) -> bool:
 
 def _is_here(href: str) -> bool:
     return request.path == href if href == "/" else request.path == href or request.path.startswith(href + "/")
+
+
+def _problem_hint(error: AppError) -> str:
+    known = _HINTS.get(error.status)
+    if known is not None:
+        return str(known)
+    return error.detail if error.detail != error.title else ""
 
 
 def _problem_title(error: AppError) -> str:

@@ -25,6 +25,7 @@ from app.services.ledger import Journal
 from app.services.locks import Locks
 
 from .cancel import LIVE_ORDERS, Canceler, order_event, suspend
+from .changes import exit_changes
 from .checks import Checks
 from .draft import Draft, Drafting, OrderRules, check_amend
 from .entry import Entry, new_row
@@ -186,6 +187,7 @@ class Orders(Drafting):
             "reserve_currency": draft.spend_currency,
             "available": text(available),
             "notional_usd": None if value is None or rate is None else text(round(value * rate, 2)),
+            "changes": exit_changes(session, wallet, request, draft.instrument),
         }
 
     # -- amend and cancel --------------------------------------------------------------------------------
@@ -228,6 +230,7 @@ class Orders(Drafting):
         if wanted > row["held"] or new_qty > row["qty"] or new_price != row["price"]:
             self._recheck(session, client, wallet, row, new_qty, new_price, wanted, journal.locked[spend].balance, now)
         events = Events(now)
+        changed = _amended(row, new_qty, new_price)
         sent = status is not OrderStatus.NEW
         # until the venue has agreed the old order may still fill: the larger of both reserves stays held
         hold = max(wanted, row["held"]) if sent else wanted
@@ -245,7 +248,7 @@ class Orders(Drafting):
         else:
             row.update(qty=new_qty, leaves_qty=new_qty, price=new_price)
         _store(session, row, "held", "version", "status", "pending_qty", "pending_price", "qty", "leaves_qty", "price")
-        self._event(events, row, status, "amended", type_=None if sent else "order.amended")
+        self._event(events, row, status, "amended", None if sent else "order.amended", by=actor, changed=changed)
         events.flush(session)
         return self.show(row)
 
@@ -352,8 +355,15 @@ class Orders(Drafting):
         previous: OrderStatus | None,
         reason: str | None,
         type_: str | None = None,
+        **told: Any,
     ) -> None:
-        order_event(events, row, self.show(row), previous, reason, type_)
+        order_event(events, row, self.show(row), previous, reason, type_, **told)
+
+
+def _amended(row: dict[str, Any], qty: Decimal, price: Decimal | None) -> dict[str, list[str]]:
+    """What an amendment changes, each as [before, after]."""
+    pairs = {"qty": (row["qty"], qty), "price": (row["price"], price)}
+    return {name: [text(a), text(b)] for name, (a, b) in pairs.items() if a is not None and b is not None and a != b}
 
 
 def _by_client_order_ids(session: Session, entries: list[Entry]) -> dict[tuple[str, str | None], Any]:

@@ -145,9 +145,10 @@ def order_event(
     previous: OrderStatus | None,
     reason: str | None,
     type_: str | None = None,
+    **told: Any,
 ) -> None:
-    """One change of an order: ``order.<status>`` unless another type is named."""
+    """One change of an order: ``order.<status>`` unless another type is named; ``told`` stands beside it."""
     events.add(
         row["client_id"], type_ or f"order.{row['status'].lower()}", "order", row["id"], shown,
-        version=row["version"], previous_status=previous.value if previous else None, reason=reason,
+        version=row["version"], previous_status=previous.value if previous else None, reason=reason, **told,
     )  # fmt: skip

@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import * as format from "./format.js";
 import { t } from "./i18n.js";
 import { eventLabel, label } from "./labels.js";
+import { who } from "./people.js";
 
 const TONES = { FILLED: "good", REJECTED: "bad", FAILED: "bad", CANCELED: "bad", EXPIRED: "bad" };
 const MESSAGES = {
@@ -18,15 +19,26 @@ const TAGS = {
   434: "CxlRejResponseTo", 1003: "TradeID", 18: "ExecInst", 15: "Currency", 21: "HandlInst", 99: "StopPx", 126: "ExpireTime", 880: "TrdMatchID",
 };
 
-export function historyList(events) {
+const WORDS = { qty: t("Quantity"), price: t("Price") };
+
+/** "Price 1,900.00 → 1,901.00": what an amendment changes, each as [before, after]. */
+export function changedText(changed, tick) {
+  const shown = { qty: (value) => format.number(value), price: (value) => format.price(value, tick) };
+  return Object.entries(changed).map(([name, [before, after]]) => `${WORDS[name]} ${shown[name](before)} → ${shown[name](after)}`).join(" · ");
+}
+
+/** ``tick`` of the order's instrument. */
+export function historyList(events, tick) {
   if (!events.length) return h("p", { class: "text-secondary" }, t("Nothing yet"));
   return h("ol", { class: "timeline" }, events.map((event) => {
     const order = event.data;
     const filled = order.cum_qty && order.cum_qty !== "0" ? t("%(done)s of %(qty)s", { done: format.number(order.cum_qty), qty: format.number(order.qty) }) : "";
-    const price = order.avg_px ? t("at %(price)s", { price: format.number(order.avg_px, { max: 8 }) }) : "";
+    const price = order.avg_px ? t("at %(price)s", { price: format.price(order.avg_px, tick) }) : "";
     return h("li", { class: TONES[order.status] ?? null, "data-status": order.status },
       h("div", { class: "fw-semibold" }, event.type === "order.amended" ? eventLabel(event.type) : label(order.status)),
       h("div", { class: "when" }, format.dateTime(event.at), event.version ? ` · v${event.version}` : ""),
+      event.changed ? h("div", { class: "small num" }, changedText(event.changed, tick)) : null,
+      event.by ? h("div", { class: "small text-secondary" }, t("by"), " ", who(event.by)) : null,
       [filled, price].filter(Boolean).length ? h("div", { class: "small num" }, [filled, price].filter(Boolean).join(" ")) : null,
       event.reason && order.status === "REJECTED" ? h("div", { class: "small down" }, event.reason) : null);
   }));
