@@ -61,7 +61,7 @@ export function executionColumns({ tick, quote, client = null }) {
     { label: t("Quantity"), end: true, cell: (row) => format.number(row.qty), csv: (row) => row.qty },
     { label: t("Price"), end: true, cell: (row) => format.price(row.price, tick(row.symbol)), csv: (row) => row.price },
     { label: t("Value"), end: true, cell: (row) => format.balance(row.value, quote(row.symbol)), csv: (row) => row.value },
-    { label: t("Fee"), end: true, cell: (row) => format.money(row.fee, row.fee_currency), csv: (row) => row.fee },
+    { label: t("Fee"), end: true, cell: (row) => format.money(row.fee, row.fee_currency, { max: 4 }), csv: (row) => row.fee },
     { label: t("Realized P&L"), end: true, cell: (row) => (row.side === "SELL" ? pnl(row.realized_pnl, quote(row.symbol)) : "–"), csv: (row) => row.realized_pnl },
     { label: "", cell: (row) => h("a", { href: `/orders/${row.order_id}` }, t("Order")) },
   ].filter(Boolean);

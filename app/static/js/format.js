@@ -49,6 +49,9 @@ export function price(text, tick) {
 export const tone = (text) => ["down", "", "up"][sign(text) + 1];
 
 export const dateTime = (iso) => (iso ? moment.format(new Date(iso)) : EMPTY);
+const exact = new Intl.DateTimeFormat(locale, { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false });
+/** To the millisecond, where the order of things matters. */
+export const precise = (iso) => (iso ? exact.format(new Date(iso)) : EMPTY);
 export const time = (iso) => (iso ? clock.format(new Date(iso)) : EMPTY);
 /** The time today, day and time before. */
 export function when(iso) {

@@ -36,7 +36,7 @@ export function historyList(events, tick) {
     const price = order.avg_px ? t("at %(price)s", { price: format.price(order.avg_px, tick) }) : "";
     return h("li", { class: TONES[order.status] ?? null, "data-status": order.status },
       h("div", { class: "fw-semibold" }, event.type === "order.amended" ? eventLabel(event.type) : label(order.status)),
-      h("div", { class: "when" }, format.dateTime(event.at), event.version ? ` · v${event.version}` : ""),
+      h("div", { class: "when" }, format.precise(event.at), event.version ? ` · v${event.version}` : ""),
       event.changed ? h("div", { class: "small num" }, changedText(event.changed, tick)) : null,
       event.by ? h("div", { class: "small text-secondary" }, t("by"), " ", who(event.by)) : null,
       [filled, price].filter(Boolean).length ? h("div", { class: "small num" }, [filled, price].filter(Boolean).join(" ")) : null,
@@ -51,7 +51,7 @@ export function fixList(messages) {
     const out = message.direction === "out";
     return h("details", { class: "panel", "data-fix-message": message.msg_type },
       h("summary", { class: "p-2" }, h("span", { class: `tag ${out ? "tag-info" : "tag-good"}` }, out ? t("to the venue") : t("from the venue")), " ",
-        h("strong", {}, MESSAGES[message.msg_type] ?? message.msg_type), " ", h("span", { class: "small-caps" }, format.time(message.at)),
+        h("strong", {}, MESSAGES[message.msg_type] ?? message.msg_type), " ", h("span", { class: "small-caps" }, format.precise(message.at)),
         h("div", { class: "code text-secondary mt-1" }, message.message)),
       h("div", { class: "table-wrap" }, h("table", { class: "list" }, h("tbody", {}, fields.map(([number, value]) =>
         h("tr", {}, h("td", { class: "end text-secondary" }, number), h("td", {}, TAGS[number] ?? ""), h("td", { class: "code wrap" }, value)))))));

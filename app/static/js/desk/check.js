@@ -74,7 +74,7 @@ export class Check {
     const currency = instrument().quote;
     return [
       [t("Value"), balance(answer.value, currency)],
-      [t("Fee"), money(answer.fee, currency)],
+      [t("Fee"), money(answer.fee, currency, { max: 4 })],
       [answer.side === "BUY" ? t("Set aside at most") : t("Set aside"), balance(answer.reserve, answer.reserve_currency)],
     ];
   }

@@ -2,7 +2,7 @@
 
 import { get, post } from "../api.js";
 import { confirm, showErrors } from "../confirm.js";
-import { floorTo, fromUnits, typed, units } from "../decimal.js";
+import { decimalsOf, floorTo, fromUnits, typed, units } from "../decimal.js";
 import { $, $$, h, setText } from "../dom.js";
 import { money, number, price } from "../format.js";
 import { t } from "../i18n.js";
@@ -252,6 +252,13 @@ function takeShare(percent) {
   changed();
 }
 
+/** A price as it is typed, with all decimals of the tick. */
+function onTick(text) {
+  const [whole, fraction = ""] = text.split(".");
+  const decimals = decimalsOf(instrument().tick_size);
+  return forInput(decimals ? `${whole}.${fraction.padEnd(decimals, "0")}` : whole);
+}
+
 /** Price step with the arrow keys, as traders expect. */
 function step(event) {
   if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
@@ -276,7 +283,7 @@ export function start() {
   form.addEventListener("submit", submit);
   form.elements.type.addEventListener("change", () => {
     if (form.elements.type.value === "LIMIT" && !form.elements.price.value && quote()) {
-      form.elements.price.value = forInput(side === "BUY" ? quote().ask : quote().bid);
+      form.elements.price.value = onTick(side === "BUY" ? quote().ask : quote().bid);
     }
     arrange();
     changed();

@@ -59,9 +59,9 @@ async function showBalances() {
   const head = [[t("Asset")], [t("Available"), "end"], [t("Held"), "end"], [t("Total"), "end"], [t("Value"), "end"]];
   $("#balances").replaceChildren(answer.balances.length ? h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": t("Balances") }, h("table", { class: "list cards-on-phone" },
     h("thead", {}, h("tr", {}, head.map(([text, end]) => h("th", { scope: "col", class: end }, text)))),
-    h("tbody", {}, answer.balances.map((item) => h("tr", { "data-asset": item.asset }, h("td", { class: "fw-semibold" }, item.asset),
-      shownParts(item).map((text) => h("td", { class: "end" }, format.isCash(item.asset) ? format.number(text, { min: 2 }) : format.number(text))),
-      h("td", { class: "end" }, item.value_usd === null ? t("no price") : format.usd(item.value_usd)))))))
+    h("tbody", {}, answer.balances.map((item) => h("tr", { "data-asset": item.asset }, h("td", { class: "fw-semibold", "data-label": t("Asset") }, item.asset),
+      shownParts(item).map((text, at) => h("td", { class: "end", "data-label": head[at + 1][0] }, format.isCash(item.asset) ? format.number(text, { min: 2 }) : format.number(text))),
+      h("td", { class: "end", "data-label": t("Value") }, item.value_usd === null ? t("no price") : format.usd(item.value_usd)))))))
     : empty(t("Nothing held"), t("Balances appear when the wallet is funded."), "wallet2"));
 }
 
