@@ -44,7 +44,7 @@ class Contradiction(Exception):
     """A report that cannot be true of the order as we know it; it is parked for a person."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderState:
     """An order's row. Amounts in the instrument's quote currency, ``held`` in ``hold_currency``.
 
@@ -52,8 +52,8 @@ class OrderState:
     """
 
     id: str
-    client_order_id: str | None
-    body_hash: str | None
+    client_order_id: str | None = None
+    body_hash: str | None = None
     client_id: str
     wallet_id: str
     instrument_id: int
@@ -61,40 +61,40 @@ class OrderState:
     type: OrderType
     time_in_force: str
     qty: Decimal
-    quote_qty: Decimal | None
-    price: Decimal | None
-    protection_px: Decimal | None
-    expires_at: datetime | None
-    reduce_only: bool
-    post_only: bool
-    protection: Any
-    position_id: str | None
-    exit_reason: str | None
-    trigger_key: str | None
-    status: OrderStatus
-    version: int
-    cum_qty: Decimal
+    quote_qty: Decimal | None = None
+    price: Decimal | None = None
+    protection_px: Decimal | None = None
+    expires_at: datetime | None = None
+    reduce_only: bool = False
+    post_only: bool = False
+    protection: Any = None
+    position_id: str | None = None
+    exit_reason: str | None = None
+    trigger_key: str | None = None
+    status: OrderStatus = S.NEW
+    version: int = 1
+    cum_qty: Decimal = ZERO
     leaves_qty: Decimal
-    avg_px: Decimal | None
-    cum_value: Decimal
-    fees: Decimal
+    avg_px: Decimal | None = None
+    cum_value: Decimal = ZERO
+    fees: Decimal = ZERO
     hold_currency: str
     held: Decimal
-    pending_qty: Decimal | None
-    pending_price: Decimal | None
-    reject_code: str | None
-    reject_reason: str | None
-    reject_values: Any
+    pending_qty: Decimal | None = None
+    pending_price: Decimal | None = None
+    reject_code: str | None = None
+    reject_reason: str | None = None
+    reject_values: Any = None
     venue: str
-    venue_order_id: str | None
+    venue_order_id: str | None = None
     source: str
     created_by: str
-    strategy: Any
+    strategy: Any = None
     created_at: datetime
-    submitted_at: datetime | None
-    first_fill_at: datetime | None
-    last_fill_at: datetime | None
-    closed_at: datetime | None
+    submitted_at: datetime | None = None
+    first_fill_at: datetime | None = None
+    last_fill_at: datetime | None = None
+    closed_at: datetime | None = None
 
     @classmethod
     def of(cls, row: Any) -> OrderState:

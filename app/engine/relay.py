@@ -156,9 +156,12 @@ class Relay:
 
     def _park(self, stage: str, object_type: str, object_id: str, error: str) -> None:
         now = self.clock.now()
-        self._parked[object_id] = self.database.run(
-            lambda session: faults.park(session, now, stage, object_type, object_id, error)
-        )
+
+        def work(session: Session) -> str:
+            self.lease.prove(session)
+            return faults.park(session, now, stage, object_type, object_id, error)
+
+        self._parked[object_id] = self.database.run(work)
         self.counts["faults"] += 1
 
     def _look_at_faults(self) -> None:
@@ -188,9 +191,16 @@ class Relay:
         except Exception as error:
             log.exception("relay.retry_failed", stage=fault["stage"], object_id=fault["object_id"])
             said = str(error) if isinstance(error, audit.Unreadable) else repr(error)
-            self.database.run(lambda session: faults.failed_again(session, fault["id"], said, now))
+            self._failed_again(fault["id"], said)
             return
         del self._parked[fault["object_id"]]
+
+    def _failed_again(self, fault_id: str, error: str) -> None:
+        def work(session: Session) -> None:
+            self.lease.prove(session)
+            faults.failed_again(session, fault_id, error, self.clock.now())
+
+        self.database.run(work)
 
     def _push(self, owed: list[Any]) -> None:
         shown = []

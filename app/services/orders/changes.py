@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from app.domain.instruments import Instrument
 from app.domain.money import text
 from app.domain.orders import Side
+from app.domain.positions import PositionState
 from app.domain.protection import Protection
 from app.models import Position, Wallet, table_of
 from app.schemas.orders import OrderIn
-from app.schemas.positions import protection_of
 
 positions = table_of(Position)
 _LEGS = {
@@ -39,18 +39,18 @@ def exit_changes(session: Session, wallet: Wallet, request: OrderIn, instrument:
         positions.c.instrument_id == instrument.id,
         positions.c.status != "CLOSED",
     )
-    position = session.execute(query).mappings().first()
-    if position is None:
+    row = session.execute(query).mappings().first()
+    if row is None:
         return [] if request.reduce_only else _defaults(wallet, wanted)
-    current = protection_of(dict(position))
-    before, after = current.to_json(), wanted.over(current).to_json()
+    position = PositionState.of(row)
+    before, after = position.protection.to_json(), wanted.over(position.protection).to_json()
     return [
         {
             "code": code,
             "message": f"{name} of the whole position changes from {_said(before[leg])} to {_said(after[leg])}",
             "values": {
-                "from": before[leg], "to": after[leg], "position_id": position["id"],
-                "position_qty": text(position["qty"]),
+                "from": before[leg], "to": after[leg], "position_id": position.id,
+                "position_qty": text(position.qty),
             },
         }
         for leg, (code, name) in _LEGS.items()

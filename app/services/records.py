@@ -1,0 +1,105 @@
+"""How orders and positions are stored and told: one way for requests and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.core.bulk import bound, update_by_id
+from app.domain.execution import ORDER_COLUMNS, OrderState
+from app.domain.instruments import SymbolTable
+from app.domain.orders import OrderStatus
+from app.domain.positions import POSITION_COLUMNS, PositionState
+from app.models import Order, Position, table_of
+from app.schemas.orders import order_json
+from app.schemas.positions import position_json
+
+from .events import Events
+from .quotes import QuoteBook
+
+orders, positions = table_of(Order), table_of(Position)
+_FIXED: Final = frozenset({
+    "id", "client_order_id", "body_hash", "client_id", "wallet_id", "instrument_id", "side", "type", "time_in_force",
+    "quote_qty", "protection_px", "expires_at", "reduce_only", "post_only", "protection", "exit_reason", "trigger_key",
+    "hold_currency", "reject_values", "venue", "source", "created_by", "strategy", "created_at",
+})  # fmt: skip
+_ORDER_CHANGES: Final = tuple(name for name in ORDER_COLUMNS if name not in _FIXED)
+_POSITION_FIXED: Final = frozenset(
+    {"id", "client_id", "wallet_id", "instrument_id", "opened_at", "entry_order_id", "entry_mark_px"}
+)
+_POSITION_CHANGES: Final = tuple(name for name in POSITION_COLUMNS if name not in _POSITION_FIXED)
+_UPDATE_ORDER = update_by_id(orders, _ORDER_CHANGES)
+_UPDATE_POSITION = update_by_id(positions, _POSITION_CHANGES)
+
+
+def insert_orders(session: Session, entered: Collection[OrderState]) -> None:
+    if entered:
+        session.execute(sa.insert(orders), [order.row() for order in entered])
+
+
+def store_orders(session: Session, changed: Collection[OrderState]) -> None:
+    """Everything of locked orders that may change."""
+    if changed:
+        session.connection().execute(_UPDATE_ORDER, [bound(order, _ORDER_CHANGES) for order in changed])
+
+
+def order_event(
+    events: Events,
+    order: OrderState,
+    instruments: SymbolTable,
+    previous: OrderStatus | None,
+    reason: str | None,
+    type_: str | None = None,
+    **told: Any,
+) -> None:
+    """One change of an order: ``order.<status>`` unless another type is named; ``told`` stands beside it."""
+    shown = order_json(order, instruments.by_id(order.instrument_id).symbol)
+    events.add(
+        order.client_id, type_ or f"order.{order.status.lower()}", "order", order.id, shown, version=order.version,
+        previous_status=previous.value if previous else None, reason=reason, **told,
+    )  # fmt: skip
+
+
+def insert_positions(session: Session, opened: Collection[PositionState]) -> None:
+    if opened:
+        session.execute(sa.insert(positions), [position.row() for position in opened])
+
+
+def store_positions(session: Session, changed: Collection[PositionState]) -> None:
+    """Everything of locked positions that may change."""
+    if changed:
+        session.connection().execute(_UPDATE_POSITION, [bound(position, _POSITION_CHANGES) for position in changed])
+
+
+def show_position(
+    position: PositionState, instruments: SymbolTable, quotes: QuoteBook, now: datetime
+) -> dict[str, Any]:
+    """The position as the API and every event show it, valued at the current quote."""
+    instrument = instruments.by_id(position.instrument_id)
+    return position_json(position, instrument.symbol, instrument.quote, quotes.get(instrument.symbol), now)
+
+
+def position_event(
+    events: Events,
+    position: PositionState,
+    instruments: SymbolTable,
+    quotes: QuoteBook,
+    now: datetime,
+    type_: str = "position.updated",
+    **told: Any,
+) -> None:
+    """One change of a position."""
+    events.add(
+        position.client_id, type_, "position", position.id, show_position(position, instruments, quotes, now),
+        version=position.version, **told,
+    )  # fmt: skip
+
+
+def armed(position: PositionState) -> PositionState:
+    """As the engine stores what it arms right after the commit."""
+    return replace(position, armed_version=position.protection_version)
