@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from .conftest import SignIn, Watched
 from .server import Server
@@ -194,10 +194,18 @@ def test_a_change_that_has_not_been_seen_is_not_confirmed(flat: Server, sign_in:
     page = sign_in("ana", "/desk?symbol=BTC/USDT")
     expect(page.locator("#positions-body tr").filter(has_text="BTC/USDT")).to_be_visible()
     orders = sent_orders(page)
+    held: list[Route] = []
+    page.route("**/api/v1/orders", lambda route: held.append(route))  # the check's question is on its way
     fill_ticket(page, qty="0.001", stop_loss="66000")
     page.locator("#ticket-amount").press("Enter")
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    expect(dialog.get_by_role("button", name="Buy")).to_have_attribute("aria-busy", "true")
+    assert orders == []
+    for route in held:
+        route.continue_()
+    page.unroute("**/api/v1/orders")
     expect(dialog).to_contain_text("moves from 60,000.00 to 66,000.00")
     expect(dialog.get_by_role("button", name="Buy")).to_be_focused()
     assert orders == []
@@ -303,7 +311,7 @@ def test_a_clock_that_is_ahead_makes_no_quote_old(flat: Server, open_browser: An
 
 
 def test_an_old_quote_moves_nothing_on_the_page(flat: Server, sign_in: SignIn) -> None:
-    for language, words in (("en", "Quote is old"), ("es", "La cotización es antigua")):
+    for language, words in (("en", "Quote is old"), ("es", "Cotización antigua")):
         page = sign_in("ana", "/desk?symbol=BTC/USDT", language=language)
         expect(page.locator("#quote-bid")).to_have_text("67,000.00")
         before = page.locator("#intervals").bounding_box()
