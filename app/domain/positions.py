@@ -6,11 +6,11 @@ is 475.00; sold at 51,500 with fee 25.75 the realized profit is 699.25.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .money import ZERO, round_amount
 from .orders import Side
@@ -148,8 +148,7 @@ def apply_fill(holding: Holding, fill: Fill, currency: str | None) -> Applied:
     return Applied(closed, realized, fill.qty, remainder)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PositionState:
+class PositionState(NamedTuple):
     """A position's row. ``qty`` is signed (short is negative); money in the instrument's quote currency.
 
     ``version`` counts every stored change, ``protection_version`` those of the levels: what was armed with
@@ -198,14 +197,12 @@ class PositionState:
     @classmethod
     def of(cls, row: Any) -> PositionState:
         """From a row of ``positions``, by column name."""
-        values = {name: row[name] for name in POSITION_COLUMNS}
-        trail_type = values["trail_type"]
-        values.update(status=P(values["status"]), trail_type=None if trail_type is None else TrailType(trail_type))
-        return cls(**values)
+        found = cls._make([row[name] for name in cls._fields])
+        trail_type = None if found.trail_type is None else TrailType(found.trail_type)
+        return found._replace(status=P(found.status), trail_type=trail_type)
 
     def row(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in POSITION_COLUMNS}
-        return values | {"status": self.status.value, "trail_type": self.trail_type and self.trail_type.value}
+        return self._asdict() | {"status": self.status.value, "trail_type": self.trail_type and self.trail_type.value}
 
     @property
     def holding(self) -> Holding:
@@ -238,12 +235,12 @@ class PositionState:
         return self.status in LIVE_FOR_EXIT and bool(self.qty) and self.exit_order_id is None
 
 
-POSITION_COLUMNS: Final = tuple(item.name for item in fields(PositionState))
+POSITION_COLUMNS: Final = PositionState._fields
 
 
 def changed(position: PositionState, now: datetime, **changes: Any) -> PositionState:
     """The position after one more stored change."""
-    return replace(position, version=position.version + 1, updated_at=now, **changes)
+    return position._replace(version=position.version + 1, updated_at=now, **changes)
 
 
 def move(position: PositionState, wanted: PositionStatus, now: datetime, **changes: Any) -> PositionState:
@@ -280,8 +277,7 @@ def protect(position: PositionState, protection: Protection, mark: Decimal | Non
         )
     if position.break_even_percent != protection.break_even:
         changes |= {"break_even_percent": protection.break_even, "break_even_px": None}
-    return replace(
-        position,
+    return position._replace(
         stop_loss_px=protection.stop_loss,
         take_profit_px=protection.take_profit,
         trail_type=trail.type if trail else None,

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.core.bulk import BulkInsert
 from app.core.ids import new_id
 from app.domain.execution import Applied, OrderState, apply, move
 from app.domain.instruments import SymbolTable
@@ -42,6 +43,7 @@ from .requests import Requests
 
 ACTOR = "engine"
 orders, executions = table_of(Order), table_of(Execution)
+_INSERT_EXECUTIONS = BulkInsert(executions)
 
 
 @dataclass(slots=True)
@@ -210,7 +212,7 @@ class Booking:
             EntryKind.RELEASE, ("order", order.id), f"hold:{order.id}:{order.version}",
             self._noted(hold_lines(order.wallet_id, order.hold_currency, -freed)),
         )  # fmt: skip
-        return replace(order, held=needed)
+        return order._replace(held=needed)
 
     def _needed(self, order: OrderState) -> Decimal:
         """``held`` never grows by a report: what is beyond it is paid when the fill comes."""
@@ -276,12 +278,12 @@ class Booking:
                 )
             ),
         )  # fmt: skip
-        order = replace(
-            order, held=settled.held, cum_value=order.cum_value + settled.value, fees=order.fees + settled.fee
+        order = order._replace(
+            held=settled.held, cum_value=order.cum_value + settled.value, fees=order.fees + settled.fee
         )
         booked = self.positions.book_fill(before, fill, self._wallets[order.wallet_id])
         if booked is not None:
-            order = replace(order, position_id=booked.position.id)
+            order = order._replace(position_id=booked.position.id)
         self._execution(order, report, settled, execution_id, entry_id, booked)
         self.booked.fills += 1
         return order
@@ -322,8 +324,7 @@ class Booking:
         store_orders(session, [self._orders[order_id] for order_id in self._touched_orders])
         self.requests.flush()
         locked = self.journal.flush()
-        if self._executions:
-            session.execute(sa.insert(executions), self._executions)
+        _INSERT_EXECUTIONS.run(session, self._executions)
         for wallet_id in dict.fromkeys(self._orders[id_].wallet_id for id_ in self._touched_orders):
             accounts = [account for account in locked.values() if account.ref.owner == wallet_id and account.posted]
             wallets.balance_event(self.events, self._wallets[wallet_id].client_id, wallet_id, accounts)

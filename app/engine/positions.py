@@ -72,7 +72,7 @@ class BookedPositions:
         position = booked.position
         if position.status is PositionStatus.CLOSED:
             reason = before.exit_reason or position.exit_reason or ExitReason.MANUAL.value
-            position = replace(position, exit_reason=reason)
+            position = position._replace(exit_reason=reason)
             del self._open[key]
         else:
             if fill.side is position.entry_side:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.bulk import bound, update_by_id
+from app.core.bulk import BulkInsert, BulkUpdate, plain_row
 from app.domain.orders import TERMINAL
 from app.domain.positions import PositionState
 from app.domain.quotes import Quote
@@ -32,8 +31,8 @@ SAMPLES_MAX = 500  # positions per round; the others have their turn in the next
 positions, updates = table_of(Position), table_of(PositionUpdate)
 heartbeats, commands = table_of(EngineHeartbeat), table_of(EngineCommand)
 orders, requests = table_of(Order), table_of(VenueRequest)
-_MARKS = ("high_px", "low_px", "price_moves")
-_UPDATE_MARKS = update_by_id(positions, _MARKS)
+_UPDATE_MARKS = BulkUpdate(positions, ("high_px", "low_px", "price_moves"))
+_INSERT_UPDATES = BulkInsert(updates, ("position_id", "at", "mark_px", "unrealized_pnl"))
 
 
 class Sampler:
@@ -47,8 +46,7 @@ class Sampler:
         sampled: list[PositionState] = []
         rows, samples = [], []
         for position, quote in self._moved(engine):
-            position = replace(
-                position, price_moves=position.price_moves + 1,
+            position = position._replace(price_moves=position.price_moves + 1,
                 high_px=max(position.high_px or quote.bid, quote.bid),
                 low_px=min(position.low_px or quote.bid, quote.bid),
             )  # fmt: skip
@@ -61,8 +59,8 @@ class Sampler:
             return
 
         def store(session: Session) -> None:
-            session.execute(sa.insert(updates), rows)
-            session.connection().execute(_UPDATE_MARKS, [bound(position, _MARKS) for position in sampled])
+            _INSERT_UPDATES.run(session, rows)
+            _UPDATE_MARKS.run(session, [plain_row(position, ("id", *_UPDATE_MARKS.columns)) for position in sampled])
 
         engine.transactions.run(store)
         engine.watch.positions.update({position.id: position for position in sampled})

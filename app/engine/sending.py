@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.adapters.venues.base import Gateway, VenueOrder
-from app.core.bulk import bound, update_by_id
+from app.core.bulk import BulkUpdate, plain_row
 from app.domain.execution import ORDER_COLUMNS, OrderState, move
 from app.domain.instruments import SymbolTable
 from app.domain.orders import OrderStatus, OrderType, TimeInForce
@@ -25,8 +25,7 @@ from .requests import Request, Requests, requests
 
 BATCH = 64
 orders = table_of(Order)
-_CLAIMED = ("status", "version")
-_CLAIM = update_by_id(orders, _CLAIMED)
+_CLAIM = BulkUpdate(orders, ("status", "version"))
 _WAITING_FOR = {OrderStatus.PENDING_CANCEL: RequestKind.CANCEL, OrderStatus.PENDING_REPLACE: RequestKind.REPLACE}
 # one query tells both what is to be handed over and about which order
 _JOINED: list[Any] = [requests, *(column.label(f"about_{column.name}") for column in orders.columns)]
@@ -112,8 +111,7 @@ class Sending:
             claimed.append(order)
             batch.ask(order.id, order.venue, RequestKind.SUBMIT)
             order_event(events, order, self.instruments, S.NEW, None)
-        if claimed:
-            session.connection().execute(_CLAIM, [bound(order, _CLAIMED) for order in claimed])
+        _CLAIM.run(session, [plain_row(order, ("id", *_CLAIM.columns)) for order in claimed])
         events.flush(session)
         return claimed
 

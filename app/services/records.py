@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.bulk import bound, update_by_id
+from app.core.bulk import BulkInsert, BulkUpdate, plain_row
 from app.domain.execution import ORDER_COLUMNS, OrderState
 from app.domain.instruments import SymbolTable
 from app.domain.orders import OrderStatus
@@ -33,19 +31,17 @@ _POSITION_FIXED: Final = frozenset(
     {"id", "client_id", "wallet_id", "instrument_id", "opened_at", "entry_order_id", "entry_mark_px"}
 )
 _POSITION_CHANGES: Final = tuple(name for name in POSITION_COLUMNS if name not in _POSITION_FIXED)
-_UPDATE_ORDER = update_by_id(orders, _ORDER_CHANGES)
-_UPDATE_POSITION = update_by_id(positions, _POSITION_CHANGES)
+_INSERT_ORDERS, _UPDATE_ORDERS = BulkInsert(orders), BulkUpdate(orders, _ORDER_CHANGES)
+_INSERT_POSITIONS, _UPDATE_POSITIONS = BulkInsert(positions), BulkUpdate(positions, _POSITION_CHANGES)
 
 
 def insert_orders(session: Session, entered: Collection[OrderState]) -> None:
-    if entered:
-        session.execute(sa.insert(orders), [order.row() for order in entered])
+    _INSERT_ORDERS.run(session, [order.row() for order in entered])
 
 
 def store_orders(session: Session, changed: Collection[OrderState]) -> None:
     """Everything of locked orders that may change."""
-    if changed:
-        session.connection().execute(_UPDATE_ORDER, [bound(order, _ORDER_CHANGES) for order in changed])
+    _UPDATE_ORDERS.run(session, [plain_row(order, ("id", *_ORDER_CHANGES)) for order in changed])
 
 
 def order_event(
@@ -66,14 +62,12 @@ def order_event(
 
 
 def insert_positions(session: Session, opened: Collection[PositionState]) -> None:
-    if opened:
-        session.execute(sa.insert(positions), [position.row() for position in opened])
+    _INSERT_POSITIONS.run(session, [position.row() for position in opened])
 
 
 def store_positions(session: Session, changed: Collection[PositionState]) -> None:
     """Everything of locked positions that may change."""
-    if changed:
-        session.connection().execute(_UPDATE_POSITION, [bound(position, _POSITION_CHANGES) for position in changed])
+    _UPDATE_POSITIONS.run(session, [plain_row(position, ("id", *_POSITION_CHANGES)) for position in changed])
 
 
 def show_position(
@@ -102,4 +96,4 @@ def position_event(
 
 def armed(position: PositionState) -> PositionState:
     """As the engine stores what it arms right after the commit."""
-    return replace(position, armed_version=position.protection_version)
+    return position._replace(armed_version=position.protection_version)

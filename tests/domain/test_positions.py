@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal as D
 from itertools import product
@@ -258,7 +257,7 @@ def test_a_trail_that_stays_keeps_the_best_price_it_has_seen() -> None:
     trail = Trail(TrailType.AMOUNT, D(5))
     tracking = protect(position(), Protection(trail=trail), D(100))
     assert tracking.trail_extreme_px == 100
-    higher = replace(tracking, trail_extreme_px=D(120))
+    higher = tracking._replace(trail_extreme_px=D(120))
     kept = protect(higher, Protection(trail=trail, stop_loss=D(90)), D(110))
     assert (kept.trail_extreme_px, kept.stop_loss_px) == (120, 90)
     assert protect(higher, Protection(trail=Trail(TrailType.AMOUNT, D(6))), D(110)).trail_extreme_px == 110

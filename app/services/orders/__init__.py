@@ -247,7 +247,7 @@ class Orders(Drafting):
             order = move(order, OrderStatus.PENDING_REPLACE, now, held=hold, pending_qty=new_qty,
                          pending_price=new_price)  # fmt: skip
         else:
-            order = replace(order, version=order.version + 1, held=hold, qty=new_qty, leaves_qty=new_qty,
+            order = order._replace(version=order.version + 1, held=hold, qty=new_qty, leaves_qty=new_qty,
                             price=new_price)  # fmt: skip
         store_orders(session, [order])
         order_event(events, order, self.instruments, before, "amended", None if sent else "order.amended",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from app.core import json
@@ -66,8 +66,12 @@ def new_order(
     )  # fmt: skip
     if not failures:
         return order
-    return replace(
-        order, status=OrderStatus.REJECTED, held=ZERO, leaves_qty=ZERO, closed_at=now, reject_code=failures[0].code,
+    return order._replace(
+        status=OrderStatus.REJECTED,
+        held=ZERO,
+        leaves_qty=ZERO,
+        closed_at=now,
+        reject_code=failures[0].code,
         reject_reason="; ".join(failure.message for failure in failures)[:300],
         reject_values=[failure.to_json() for failure in failures],
-    )  # fmt: skip
+    )
