@@ -127,7 +127,7 @@ function summary(request, answer) {
     ...check.figures(answer),
     request.stop_loss && [t("Stop loss"), level(request.stop_loss)],
     request.take_profit && [t("Take profit"), level(request.take_profit)],
-    request.trailing_stop && [t("Trailing stop"), number(request.trailing_stop.value)],
+    request.trailing_stop && [t("Trailing stop"), `${number(request.trailing_stop.value)} ${{ percent: "%", bps: "bps" }[request.trailing_stop.type] ?? currency}`],
     request.break_even_percent && [t("Break-even at"), `${number(request.break_even_percent)} %`],
     [t("Wallet"), `${state.wallet.name} · ${state.client.name}`],
   ].filter(Boolean);
