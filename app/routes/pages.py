@@ -9,13 +9,15 @@ from typing import Any
 from flask import Flask, g, request, session
 from flask_babel import Babel, get_locale
 from flask_babel import lazy_gettext as _l
+from flask_login import current_user
 
 from app.core.errors import AppError
 from app.core.permissions import READ, Principal, Resource, Role
 from app.services import events, users
+from app.services.users import SignedIn
 
 from . import account, auth, clients, dashboard, desk, journal, orders, positions, system, wallets
-from .identity import load_principal
+from .identity import identify, person
 
 MODULES = ("i18n.js", "dom.js", "api.js", "live.js", "format.js", "decimal.js", "labels.js", "toast.js",
            "../vendor/socket.io-client/socket.io.esm.min.js")  # fmt: skip
@@ -68,29 +70,34 @@ def register(app: Flask) -> None:
     app.context_processor(_context)
 
 
+def _person() -> SignedIn | None:
+    if request.routing_exception is not None and "principal" not in g:
+        with suppress(AppError):  # an address that does not exist: nobody has asked yet who is calling
+            g.principal = identify()
+    return person()
+
+
 def choose_language() -> str:
     """The person's choice, then the browser's memory of one, then what the browser asks for."""
-    user = g.get("user")
-    chosen = (user.language if user is not None else None) or session.get("language")
+    me = _person()
+    chosen = (me.user.language if me is not None else None) or session.get("language")
     if chosen in users.LANGUAGES:
         return str(chosen)
     return request.accept_languages.best_match(users.LANGUAGES) or "en"
 
 
 def _context() -> dict[str, Any]:
-    if request.routing_exception is not None and "principal" not in g:
-        with suppress(AppError):  # an address that does not exist: nobody has asked yet who is calling
-            load_principal()
-    person = g.get("signed_in")
-    caller: Principal | None = None if person is None else person.principal
-    theme = (g.user.theme if caller is not None else None) or session.get("theme")
+    me = _person()
+    caller: Principal | None = None if me is None else me.principal
+    theme = (None if me is None else me.user.theme) or session.get("theme")
     return {
         "me": caller,
+        "current_user": current_user,
         "ui": {
             "language": str(get_locale() or "en"),
-            "name": "" if caller is None else g.user.name,
+            "name": "" if me is None else me.user.name,
             "theme": theme if theme in users.THEMES else None,
-            "number_format": _number_format(),
+            "number_format": _number_format(None if me is None else me.user.number_format),
             "nav": [] if caller is None else _navigation(caller),
             "role": "" if caller is None or caller.role is None else _ROLES[caller.role],
             "modules": MODULES,
@@ -101,10 +108,9 @@ def _context() -> dict[str, Any]:
     }
 
 
-def _number_format() -> str:
+def _number_format(choice: str | None) -> str:
     """The person's choice, then the browser's memory of one; Peru writes 1,234.56."""
-    user = g.get("user")
-    chosen = (user.number_format if user is not None else None) or session.get("number_format")
+    chosen = choice or session.get("number_format")
     return chosen if chosen in users.NUMBER_FORMATS else users.NUMBER_FORMATS[0]
 
 

@@ -27,21 +27,29 @@ export function changedText(changed, tick) {
   return Object.entries(changed).map(([name, [before, after]]) => `${WORDS[name]} ${shown[name](before)} → ${shown[name](after)}`).join(" · ");
 }
 
+/** The steps an event tells of; those before its last have no figures of their own. */
+function steps(event, tick) {
+  const order = event.data;
+  const filled = order.cum_qty && order.cum_qty !== "0" ? t("%(done)s of %(qty)s", { done: format.number(order.cum_qty), qty: format.number(order.qty) }) : "";
+  const price = order.avg_px ? t("at %(price)s", { price: format.price(order.avg_px, tick) }) : "";
+  const figures = [filled, price].filter(Boolean).join(" ");
+  const told = event.transitions ?? [{ status: order.status, reason: event.reason }];
+  return told.map((step, index) => {
+    const last = index === told.length - 1;
+    return h("li", { class: TONES[step.status] ?? null, "data-status": step.status },
+      h("div", { class: "fw-semibold" }, event.type === "order.amended" ? eventLabel(event.type) : label(step.status)),
+      h("div", { class: "when" }, format.precise(event.at), last && event.version ? ` · v${event.version}` : ""),
+      last && event.changed ? h("div", { class: "small num" }, changedText(event.changed, tick)) : null,
+      last && event.by ? h("div", { class: "small text-secondary" }, t("by"), " ", who(event.by)) : null,
+      last && figures ? h("div", { class: "small num" }, figures) : null,
+      step.reason && step.status === "REJECTED" ? h("div", { class: "small down" }, step.reason) : null);
+  });
+}
+
 /** ``tick`` of the order's instrument. */
 export function historyList(events, tick) {
   if (!events.length) return h("p", { class: "text-secondary" }, t("Nothing yet"));
-  return h("ol", { class: "timeline" }, events.map((event) => {
-    const order = event.data;
-    const filled = order.cum_qty && order.cum_qty !== "0" ? t("%(done)s of %(qty)s", { done: format.number(order.cum_qty), qty: format.number(order.qty) }) : "";
-    const price = order.avg_px ? t("at %(price)s", { price: format.price(order.avg_px, tick) }) : "";
-    return h("li", { class: TONES[order.status] ?? null, "data-status": order.status },
-      h("div", { class: "fw-semibold" }, event.type === "order.amended" ? eventLabel(event.type) : label(order.status)),
-      h("div", { class: "when" }, format.precise(event.at), event.version ? ` · v${event.version}` : ""),
-      event.changed ? h("div", { class: "small num" }, changedText(event.changed, tick)) : null,
-      event.by ? h("div", { class: "small text-secondary" }, t("by"), " ", who(event.by)) : null,
-      [filled, price].filter(Boolean).length ? h("div", { class: "small num" }, [filled, price].filter(Boolean).join(" ")) : null,
-      event.reason && order.status === "REJECTED" ? h("div", { class: "small down" }, event.reason) : null);
-  }));
+  return h("ol", { class: "timeline" }, events.flatMap((event) => steps(event, tick)));
 }
 
 export function fixList(messages) {
