@@ -92,7 +92,6 @@ def engine_options(
         "url": url,
         "pool_size": pool_size,
         "max_overflow": 20,
-        "pool_pre_ping": True,
         "executemany_mode": "values_plus_batch",
         # a machine that is gone without a word is noticed within seconds
         "connect_args": {
@@ -136,8 +135,12 @@ class Database:
         A serialization failure or a deadlock runs the whole of it again, at most five times, so ``work``
         must change nothing but the database. Raises ``Unavailable`` when nothing was stored and the same may
         be tried again, ``OutcomeUnknown`` when the connection was lost while it committed.
+
+        A connection that had died while it lay in the pool is found out by its first use, and the work runs
+        again on a fresh one: a ping before each unit of work would cost every one of them a round trip.
         """
         engine = self._write_engine if write else self.engine
+        reconnected = False
         for attempt in range(1, MAX_ATTEMPTS + 1):
             committing = False
             try:
@@ -156,6 +159,9 @@ class Database:
                     raise Locked("others were working on the same rows", retry_after=1) from error
                 if not _is_unavailable(error):
                     raise
+                if error.connection_invalidated and not reconnected and not (committing and write):
+                    reconnected = True
+                    continue
                 if committing and write:
                     raise OutcomeUnknown("the connection was lost while the work was being stored") from error
                 raise Unavailable("the database is not available", retry_after=2) from error

@@ -94,6 +94,12 @@ def shared_commit(view: View) -> View:
     return view
 
 
+def shares_commit() -> bool:
+    """Whether this request's work will be committed together with others'."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    return getattr(view, "shared_commit", False) and "Idempotency-Key" not in request.headers
+
+
 # -- what views ask for --------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,8 @@ What a caller may not see does not exist for them: ``NotFound``, with the same w
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -108,6 +109,33 @@ def wallet_for(session: Session, client: Client, wallet_id: str | None) -> Walle
     if found is None:
         raise NotFound("there is no such wallet")
     return found
+
+
+class EntryWallets:
+    """The wallets that clients' own orders go to, remembered.
+
+    A wallet never changes its client, and a client keeps its default wallet.
+    """
+
+    MOST: Final = 100_000
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str | None], str] = {}
+
+    def find(
+        self, read: Callable[[Callable[[Session], str]], str], principal: Principal, client_ref: str | None,
+        wallet_id: str | None,
+    ) -> str:  # fmt: skip
+        """As ``entry_wallet``; ``read`` runs a look-up where one is needed."""
+        own = principal.client_id if client_ref is None else None
+        if own is not None and (found := self._known.get((own, wallet_id))) is not None:
+            return found
+        found = read(lambda session: entry_wallet(session, principal, client_ref, wallet_id))
+        if own is not None:
+            if len(self._known) >= self.MOST:
+                self._known.clear()
+            self._known[own, wallet_id] = found
+        return found
 
 
 def entry_wallet(session: Session, principal: Principal, client_ref: str | None, wallet_id: str | None) -> str:

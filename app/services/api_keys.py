@@ -14,7 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.clock import iso
+from app.core.clock import NEVER, Clock, Seconds, iso
 from app.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from app.core.ids import new_id
 from app.core.permissions import WRITE, Principal, Reach, Resource, Scope
@@ -250,6 +250,29 @@ def identify(session: Session, raw: str, ip: str, now: datetime) -> Caller:
     return Caller(principal, row["last_used_at"])
 
 
+class RecentKeys:
+    """Keys that were good within the last moment: a program that sends order after order is looked up once.
+
+    Such a key may have ended meanwhile: what it does is checked again where it is done (``live_key_ids``).
+    """
+
+    SECONDS: Final = 2
+    MOST: Final = 10_000
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._callers: dict[tuple[str, str], tuple[Seconds, Caller]] = {}
+
+    def find(self, raw: str, ip: str) -> Caller | None:
+        until, caller = self._callers.get((_hash(raw), ip), (NEVER, None))
+        return caller if self._clock.monotonic() < until else None
+
+    def keep(self, raw: str, ip: str, caller: Caller) -> None:
+        if len(self._callers) >= self.MOST:
+            self._callers.clear()
+        self._callers[_hash(raw), ip] = self._clock.monotonic() + self.SECONDS, caller
+
+
 def authenticate(session: Session, raw: str, ip: str, now: datetime) -> Principal:
     """The same without the time of last use."""
     return identify(session, raw, ip, now).principal
@@ -287,6 +310,12 @@ def live_key_ids(session: Session, key_ids: set[str], now: datetime) -> set[str]
     """Those of the given keys that are still good."""
     rows = session.execute(_rows(table.c.id.in_(key_ids))).mappings()
     return {row["id"] for row in rows if _is_live(row, now)}
+
+
+def require_live(session: Session, caller: Principal, now: datetime) -> None:
+    """Raises ``Unauthenticated`` for a key that has ended since it was looked up."""
+    if caller.kind == "key" and caller.id not in live_key_ids(session, {caller.id}, now):
+        raise Unauthenticated
 
 
 def touch(session: Session, key_id: str, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.core.clock import Clock
@@ -12,6 +12,8 @@ from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
 from app.schemas.market import feed_json
 
+from .access import EntryWallets
+from .api_keys import RecentKeys
 from .orders import Entry, Orders
 from .positions import Positions
 from .quotes import QuoteBook
@@ -34,7 +36,12 @@ class Services:
     engine: Any = None
     stopping: Any = None  # set when what runs beside the requests has to end; None: nothing was started
     venue: Any = None  # the simulated venue beside the engine
+    recent_keys: RecentKeys = field(init=False)
+    entry_wallets: EntryWallets = field(default_factory=EntryWallets)
     wake: Callable[[], None] = lambda: None  # tells the engine, wherever it runs, that a commit has left it work
+
+    def __post_init__(self) -> None:
+        self.recent_keys = RecentKeys(self.clock)
 
     @property
     def runs_feeds(self) -> bool:

@@ -10,10 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.clock import ManualClock
-from app.core.errors import Unavailable
+from app.core.errors import Unauthenticated, Unavailable
+from app.domain.orders import OrderSource
 from app.models import LedgerAccount, Wallet
+from app.schemas.base import validate
+from app.schemas.orders import OrderIn
 from app.services import orders as order_service
 from app.services import wallets
+from app.services.orders import Entry
 
 from .conftest import LIMIT, Firm, open_firm
 
@@ -272,3 +276,26 @@ def test_what_somebody_holds_delays_only_its_wallet(
         thread.join(20)
     assert answers == {"ana": 201}
     firm.app.extensions["services"].database.dispose()
+
+
+def test_a_key_that_was_good_a_moment_ago_trades_no_more_once_it_has_ended(firm: Firm) -> None:
+    """Its look-up is remembered for a moment; the order's own transaction looks again."""
+    assert firm.order().status_code == 201
+    firm.call("client", "POST", f"/api/v1/keys/{firm.ids['key:client']}/revoke")
+    for body in ({}, {"dry_run": True}, {"client_order_id": "x"}):
+        refused = firm.order(**body)
+        assert (refused.status_code, refused.get_json()["code"]) == (401, "unauthenticated")
+    assert firm.call("master", "GET", "/api/v1/orders").get_json()["total"] == 1
+
+
+def test_keys_of_several_orders_of_one_commit_are_judged_each(firm: Firm) -> None:
+    parts = firm.app.extensions["services"]
+    request = validate(OrderIn, {"symbol": "XAU/USD", "side": "BUY", "type": "LIMIT", "qty": "1", "price": "2000"})
+    wallet = firm.run(lambda s: s.scalar(sa.select(Wallet.id).where(Wallet.client_id == firm.ids["ana"])))
+    firm.call("client", "POST", f"/api/v1/keys/{firm.ids['key:client']}/revoke")
+    entries = [
+        Entry(wallet, request, "t", OrderSource.API, key_id=firm.ids[key]) for key in ("key:client", "key:trade")
+    ]
+    ended, stored = firm.run(lambda session: parts.orders.submit_many(session, entries, firm.clock.now()))
+    assert isinstance(ended, Unauthenticated)
+    assert stored[0]["status"] == "NEW"

@@ -44,7 +44,7 @@ from app.schemas.orders import (
     fix_message_json,
 )
 from app.schemas.system import BatchOut, Empty, EventOut, ExecutionQuery, WalletChoice
-from app.services import access, blotter
+from app.services import access, api_keys, blotter
 from app.services.orders import Entry
 
 from . import blueprint, page, whole
@@ -63,7 +63,17 @@ def entry_of(session: Session, request: OrderIn) -> Entry:
     return Entry(wallet_id, request, principal().actor, source())
 
 
+def shared_entry_of(request: OrderIn) -> Entry:
+    """The same for an order that shares a commit, where the key is checked again."""
+    parts, caller = services(), principal()
+    wallet_id = parts.entry_wallets.find(
+        parts.database.read, caller, named_client(request.client_id), request.wallet_id
+    )
+    return Entry(wallet_id, request, caller.actor, source(), key_id=caller.id if caller.kind == "key" else None)
+
+
 def dry_run(session: Session, request: OrderIn) -> dict[str, Any]:
+    api_keys.require_live(session, principal(), now())
     client = access.acting_client(session, principal(), named_client(request.client_id))
     wallet = access.wallet_for(session, client, request.wallet_id)
     return services().orders.dry_run(session, client, wallet, request, now())
@@ -82,7 +92,7 @@ def submit_together(request: OrderIn) -> tuple[dict[str, Any], int]:
     database = services().database
     if request.dry_run:
         return database.read(lambda session: dry_run(session, request)), 200
-    outcome = services().order_entry.run(database.read(lambda session: entry_of(session, request)))
+    outcome = services().order_entry.run(shared_entry_of(request))
     if isinstance(outcome, AppError):
         raise outcome
     shown, new = outcome

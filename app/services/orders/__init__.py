@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.errors import AppError, Conflict, Invalid
+from app.core.errors import AppError, Conflict, Invalid, Unauthenticated
 from app.domain.execution import OrderState, move
 from app.domain.fees import fee_for
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
@@ -20,7 +20,7 @@ from app.domain.orders import AMENDABLE, OrderStatus, Side
 from app.domain.risk import reference_price, reserve_for, usd_rate
 from app.models import Client, Order, Wallet, table_of
 from app.schemas.orders import OrderIn, order_json
-from app.services import wallets
+from app.services import api_keys, wallets
 from app.services.events import Events
 from app.services.ledger import Journal
 from app.services.locks import Locks
@@ -73,7 +73,12 @@ class Orders(Drafting):
         """
         accounts = Locks.of(session).wallets({entry.wallet_id for entry in entries})
         known = _by_client_order_ids(session, entries)  # before anything is judged: the market has moved on
-        drafts = [self._draft_of(entry, accounts[entry.wallet_id][0], known) for entry in entries]
+        keys = {entry.key_id for entry in entries if entry.key_id is not None}
+        ended = keys - api_keys.live_key_ids(session, keys, now) if keys else set()
+        drafts = [
+            Unauthenticated() if entry.key_id in ended else self._draft_of(entry, accounts[entry.wallet_id][0], known)
+            for entry in entries
+        ]
         journal, events = Journal(session, now, entries[0].actor), Events(now)
         checks = Checks(session, self.instruments, self.quotes, self.rules, now)
         canceler = Canceler(session, self.instruments, self.quotes, journal, events, now)

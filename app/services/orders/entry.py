@@ -24,14 +24,16 @@ from .draft import Draft
 class Entry:
     """An order as it was asked for. Only ids: what decides is read under its lock.
 
-    ``position_id`` is the locked position it closes, with the reason; ``asked`` is what the sender said, where
-    the order was worked out from something else than an order.
+    ``key_id`` is a key that has to be good still when the order is stored. ``position_id`` is the locked
+    position it closes, with the reason; ``asked`` is what the sender said, where the order was worked out from
+    something else than an order.
     """
 
     wallet_id: str
     request: OrderIn
     actor: str
     source: OrderSource
+    key_id: str | None = None
     position_id: str | None = None
     exit_reason: ExitReason | None = None
     asked: str | None = None
