@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from .calendars import Calendar
-from .money import is_multiple
+from .money import floor_to, is_multiple, text
 
 
 class Market(StrEnum):
@@ -55,7 +55,8 @@ class Instrument:
         if qty <= 0:
             errors.append(("amount_out_of_range", "must be greater than zero"))
         elif not is_multiple(qty, self.lot_size):
-            errors.append(("lot_size", f"must be a multiple of the lot size {self.lot_size}"))
+            near = _nearest(qty, self.lot_size)
+            errors.append(("lot_size", f"must be a multiple of the lot size {self.lot_size}; nearest: {near}"))
         elif qty < self.min_qty:
             errors.append(("min_qty", f"must be at least {self.min_qty}"))
         elif qty > self.max_qty:
@@ -67,8 +68,14 @@ class Instrument:
         if price <= 0:
             return [("amount_out_of_range", "must be greater than zero")]
         if not is_multiple(price, self.tick_size):
-            return [("tick_size", f"must be a multiple of the tick size {self.tick_size}")]
+            near = _nearest(price, self.tick_size)
+            return [("tick_size", f"must be a multiple of the tick size {self.tick_size}; nearest: {near}")]
         return []
+
+
+def _nearest(value: Decimal, step: Decimal) -> str:
+    below = floor_to(value, step)
+    return " or ".join(text(multiple) for multiple in (below, below + step) if multiple > 0)
 
 
 def symbol_forms(symbol: str, market: Market) -> dict[str, str]:

@@ -29,6 +29,7 @@ class User(db.Model):
     active: Mapped[bool] = mapped_column(default=True)
     language: Mapped[str | None] = mapped_column(sa.String(5))
     theme: Mapped[str | None] = mapped_column(sa.String(5))
+    number_format: Mapped[str | None] = mapped_column(sa.String(5))
     created_at: Mapped[datetime]
     last_sign_in_at: Mapped[datetime | None]
 

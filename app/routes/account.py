@@ -1,4 +1,4 @@
-"""A person's own things: sessions, keys, password, language and theme."""
+"""A person's own things: sessions, keys, password, language, theme and number format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.core import json
 from app.core.errors import AppError, Invalid, RateLimited
 from app.core.permissions import Role, Scope
 from app.models import Client
-from app.services import access, api_keys, users
+from app.services import access, actors, api_keys, users
 
 from .edge import db, no_transaction, now, principal, services
 from .identity import (
@@ -34,6 +34,7 @@ from .identity import (
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 SHOWN_KEYS = 200
+SHOWN_NAMES = 50
 CLIENT_SCOPES = (Scope.READ, Scope.TRADE, Scope.FUNDING)
 
 
@@ -208,7 +209,7 @@ def revoke_key(key_id: str) -> ResponseReturnValue:
     return redirect("/account/keys", 303)
 
 
-# language and theme
+# language, theme and number format
 
 
 def _preference(name: str) -> ResponseReturnValue:
@@ -237,3 +238,20 @@ def set_language() -> ResponseReturnValue:
 @no_transaction
 def set_theme() -> ResponseReturnValue:
     return _preference("theme")
+
+
+@blueprint.post("/number-format")
+@no_transaction
+def set_number_format() -> ResponseReturnValue:
+    return _preference("number_format")
+
+
+# names
+
+
+@blueprint.get("/names")
+@person_required
+def names() -> ResponseReturnValue:
+    """The names of those who did something, for what lists and events call ``user:<id>`` or ``key:<id>``."""
+    asked = request.args.getlist("actor")[:SHOWN_NAMES]
+    return {"names": actors.names(db(), signed_in().principal, asked)}

@@ -11,7 +11,7 @@ from app.domain.ledger import EntryKind
 from app.services import journal_reports
 
 from .edge import db, principal
-from .page import client_choices, is_staff, needs
+from .page import actor_name, client_choices, is_staff, needs
 
 blueprint = Blueprint("journal", __name__, url_prefix="/journal")
 
@@ -40,4 +40,5 @@ def trial_balance() -> ResponseReturnValue:
 @blueprint.get("/<entry_id>")
 @needs(Resource.LEDGER)
 def detail(entry_id: str) -> ResponseReturnValue:
-    return render_template("journal/detail.html", entry=journal_reports.entry(db(), principal(), entry_id))
+    entry = journal_reports.entry(db(), principal(), entry_id)
+    return render_template("journal/detail.html", entry=entry, booked_by=actor_name(entry["created_by"]))

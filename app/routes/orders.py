@@ -11,7 +11,7 @@ from app.models import Client, Wallet
 from app.services import access
 
 from .edge import db, principal, services
-from .page import client_choices, instrument_choices, is_staff, may, needs
+from .page import actor_name, client_choices, instrument_choices, is_staff, may, needs
 
 blueprint = Blueprint("orders", __name__, url_prefix="/orders")
 
@@ -32,5 +32,5 @@ def detail(order_id: str) -> ResponseReturnValue:
     return render_template(
         "orders/detail.html", order=services().orders.show(order), client=db().get_one(Client, order.client_id),
         wallet=db().get_one(Wallet, order.wallet_id), instruments=instrument_choices(), staff=is_staff(),
-        trade=may(Resource.ORDERS),
+        trade=may(Resource.ORDERS), created_by=actor_name(order.created_by),
     )  # fmt: skip

@@ -7,12 +7,14 @@ from functools import wraps
 from typing import Any
 
 import sqlalchemy as sa
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from app.core.permissions import READ, WRITE, Principal, Resource
 from app.domain.instruments import Instrument
 from app.domain.money import text
 from app.models import Client
-from app.services import access
+from app.services import access, actors
 
 from .edge import db, principal, services
 from .identity import person_required
@@ -50,6 +52,19 @@ def client_choices(resource: Resource = Resource.ORDERS) -> list[dict[str, Any]]
     if visible is not None:
         query = query.where(Client.id.in_(visible))
     return [{"id": row.id, "code": row.code, "name": row.name, "active": row.active} for row in db().execute(query)]
+
+
+_OURS = {"system": _l("System"), "engine": _l("Engine")}
+
+
+def actor_name(actor: str) -> str:
+    """Who did something, for people to read."""
+    if ":" not in actor:
+        return str(_OURS.get(actor, actor))
+    known = actors.name(db(), principal(), actor)
+    if known is None:
+        return str(_("a program") if actor.startswith("key:") else _("somebody else"))
+    return str(_("the key %(name)s", name=known)) if actor.startswith("key:") else known
 
 
 def instrument_choices() -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -13,9 +14,10 @@ from flask_login import current_user
 from app.core.errors import AppError
 from app.core.permissions import READ, Principal, Resource, Role
 from app.services import events, users
+from app.services.users import SignedIn
 
 from . import account, auth, clients, dashboard, desk, journal, orders, positions, system, wallets
-from .identity import person
+from .identity import identify, person
 
 MODULES = ("i18n.js", "dom.js", "api.js", "live.js", "format.js", "decimal.js", "labels.js", "toast.js",
            "../vendor/socket.io-client/socket.io.esm.min.js")  # fmt: skip
@@ -51,6 +53,14 @@ _PROBLEMS = {
     500: _l("Something went wrong on our side"),
     503: _l("Temporarily unavailable"),
 }
+# what a person can do about it; the sentences of the API are for programs
+_HINTS = {
+    403: _l("Your role does not include this page. Ask the firm's management if you need it."),
+    404: _l("The address is wrong, or what was there is not yours to see."),
+    429: _l("Wait a moment, then try again."),
+    500: _l("It has been noted. Try again; if it stays, tell us the number below."),
+    503: _l("Try again in a moment."),
+}
 
 
 def register(app: Flask) -> None:
@@ -60,9 +70,16 @@ def register(app: Flask) -> None:
     app.context_processor(_context)
 
 
+def _person() -> SignedIn | None:
+    if request.routing_exception is not None and "principal" not in g:
+        with suppress(AppError):  # an address that does not exist: nobody has asked yet who is calling
+            g.principal = identify()
+    return person()
+
+
 def choose_language() -> str:
     """The person's choice, then the browser's memory of one, then what the browser asks for."""
-    me = person()
+    me = _person()
     chosen = (me.user.language if me is not None else None) or session.get("language")
     if chosen in users.LANGUAGES:
         return str(chosen)
@@ -70,7 +87,7 @@ def choose_language() -> str:
 
 
 def _context() -> dict[str, Any]:
-    me = person()
+    me = _person()
     caller: Principal | None = None if me is None else me.principal
     theme = (None if me is None else me.user.theme) or session.get("theme")
     return {
@@ -80,13 +97,21 @@ def _context() -> dict[str, Any]:
             "language": str(get_locale() or "en"),
             "name": "" if me is None else me.user.name,
             "theme": theme if theme in users.THEMES else None,
+            "number_format": _number_format(None if me is None else me.user.number_format),
             "nav": [] if caller is None else _navigation(caller),
             "role": "" if caller is None or caller.role is None else _ROLES[caller.role],
             "modules": MODULES,
             "cursor": _cursor(),
             "problem": _problem_title,
+            "problem_hint": _problem_hint,
         },
     }
+
+
+def _number_format(choice: str | None) -> str:
+    """The person's choice, then the browser's memory of one; Peru writes 1,234.56."""
+    chosen = choice or session.get("number_format")
+    return chosen if chosen in users.NUMBER_FORMATS else users.NUMBER_FORMATS[0]
 
 
 def _cursor() -> int | None:
@@ -111,6 +136,13 @@ def _is_open(caller: Principal, resource: Resource | None) -> bool:
 
 def _is_here(href: str) -> bool:
     return request.path == href if href == "/" else request.path == href or request.path.startswith(href + "/")
+
+
+def _problem_hint(error: AppError) -> str:
+    known = _HINTS.get(error.status)
+    if known is not None:
+        return str(known)
+    return error.detail if error.detail != error.title else ""
 
 
 def _problem_title(error: AppError) -> str:

@@ -240,6 +240,17 @@ class FixMessageOut(Response):
     at: TimeOut
 
 
+class ChangeOut(Response):
+    """Something an order would change of what is there already."""
+
+    code: Literal[
+        "STOP_LOSS_CHANGES", "TAKE_PROFIT_CHANGES", "TRAILING_STOP_CHANGES", "BREAK_EVEN_CHANGES",
+        "DEFAULT_STOP_LOSS", "DEFAULT_TAKE_PROFIT",
+    ]  # fmt: skip
+    message: str
+    values: dict[str, Any] = Field(description="``from`` and ``to``, null for none; ``percent`` of a default")
+
+
 class DryRunOut(Response):
     accepted: bool
     failures: list[dict[str, Any]]
@@ -254,6 +265,7 @@ class DryRunOut(Response):
     reserve_currency: str
     available: AmountOut
     notional_usd: AmountOut | None
+    changes: list[ChangeOut] = Field(description="What it would change of what is there already")
 
 
 def _number(value: Any) -> str | None:

@@ -60,14 +60,19 @@ def order_event(
     instruments: SymbolTable,
     transitions: Sequence[Transition],
     type_: str | None = None,
+    **told: Any,
 ) -> None:
-    """What one commit has changed of an order: ``order.<status>`` unless another type is named."""
+    """What one commit has changed of an order: ``order.<status>`` unless another type is named.
+
+    ``told`` stands beside it.
+    """
     shown = order_json(order, instruments.by_id(order.instrument_id).symbol)
     first, last = transitions[0], transitions[-1]
     events.add(
         order.client_id, type_ or f"order.{order.status.lower()}", "order", order.id, shown, version=order.version,
         previous_status=first.before and first.before.value, reason=last.reason,
         transitions=[{"status": step.after.value, "reason": step.reason} for step in transitions],
+        **told,
     )  # fmt: skip
 
 

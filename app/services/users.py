@@ -37,6 +37,7 @@ FREE_ATTEMPTS, FREE_ATTEMPTS_OF_ADDRESS = 5, 30
 LONGEST_WAIT: Final = timedelta(minutes=15)
 ATTEMPTS_COUNT_FOR: Final = timedelta(hours=1)
 LANGUAGES, THEMES = ("en", "es"), ("light", "dark")
+NUMBER_FORMATS = ("point", "comma")  # 1,234.56 and 1.234,56
 WRONG: Final = "the e-mail or the password is wrong"
 
 _LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
@@ -186,18 +187,19 @@ def end_sessions_of_client(session: Session, client_id: str, now: datetime) -> l
     return people
 
 
-def set_preference(session: Session, user_id: str, *, language: str | None = None, theme: str | None = None) -> None:
-    """Remember a language or a theme. Raises ``Invalid`` for one we do not have."""
-    check_preference(language=language, theme=theme)
-    values = {key: value for key, value in (("language", language), ("theme", theme)) if value is not None}
-    session.execute(sa.update(User).where(User.id == user_id).values(values))
+PREFERENCES: Final = {"language": LANGUAGES, "theme": THEMES, "number_format": NUMBER_FORMATS}
 
 
-def check_preference(*, language: str | None = None, theme: str | None = None) -> None:
-    if language is not None and language not in LANGUAGES:
-        raise Invalid.field("language", "invalid_choice", f"must be one of {', '.join(LANGUAGES)}", language[:10])
-    if theme is not None and theme not in THEMES:
-        raise Invalid.field("theme", "invalid_choice", f"must be one of {', '.join(THEMES)}", theme[:10])
+def set_preference(session: Session, user_id: str, **chosen: str) -> None:
+    """Remember one of ``PREFERENCES``. Raises ``Invalid`` for a choice we do not have."""
+    check_preference(**chosen)
+    session.execute(sa.update(User).where(User.id == user_id).values(chosen))
+
+
+def check_preference(**chosen: str) -> None:
+    for name, value in chosen.items():
+        if value not in PREFERENCES[name]:
+            raise Invalid.field(name, "invalid_choice", f"must be one of {', '.join(PREFERENCES[name])}", value[:10])
 
 
 def show(user: User) -> dict[str, Any]:

@@ -51,8 +51,8 @@ def test_order_with_exits_is_filled_protected_stopped_and_booked(market: Server,
     expect(position).to_contain_text("70,000.00")
     profit = position.locator("[data-pnl]")
     market.set_quote("BTC/USDT", "67200.00", "67201.00")
-    # (67,200 − 67,011) · 0.1 less the entry fee of 6.7011
-    expect(profit).to_have_text("+12.19 USDT")
+    # (67,200 − 67,011) · 0.1 less the entry fee of 6.7011 is 12.1989
+    expect(profit).to_have_text("+12.20 USDT")
 
     market.set_quote("BTC/USDT", "65990.00", "65991.00")
     expect(page.locator("#positions-body tr")).to_have_count(0)
@@ -235,7 +235,7 @@ def test_stop_is_dragged_on_the_chart_and_sent_after_a_question(market: Server, 
     page.mouse.move(x, box["y"] + at + 25, steps=5)
     page.mouse.up()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("Stop of EUR/USD: from 1.0849 USD")
+    expect(dialog).to_contain_text("Stop of EUR/USD: from 1.08490 USD")
     expect(row).to_contain_text("1.08490")
     dialog.get_by_role("button", name="Move").click()
     expect(row).not_to_contain_text("1.08490")

@@ -257,6 +257,47 @@ def test_api_key_is_made_shown_once_and_revoked(sign_in: SignIn) -> None:
     expect(page.locator("tbody tr", has_text="My bot")).to_contain_text("revoked")
 
 
+def test_what_revokes_a_key_is_on_the_page(sign_in: SignIn) -> None:
+    for width in (1280, 1440):
+        page = sign_in("master", "/account/keys", width=width)
+        revoke = page.get_by_role("button", name="Revoke").first
+        box, table = revoke.bounding_box(), page.locator("section", has=revoke).first.bounding_box()
+        assert box is not None and table is not None
+        assert box["x"] + box["width"] <= table["x"] + table["width"]
+        fits = "(node) => node.closest('.table-wrap').scrollWidth <= node.closest('.table-wrap').clientWidth"
+        assert revoke.evaluate(fits), width
+
+
+def test_every_limit_has_a_name_of_its_own_and_dollars_have_cents(market: Server, sign_in: SignIn) -> None:
+    wallet = market.api("GET", "/wallets?client_id=C-1001")["items"][0]["id"]
+    market.api("POST", "/orders", client_id="C-1001", symbol="ETH/USDT", side="BUY", type="MARKET", qty="0.0137")
+    page = sign_in("master", f"/wallets/{wallet}")
+    wait_for_script(page, "#wallet")
+    terms = page.locator("#limits dt").all_inner_texts()
+    assert len(terms) == len(set(terms))
+    cells = page.locator("[data-asset=USDT] td")
+    expect(cells).to_have_count(5)
+    available, held, total = (cells.nth(at).inner_text() for at in (1, 2, 3))
+    assert all(text.rpartition(".")[2].isdigit() and len(text.rpartition(".")[2]) == 2 for text in (available, held))
+    cents = [int(text.replace(",", "").replace(".", "")) for text in (available, held, total)]
+    assert cents[0] + cents[1] == cents[2]
+
+
+@pytest.mark.parametrize("path", ["/account/keys", "/account/sessions", "/wallets", "/orders", "/system"])
+def test_tables_on_a_phone_hide_no_column(sign_in: SignIn, path: str) -> None:
+    page = sign_in("master", path, width=390, height=844)
+    settle(page)
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll('table.list')].filter((table) => {
+             if (!table.checkVisibility()) return false;
+             const wrap = table.closest('.table-wrap');
+             const key = table.querySelector('tbody td');
+             return wrap && key && wrap.scrollWidth > wrap.clientWidth && getComputedStyle(key).position !== 'sticky';
+           }).map((table) => table.outerHTML.slice(0, 200))"""
+    )
+    assert cut == []
+
+
 def test_reference_page_runs_from_our_own_files(sign_in: SignIn) -> None:
     page = sign_in("ana", "/")
     page.goto("/api/docs")

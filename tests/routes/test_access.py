@@ -108,7 +108,8 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
 # covered, body and all, by the tests of signing in and of the account pages
 ELSEWHERE = {
     "GET /sign-in", "POST /sign-in", "POST /sign-out", "POST /account/keys", "POST /account/keys/<key_id>/revoke",
-    "POST /account/language", "POST /account/password", "POST /account/sessions/<session_id>/end",
+    "POST /account/language", "POST /account/number-format", "GET /account/names",
+    "POST /account/password", "POST /account/sessions/<session_id>/end",
     "POST /account/sessions/end-others", "POST /account/theme", "GET /static/<path:filename>",
 }  # fmt: skip
 NOWHERE = "01a1fd24-c3ab-7178-8428-d7281a5c0e77"

@@ -407,6 +407,17 @@ def test_language_and_theme_are_kept_on_the_user_and_in_the_browser(browser: Bro
     assert 'lang="es"' in browser.get("/account/sessions").text
 
 
+def test_the_number_format_is_kept_with_the_account(browser: Browser, database: Database) -> None:
+    assert 'data-numbers="point"' in browser.get("/sign-in").text
+    browser.sign_in()
+    chosen = {"number_format": "comma", "next": "/orders"}
+    assert browser.post("/account/number-format", chosen, page="/account/sessions").status_code == 303
+    assert 'data-numbers="comma"' in browser.get("/account/sessions").text
+    assert database.read(lambda session: users.by_email(session, CLIENT)).number_format == "comma"
+    wrong = browser.post("/account/number-format", {"number_format": "apostrophe"}, page="/account/sessions")
+    assert wrong.status_code == 422
+
+
 @pytest.mark.parametrize("data", [{"theme": "pink"}, {"theme": 3}, {}, {"theme": "x" * 500}])
 def test_unknown_choice_is_refused(browser: Browser, data: dict[str, Any]) -> None:
     answer = browser.client.post("/account/theme", json=data, headers={"X-CSRFToken": browser.csrf()})

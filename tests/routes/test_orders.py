@@ -70,6 +70,24 @@ def test_refused_by_risk_is_stored_with_every_reason(firm: Firm) -> None:
     assert all(failure["values"] for failure in order["reject_values"])
 
 
+def test_off_tick_and_lot_name_the_nearest(firm: Firm) -> None:
+    errors = firm.order(qty="0.000015", price="60000.005").get_json()["errors"]
+    assert {error["field"]: error["message"] for error in errors} == {
+        "qty": "must be a multiple of the lot size 0.00001; nearest: 0.00001 or 0.00002",
+        "price": "must be a multiple of the tick size 0.01; nearest: 60000 or 60000.01",
+    }
+    below = firm.order(qty="0.000001").get_json()["errors"][0]["message"]
+    assert below == "must be a multiple of the lot size 0.00001; nearest: 0.00001"
+
+
+def test_an_amendment_says_who_and_what(firm: Firm) -> None:
+    order = firm.order("client").get_json()
+    made = firm.call("trader", "PATCH", f"/api/v1/orders/{order['id']}", json={"price": "59000"})
+    assert made.status_code == 200
+    event = firm.call("client", "GET", f"/api/v1/orders/{order['id']}/events").get_json()["items"][-1]
+    assert (event["by"], event["changed"]) == (f"user:{firm.ids['trader']}", {"price": ["60000", "59000"]})
+
+
 @pytest.mark.parametrize("amount", ["NaN", "Infinity", "1e400", True, "٣", "1,5", "", [], {}, "0x10"])
 @pytest.mark.parametrize("field", ["qty", "price", "stop_loss"])
 def test_no_amount(shared_firm: Firm, field: str, amount: Any) -> None:

@@ -48,6 +48,41 @@ def protection(firm: Firm, position: str) -> dict[str, Any]:
 WHOLE = {"stop_loss": STOP, "take_profit": TARGET, "break_even_percent": "3", "trailing_stop": "2"}
 
 
+def dry_run(firm: Firm, **fields: Any) -> list[tuple[str, dict[str, Any]]]:
+    answer = firm.order(dry_run=True, qty="0.001", price="66500", **fields)
+    assert answer.status_code == 200, answer.get_json()
+    return [(change["code"], change["values"]) for change in answer.get_json()["changes"]]
+
+
+def test_a_dry_run_says_which_exits_of_the_whole_position_move(firm: Firm, position: str) -> None:
+    about = {"position_id": position, "position_qty": "0.5"}
+    trail = {"type": "percent", "value": "2", "activation_price": None}
+    assert dry_run(firm, stop_loss="66000") == [("STOP_LOSS_CHANGES", {"from": STOP, "to": "66000", **about})]
+    assert dry_run(firm, take_profit="90000", break_even_percent="4") == [
+        ("TAKE_PROFIT_CHANGES", {"from": TARGET, "to": "90000", **about}),
+        ("BREAK_EVEN_CHANGES", {"from": "3", "to": "4", **about}),
+    ]
+    assert dry_run(firm, trailing_stop={"type": "amount", "value": "500"}) == [
+        ("TRAILING_STOP_CHANGES", {"from": trail, "to": {**trail, "type": "amount", "value": "500"}, **about})
+    ]
+    assert dry_run(firm) == dry_run(firm, stop_loss=STOP, trailing_stop={"value": "2"}) == []
+    assert dry_run(firm, side="SELL") == []
+    assert protection(firm, position) == WHOLE
+
+
+def test_a_dry_run_says_which_defaults_a_new_position_gets(firm: Firm) -> None:
+    limits = {"default_stop_loss_percent": "5", "default_take_profit_percent": "10"}
+    path = f"/api/v1/wallets/{firm.ids['ana:wallet']}"
+    assert firm.call("master", "PATCH", path, json=limits).status_code == 200
+    assert dry_run(firm) == [("DEFAULT_STOP_LOSS", {"percent": "5"}), ("DEFAULT_TAKE_PROFIT", {"percent": "10"})]
+    assert dry_run(firm, stop_loss="60000") == [("DEFAULT_TAKE_PROFIT", {"percent": "10"})]
+
+
+def test_another_wallets_position_is_not_in_the_way(firm: Firm, position: str) -> None:
+    answer = firm.order("key:other", dry_run=True, stop_loss="59000")
+    assert answer.get_json()["changes"] == []
+
+
 @pytest.mark.parametrize(("said", "changed"), [
     ({"stop_loss": "61000"}, {"stop_loss": "61000"}),
     ({"stop_loss": None}, {"stop_loss": None}),

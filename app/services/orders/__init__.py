@@ -27,6 +27,7 @@ from app.services.locks import Locks
 from app.services.records import Transition, insert_orders, order_event, store_orders
 
 from .cancel import LIVE_ORDERS, Canceler, suspend
+from .changes import exit_changes
 from .checks import Checks
 from .draft import Draft, Drafting, OrderRules, check_amend
 from .entry import Entry, new_order
@@ -194,6 +195,7 @@ class Orders(Drafting):
             "reserve_currency": draft.spend_currency,
             "available": text(available),
             "notional_usd": None if value is None or rate is None else text(round(value * rate, 2)),
+            "changes": exit_changes(session, wallet, request, draft.instrument),
         }
 
     # -- amend and cancel --------------------------------------------------------------------------------
@@ -235,7 +237,7 @@ class Orders(Drafting):
         if wanted > order.held or new_qty > order.qty or new_price != order.price:
             available = journal.locked[spend].balance
             self._recheck(session, client, wallet, order, new_qty, new_price, wanted, available, now)
-        sent = before is not OrderStatus.NEW
+        sent, changed = before is not OrderStatus.NEW, _amended(order, new_qty, new_price)
         # until the venue has agreed the old order may still fill: the larger of both reserves stays held
         hold = max(wanted, order.held) if sent else wanted
         events = Events(now)
@@ -254,7 +256,8 @@ class Orders(Drafting):
                             price=new_price)  # fmt: skip
         store_orders(session, [order])
         step = Transition(before, order.status, "amended")
-        order_event(events, order, self.instruments, [step], None if sent else "order.amended")
+        order_event(events, order, self.instruments, [step], None if sent else "order.amended", by=actor,
+                    changed=changed)  # fmt: skip
         events.flush(session)
         return self.show(order)
 
@@ -347,6 +350,12 @@ class Orders(Drafting):
     def show(self, order: OrderState) -> dict[str, Any]:
         """The order as the API and every event show it."""
         return order_json(order, self.instruments.by_id(order.instrument_id).symbol)
+
+
+def _amended(order: OrderState, qty: Decimal, price: Decimal | None) -> dict[str, list[str]]:
+    """What an amendment changes, each as [before, after]."""
+    pairs = {"qty": (order.qty, qty), "price": (order.price, price)}
+    return {name: [text(a), text(b)] for name, (a, b) in pairs.items() if a is not None and b is not None and a != b}
 
 
 def _by_client_order_ids(session: Session, entries: list[Entry]) -> dict[tuple[str, str | None], OrderState]:

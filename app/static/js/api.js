@@ -1,12 +1,15 @@
 // The JSON API, as the signed-in person.
 
+import * as clock from "./clock.js";
 import { t } from "./i18n.js";
 
 export class Problem extends Error {
   /** A refusal: ``status``, ``code``, ``errors`` by field, and whatever else the answer carried. */
-  constructor(status, body) {
+  constructor(status, body, method = "GET") {
     super(body.detail || body.title || t("The server could not be reached."));
-    Object.assign(this, { status, code: body.code ?? "unknown", errors: body.errors ?? [], body });
+    // without an answer of ours nobody knows what became of a request that would change something
+    const unknown = method !== "GET" && (status === 0 || (status >= 500 && !body.code));
+    Object.assign(this, { status, code: body.code ?? "unknown", errors: body.errors ?? [], body, unknown });
   }
 }
 
@@ -20,16 +23,23 @@ async function send(method, path, body, headers = {}) {
     options.body = JSON.stringify(body);
   }
   let response;
+  const sent = Date.now();
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Problem(0, { code: "unreachable" });
+    throw new Problem(0, {}, method);
   }
-  const text = await response.text();
+  clock.learn(response.headers.get("Date"), sent, Date.now());
+  let text;
+  try {
+    text = await response.text();
+  } catch {
+    throw new Problem(0, {}, method); // the connection broke within the answer
+  }
   let parsed = {};
   try { parsed = text ? JSON.parse(text) : {}; } catch { /* not JSON: a proxy's page */ }
   if (response.status === 401) location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
-  if (!response.ok) throw new Problem(response.status, parsed);
+  if (!response.ok) throw new Problem(response.status, parsed, method);
   return parsed;
 }
 

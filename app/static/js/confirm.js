@@ -1,13 +1,31 @@
 import { h } from "./dom.js";
 import { fieldText } from "./failures.js";
+import { number } from "./format.js";
 import { t } from "./i18n.js";
+import { forInput } from "./numbers.js";
 
-/** Ask before something that costs money; resolves to true or false. ``body`` is text or nodes. */
-export function confirm(title, body, { action = t("Confirm"), style = "btn-primary" } = {}) {
+// No dialog here fades: Bootstrap moves the focus and closes only after that, and a key pressed meanwhile is lost.
+
+/**
+ * Ask before something that costs money; resolves to true or false. ``body`` is text or nodes. While ``pending`` is
+ * not resolved what is shown is not complete: who confirms before that has confirmed once it resolves to true, and
+ * is asked again when it resolves to false, because then something new is shown.
+ */
+export function confirm(title, body, { action = t("Confirm"), style = "btn-primary", pending = null } = {}) {
   return new Promise((resolve) => {
     let answer = false;
-    const go = h("button", { type: "button", class: `btn ${style}`, onclick: () => { answer = true; shown.hide(); } }, action);
-    const modal = h("div", { class: "modal fade", tabindex: "-1", role: "dialog", "aria-labelledby": "confirm-title", "aria-modal": "true" },
+    let complete = pending === null;
+    let wanted = false;
+    const before = document.activeElement;
+    const accept = () => {
+      if (!complete) { wanted = true; go.setAttribute("aria-busy", "true"); return; }
+      answer = true;
+      shown.hide();
+    };
+    const go = h("button", { type: "button", class: `btn ${style}`, onclick: accept }, action);
+    // a key that is held down has been pressed once
+    go.addEventListener("keydown", (event) => { if (event.repeat) event.preventDefault(); });
+    const modal = h("div", { class: "modal", tabindex: "-1", role: "dialog", "aria-labelledby": "confirm-title", "aria-modal": "true" },
       h("div", { class: "modal-dialog modal-dialog-centered" },
         h("div", { class: "modal-content" },
           h("div", { class: "modal-header" }, h("h2", { class: "modal-title fs-6", id: "confirm-title" }, title),
@@ -16,15 +34,22 @@ export function confirm(title, body, { action = t("Confirm"), style = "btn-prima
           h("div", { class: "modal-footer" },
             h("button", { type: "button", class: "btn btn-quiet", "data-bs-dismiss": "modal" }, t("Back")), go))));
     document.body.append(modal);
-    const shown = new window.bootstrap.Modal(modal);
+    // the second of two clicks on a button lands beside the dialog and must not close it
+    const shown = new window.bootstrap.Modal(modal, { backdrop: "static" });
     modal.addEventListener("shown.bs.modal", () => go.focus());
-    modal.addEventListener("hidden.bs.modal", () => { shown.dispose(); modal.remove(); resolve(answer); });
+    modal.addEventListener("hidden.bs.modal", () => { shown.dispose(); modal.remove(); before?.focus?.({ preventScroll: true }); resolve(answer); });
     shown.show();
+    pending?.then((same) => {
+      complete = true;
+      go.removeAttribute("aria-busy");
+      if (wanted && same && modal.isConnected) accept();
+      wanted = false;
+    });
   });
 }
 
 /** A dialog with a form; ``submit(form)`` may throw a Problem, which is shown at its fields. */
-export function formDialog(title, fields, submit, { action = t("Save"), style = "btn-primary", size = "" } = {}) {
+export function formDialog(title, fields, submit, { action = t("Save"), style = "btn-primary", size = "", instrument = null } = {}) {
   return new Promise((resolve) => {
     let result = null;
     const button = h("button", { type: "submit", class: `btn ${style}` }, action);
@@ -35,7 +60,7 @@ export function formDialog(title, fields, submit, { action = t("Save"), style = 
       h("div", { class: "modal-body" }, fields),
       h("div", { class: "modal-footer" }, general,
         h("button", { type: "button", class: "btn btn-quiet", "data-bs-dismiss": "modal" }, t("Back")), button));
-    const modal = h("div", { class: "modal fade", tabindex: "-1", role: "dialog", "aria-modal": "true", "aria-labelledby": "dialog-title" },
+    const modal = h("div", { class: "modal", tabindex: "-1", role: "dialog", "aria-modal": "true", "aria-labelledby": "dialog-title" },
       h("div", { class: `modal-dialog modal-dialog-centered ${size}` }, form));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -46,8 +71,8 @@ export function formDialog(title, fields, submit, { action = t("Save"), style = 
         result = await submit(form);
         shown.hide();
       } catch (problem) {
-        const left = showErrors(form, problem.errors ?? []);
-        general.textContent = problem.errors?.length && !left.length ? "" : problem.message;
+        const left = showErrors(form, problem.errors ?? [], instrument);
+        general.textContent = problem.errors?.length && !left.length ? "" : problem.unknown ? unknownText() : problem.message;
       } finally {
         button.disabled = false;
       }
@@ -60,21 +85,39 @@ export function formDialog(title, fields, submit, { action = t("Save"), style = 
   });
 }
 
-/** Put each error at the input of its name; returns those that have none. */
-export function showErrors(form, errors) {
+/** What to say where no answer came to a request that changes something. */
+export const unknownText = () => `${t("No answer from the server")}. ${t("It is not known whether this was done. Look before you repeat it.")}`;
+
+/** Put each error at the input of its name; returns those that have none. ``instrument`` tells tick and lot. */
+export function showErrors(form, errors, instrument = null) {
   for (const input of form.querySelectorAll(".is-invalid")) {
     input.classList.remove("is-invalid");
     input.removeAttribute("aria-invalid");
+    input.removeAttribute("aria-describedby");
   }
   for (const note of form.querySelectorAll(".field-error")) note.remove();
   const left = [];
   for (const error of errors) {
-    const input = form.elements.namedItem(error.field) ?? form.elements.namedItem(`${error.field}.value`);
+    const input = error.input ?? form.elements.namedItem(error.field) ?? form.elements.namedItem(`${error.field}.value`);
     if (!input || input.length) { left.push(error); continue; }
     input.classList.add("is-invalid");
     input.setAttribute("aria-invalid", "true");
     const holder = input.closest(".input-group") ?? input;
-    holder.after(h("div", { class: "invalid-feedback d-block field-error" }, fieldText(error)));
+    const id = `error-${input.id || input.name}`;
+    input.setAttribute("aria-describedby", id);
+    holder.after(h("div", { class: "invalid-feedback d-block field-error", id, role: error.choices ? "alert" : null },
+      error.choices ? question(input, error.choices) : fieldText(error, instrument)));
   }
   return left;
+}
+
+/** Which of the readings of a number is meant; a press puts it into the input. */
+function question(input, choices) {
+  const choose = (value) => {
+    input.value = forInput(value);
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    input.focus();
+  };
+  return [t("Which number is meant?"), " ", choices.map((value) =>
+    h("button", { type: "button", class: "btn btn-quiet btn-sm ms-1", "data-reading": value, onclick: () => choose(value) }, number(value)))];
 }

@@ -42,8 +42,36 @@ export function decimalsOf(text) {
   return fraction.replace(/0+$/, "").length;
 }
 
-/** What a person typed, as the API takes it: grouping removed; unchanged when it is no number. */
-export function typed(text) {
-  const plain = String(text ?? "").replace(/[\s_]/g, "");
-  return /^-?\d{1,3}(,\d{3})+(\.\d+)?$/.test(plain) ? plain.replaceAll(",", "") : plain;
+/** Rounded half to even, as the server rounds money. */
+export function round(text, decimals) {
+  const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(String(text ?? ""));
+  const fraction = match?.[3] ?? "";
+  if (!match || fraction.length <= decimals) return text;
+  const kept = BigInt(match[2] + fraction.slice(0, decimals));
+  const rest = fraction.slice(decimals);
+  const half = "5".padEnd(rest.length, "0");
+  const up = rest > half || (rest === half && kept % 2n === 1n);
+  const digits = String(kept + (up ? 1n : 0n)).padStart(decimals + 1, "0");
+  const cut = digits.length - decimals;
+  return match[1] + digits.slice(0, cut) + (decimals ? `.${digits.slice(cut)}` : "");
 }
+
+/** The sum of amounts as they are shown, so that who adds them up comes to the same. */
+export const sumShown = (texts, decimals) => sum(texts.map((text) => round(text, decimals)));
+
+/** The multiples of ``step`` on both sides of what lies between two; null for one that is not above zero. */
+export function neighbours(text, step) {
+  const below = floorTo(text, step);
+  return [sign(below) > 0 ? below : null, fromUnits(units(below) + units(step))];
+}
+
+/** The multiple of ``step`` that is nearest. */
+export function onStep(text, step) {
+  const size = units(step);
+  const value = units(round(text, 18));
+  if (!size || value === null) return text;
+  const rest = ((value % size) + size) % size;
+  return fromUnits(value - rest + (rest * 2n >= size ? size : 0n));
+}
+
+export { typed } from "./numbers.js";

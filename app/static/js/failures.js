@@ -1,5 +1,6 @@
 // What was refused, in the reader's words: checks of pre-trade risk with their values, and wrong fields.
 
+import { neighbours } from "./decimal.js";
 import { number } from "./format.js";
 import { t } from "./i18n.js";
 
@@ -46,5 +47,42 @@ const FIELDS = {
   crossed: t("The bid must be below the ask."), jump: t("Too far from the last price."), string_too_short: t("Is too short."), string_too_long: t("Is too long."),
 };
 
-/** What is wrong with one field. */
-export const fieldText = (error) => FIELDS[error.code] ?? error.message;
+const STEPS = { tick_size: t("Must be a multiple of the tick of %(step)s; nearest: %(near)s."), lot_size: t("Must be a multiple of the lot of %(step)s; nearest: %(near)s.") };
+
+/** What is wrong with one field; off the tick or the lot of ``instrument`` with the nearest that are not. */
+export function fieldText(error, instrument = null) {
+  const step = instrument?.[error.code];
+  if (STEPS[error.code] && step && error.value) {
+    const near = neighbours(error.value, step).filter(Boolean).map((value) => number(value)).join(t(" or "));
+    return fill(STEPS[error.code], { step: number(step), near });
+  }
+  return FIELDS[error.code] ?? error.message;
+}
+
+const fill = (text, values) => text.replace(/%\((\w+)\)s/g, (whole, name) => values[name] ?? whole);
+
+/** What an order would change of what is there already, as the dry run says it. */
+export function changeText({ code, values }, price) {
+  const level = (value) => (value === null ? t("none") : price(value));
+  const percent = (value) => (value === null ? t("none") : `${number(value)} %`);
+  const trail = (value) => (value === null ? t("none") : `${number(value.value)}${{ percent: " %", bps: " bps" }[value.type] ?? ""}`);
+  const said = { from: values.from, to: values.to, qty: number(values.position_qty ?? "0") };
+  switch (code) {
+    case "STOP_LOSS_CHANGES":
+      if (values.from === null) return t("The whole position of %(qty)s gets a stop at %(to)s.", { ...said, to: level(values.to) });
+      return t("The stop of the whole position moves from %(from)s to %(to)s.", { from: level(values.from), to: level(values.to) });
+    case "TAKE_PROFIT_CHANGES":
+      if (values.from === null) return t("The whole position of %(qty)s gets a target at %(to)s.", { ...said, to: level(values.to) });
+      return t("The target of the whole position moves from %(from)s to %(to)s.", { from: level(values.from), to: level(values.to) });
+    case "TRAILING_STOP_CHANGES":
+      return t("The trailing stop of the whole position changes from %(from)s to %(to)s and starts again from the market.", { from: trail(values.from), to: trail(values.to) });
+    case "BREAK_EVEN_CHANGES":
+      return t("The break-even of the whole position changes from %(from)s to %(to)s.", { from: percent(values.from), to: percent(values.to) });
+    case "DEFAULT_STOP_LOSS":
+      return t("The wallet's default stop applies: %(percent)s below the entry.", { percent: percent(values.percent) });
+    case "DEFAULT_TAKE_PROFIT":
+      return t("The wallet's default target applies: %(percent)s above the entry.", { percent: percent(values.percent) });
+    default:
+      return code;
+  }
+}

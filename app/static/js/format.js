@@ -1,53 +1,63 @@
-// Numbers and dates as the reader's locale writes them, without losing a digit.
+// Numbers as the reader has chosen and dates as the locale writes them; what is shortened is rounded, never cut.
 
+import { now } from "./clock.js";
 import { locale, t } from "./i18n.js";
-import { decimalsOf, sign } from "./decimal.js";
+import { decimalsOf, onStep, round, sign } from "./decimal.js";
+import { group, mark } from "./numbers.js";
 
-const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
-const point = new Intl.NumberFormat(locale).formatToParts(1.5).find((part) => part.type === "decimal").value;
+const grouped = (digits) => digits.replace(/\B(?=(\d{3})+$)/g, group);
 const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const day = new Intl.DateTimeFormat(locale, { day: "2-digit", month: "short" });
 const EMPTY = "–";
 
-/** A decimal string with grouping; at least ``min`` and at most ``max`` decimals (cut, never rounded up). */
+/** A decimal string with grouping; at least ``min`` decimals, and rounded to at most ``max``. */
 export function number(text, { min = 0, max = 18, plus = false } = {}) {
-  const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(String(text ?? ""));
+  const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(round(String(text ?? ""), max));
   if (!match) return EMPTY;
-  const fraction = (match[3] ?? "").slice(0, max).replace(/0+$/, "").padEnd(min, "0");
+  const fraction = (match[3] ?? "").replace(/0+$/, "").padEnd(min, "0");
   const nothing = /^0*$/.test(match[2] + fraction);
   const prefix = match[1] && !nothing ? "-" : plus && !nothing ? "+" : "";
-  return prefix + whole.format(BigInt(match[2])) + (fraction ? point + fraction : "");
+  return prefix + grouped(BigInt(match[2]).toString()) + (fraction ? mark + fraction : "");
 }
 
-const CASH = new Set(["USD", "USDT", "USDC", "PEN", "EUR", "GBP"]);
+const FIAT = new Set(["USD", "PEN", "EUR", "GBP"]);
+const CASH = new Set([...FIAT, "USDT", "USDC"]);
 
 export const isCash = (currency) => CASH.has(currency);
 
-/** An amount with its currency, all digits kept, two decimals at least for cash. */
+/** An amount with its currency: two decimals at least for cash, and none beyond what the currency has. */
 export function money(text, currency, options = {}) {
   if (text === null || text === undefined) return EMPTY;
-  const shown = number(text, { min: CASH.has(currency) ? 2 : 0, ...options });
+  const shown = number(text, { min: CASH.has(currency) ? 2 : 0, max: FIAT.has(currency) ? 2 : 8, ...options });
   return currency ? `${shown} ${currency}` : shown;
 }
+
+/** What is held or worth: cash to the cent. */
+export const balance = (text, currency) => money(text, currency, CASH.has(currency) ? { max: 2 } : {});
 
 /** Profit or loss: a sign always, two decimals. */
 export const profit = (text, currency) => money(text, currency, { min: 2, max: 2, plus: true });
 export const usd = (text) => money(text, "USD", { min: 2, max: 2 });
 export const percent = (text, plus = true) =>
   text === null || text === undefined ? EMPTY : `${number(text, { min: 2, max: 2, plus })} %`;
-/** A price with the instrument's decimals. */
-export const price = (text, tick) =>
-  text === null || text === undefined ? EMPTY : number(text, { min: tick ? decimalsOf(tick) : 0 });
+/** A price on the instrument's tick: an average or a trail that lies between two is shown at the nearer. */
+export function price(text, tick) {
+  if (text === null || text === undefined) return EMPTY;
+  return tick ? number(onStep(text, tick), { min: decimalsOf(tick) }) : number(text, { max: 8 });
+}
 export const tone = (text) => ["down", "", "up"][sign(text) + 1];
 
 export const dateTime = (iso) => (iso ? moment.format(new Date(iso)) : EMPTY);
+const exact = new Intl.DateTimeFormat(locale, { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false });
+/** To the millisecond, where the order of things matters. */
+export const precise = (iso) => (iso ? exact.format(new Date(iso)) : EMPTY);
 export const time = (iso) => (iso ? clock.format(new Date(iso)) : EMPTY);
 /** The time today, day and time before. */
 export function when(iso) {
   if (!iso) return EMPTY;
   const date = new Date(iso);
-  return date.toDateString() === new Date().toDateString() ? clock.format(date) : `${day.format(date)} ${clock.format(date)}`;
+  return date.toDateString() === new Date(now()).toDateString() ? clock.format(date) : `${day.format(date)} ${clock.format(date)}`;
 }
 
 export function duration(minutes) {

@@ -1,8 +1,8 @@
 import { post } from "./api.js";
 import { formDialog } from "./confirm.js";
-import { typed } from "./decimal.js";
 import { h } from "./dom.js";
 import { t } from "./i18n.js";
+import { amount } from "./numbers.js";
 
 /** Ask for a new paper wallet of one of the clients ({code, name}); resolves to it, or null. */
 export function openWallet(clients) {
@@ -21,7 +21,7 @@ export function openWallet(clients) {
     const balances = {};
     const assets = form.querySelectorAll("[name=asset]");
     const amounts = form.querySelectorAll("[name=amount]");
-    assets.forEach((asset, index) => { if (asset.value.trim() && amounts[index].value.trim()) balances[asset.value.trim().toUpperCase()] = typed(amounts[index].value); });
+    assets.forEach((asset, index) => { if (asset.value.trim() && amounts[index].value.trim()) balances[asset.value.trim().toUpperCase()] = amount(amounts[index]); });
     return post("/api/v1/wallets", { client_id: form.elements.client_id.value, name: form.elements.name.value.trim(), balances });
   }, { action: t("Open wallet") });
 }

@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import * as format from "./format.js";
 import { t } from "./i18n.js";
 import { eventLabel, label } from "./labels.js";
+import { who } from "./people.js";
 
 const TONES = { FILLED: "good", REJECTED: "bad", FAILED: "bad", CANCELED: "bad", EXPIRED: "bad" };
 const MESSAGES = {
@@ -18,26 +19,37 @@ const TAGS = {
   434: "CxlRejResponseTo", 1003: "TradeID", 18: "ExecInst", 15: "Currency", 21: "HandlInst", 99: "StopPx", 126: "ExpireTime", 880: "TrdMatchID",
 };
 
+const WORDS = { qty: t("Quantity"), price: t("Price") };
+
+/** "Price 1,900.00 → 1,901.00": what an amendment changes, each as [before, after]. */
+export function changedText(changed, tick) {
+  const shown = { qty: (value) => format.number(value), price: (value) => format.price(value, tick) };
+  return Object.entries(changed).map(([name, [before, after]]) => `${WORDS[name]} ${shown[name](before)} → ${shown[name](after)}`).join(" · ");
+}
+
 /** The steps an event tells of; those before its last have no figures of their own. */
-function steps(event) {
+function steps(event, tick) {
   const order = event.data;
   const filled = order.cum_qty && order.cum_qty !== "0" ? t("%(done)s of %(qty)s", { done: format.number(order.cum_qty), qty: format.number(order.qty) }) : "";
-  const price = order.avg_px ? t("at %(price)s", { price: format.number(order.avg_px, { max: 8 }) }) : "";
+  const price = order.avg_px ? t("at %(price)s", { price: format.price(order.avg_px, tick) }) : "";
   const figures = [filled, price].filter(Boolean).join(" ");
   const told = event.transitions ?? [{ status: order.status, reason: event.reason }];
   return told.map((step, index) => {
     const last = index === told.length - 1;
     return h("li", { class: TONES[step.status] ?? null, "data-status": step.status },
       h("div", { class: "fw-semibold" }, event.type === "order.amended" ? eventLabel(event.type) : label(step.status)),
-      h("div", { class: "when" }, format.dateTime(event.at), last && event.version ? ` · v${event.version}` : ""),
+      h("div", { class: "when" }, format.precise(event.at), last && event.version ? ` · v${event.version}` : ""),
+      last && event.changed ? h("div", { class: "small num" }, changedText(event.changed, tick)) : null,
+      last && event.by ? h("div", { class: "small text-secondary" }, t("by"), " ", who(event.by)) : null,
       last && figures ? h("div", { class: "small num" }, figures) : null,
       step.reason && step.status === "REJECTED" ? h("div", { class: "small down" }, step.reason) : null);
   });
 }
 
-export function historyList(events) {
+/** ``tick`` of the order's instrument. */
+export function historyList(events, tick) {
   if (!events.length) return h("p", { class: "text-secondary" }, t("Nothing yet"));
-  return h("ol", { class: "timeline" }, events.flatMap(steps));
+  return h("ol", { class: "timeline" }, events.flatMap((event) => steps(event, tick)));
 }
 
 export function fixList(messages) {
@@ -47,7 +59,7 @@ export function fixList(messages) {
     const out = message.direction === "out";
     return h("details", { class: "panel", "data-fix-message": message.msg_type },
       h("summary", { class: "p-2" }, h("span", { class: `tag ${out ? "tag-info" : "tag-good"}` }, out ? t("to the venue") : t("from the venue")), " ",
-        h("strong", {}, MESSAGES[message.msg_type] ?? message.msg_type), " ", h("span", { class: "small-caps" }, format.time(message.at)),
+        h("strong", {}, MESSAGES[message.msg_type] ?? message.msg_type), " ", h("span", { class: "small-caps" }, format.precise(message.at)),
         h("div", { class: "code text-secondary mt-1" }, message.message)),
       h("div", { class: "table-wrap" }, h("table", { class: "list" }, h("tbody", {}, fields.map(([number, value]) =>
         h("tr", {}, h("td", { class: "end text-secondary" }, number), h("td", {}, TAGS[number] ?? ""), h("td", { class: "code wrap" }, value)))))));

@@ -2,10 +2,12 @@
 
 import { post } from "./api.js";
 import { $, $$, setText } from "./dom.js";
-import { dateTime, number, when } from "./format.js";
+import { dateTime, number, price, when } from "./format.js";
 import { t } from "./i18n.js";
 import { label } from "./labels.js";
 import * as live from "./live.js";
+import { isMe, nameOf } from "./people.js";
+import { tickOf } from "./ticks.js";
 import { toast } from "./toast.js";
 
 const root = document.documentElement;
@@ -19,13 +21,14 @@ function toggleTheme() {
   post("/account/theme", { theme }).catch(() => {});
 }
 
-async function switchLanguage(language) {
-  await post("/account/language", { language }).catch(() => {});
+async function prefer(path, choice) {
+  await post(path, choice).catch(() => {});
   location.reload();
 }
 
 $("[data-theme-toggle]")?.addEventListener("click", toggleTheme);
-for (const button of $$("[data-language]")) button.addEventListener("click", () => switchLanguage(button.dataset.language));
+for (const button of $$("[data-language]")) button.addEventListener("click", () => prefer("/account/language", { language: button.dataset.language }));
+for (const button of $$("[data-number-format]")) button.addEventListener("click", () => prefer("/account/number-format", { number_format: button.dataset.numberFormat }));
 for (const node of $$("time[data-time]")) {
   setText(node, node.dataset.time === "short" ? when(node.dateTime) : dateTime(node.dateTime));
   node.title = dateTime(node.dateTime);
@@ -57,18 +60,42 @@ if (indicator) {
   });
 }
 
+const amending = new Map(); // orders of which an amendment is on its way: what it changes
+
 /** One toast per order as it goes on, for what this person or their client has running. */
-function announce(event) {
+async function announce(event) {
   const order = event.data;
-  const mine = order.created_by === `user:${user}` || (document.body.dataset.client && order.client_id === document.body.dataset.client);
+  const mine = isMe(order.created_by) || isMe(event.by) || (document.body.dataset.client && order.client_id === document.body.dataset.client);
   if (!mine) return;
+  if (event.changed?.price || event.changed?.qty) { amended(order, event); return; }
+  const settled = amending.get(order.id);
+  amending.delete(order.id);
   const what = `${label(order.side)} ${number(order.qty)} ${order.symbol}`;
+  if (settled && event.previous_status === "PENDING_REPLACE" && ["OPEN", "PARTIALLY_FILLED"].includes(order.status)) {
+    const done = order.qty === settled.qty && order.price === settled.price;
+    const title = done ? t("%(what)s: amended", { what }) : t("%(what)s: the venue did not amend it", { what });
+    toast(title, { tone: done ? "good" : "bad", detail: await settled.text, key: order.id, seconds: settled.seconds });
+    return;
+  }
   const tone = { FILLED: "good", REJECTED: "bad", FAILED: "bad", EXPIRED: "warn", CANCELED: "info" }[order.status];
   if (!tone) return;
   const reason = order.exit_reason ? label(order.exit_reason) : "";
-  const price = order.avg_px && order.status === "FILLED" ? t("at %(price)s", { price: number(order.avg_px) }) : "";
-  const detail = order.status === "REJECTED" ? order.reject_reason : [reason, price].filter(Boolean).join(" · ");
+  const at = order.avg_px && order.status === "FILLED" ? t("at %(price)s", { price: price(order.avg_px, await tickOf(order.symbol)) }) : "";
+  const detail = order.status === "REJECTED" ? order.reject_reason : [reason, at].filter(Boolean).join(" · ");
   toast(`${what}: ${label(order.status).toLowerCase()}`, { tone, detail, key: order.id });
+}
+
+/** An amendment: what changes from what to what, and by whom where that is somebody else. */
+async function amended(order, { changed, by }) {
+  const text = Promise.all([tickOf(order.symbol), isMe(by) ? "" : nameOf(by), import("./order_history.js")])
+    .then(([tick, who, history]) => [history.changedText(changed, tick), who && t("by %(who)s", { who })].filter(Boolean).join(" · "));
+  const memory = { qty: changed.qty?.[1] ?? order.qty, price: changed.price?.[1] ?? order.price, text, seconds: isMe(by) ? 5 : 9 };
+  const sent = order.status === "PENDING_REPLACE";
+  if (sent) amending.set(order.id, memory);
+  const detail = await text;
+  if (sent && amending.get(order.id) !== memory) return; // it has gone on since
+  const what = `${label(order.side)} ${number(order.qty)} ${order.symbol}`;
+  toast(sent ? t("%(what)s: is being amended", { what }) : t("%(what)s: amended", { what }), { tone: "info", detail, key: order.id, seconds: memory.seconds });
 }
 live.on("order.*", announce);
 live.start();

@@ -2,7 +2,7 @@ import { h, icon } from "./dom.js";
 import { t } from "./i18n.js";
 
 const ICONS = { good: "check-circle", bad: "exclamation-octagon", warn: "exclamation-triangle", info: "info-circle" };
-const MOST = 4;
+const MOST = 3;
 
 /** A short message in the corner; ``key`` replaces an earlier toast about the same thing. */
 export function toast(text, { tone = "info", detail = "", key = null, seconds = tone === "bad" ? 9 : 5 } = {}) {
@@ -20,5 +20,9 @@ export function toast(text, { tone = "info", detail = "", key = null, seconds = 
 
 /** What went wrong with a request, for people. */
 export function complain(problem, title = t("That did not work")) {
+  if (problem.unknown) {
+    toast(t("No answer from the server"), { tone: "bad", key: "problem", detail: t("It is not known whether this was done. Look before you repeat it.") });
+    return;
+  }
   toast(title, { tone: "bad", detail: problem.message, key: "problem" });
 }

@@ -2,12 +2,15 @@
 
 import { get } from "../api.js";
 import { $, h, setText } from "../dom.js";
-import { isCash, money, usd } from "../format.js";
+import { balance, usd } from "../format.js";
 import { t } from "../i18n.js";
 import { label } from "../labels.js";
 import * as live from "../live.js";
 import { complain } from "../toast.js";
 import { clients, instrument, remember, state, tell, watch } from "./state.js";
+
+const REVALUE_MS = 200;
+let revaluing = 0;
 
 const clientSelect = $("#client");
 const walletSelect = $("#wallet");
@@ -57,7 +60,7 @@ async function loadBalances() {
 
 function show() {
   const { base, quote } = instrument();
-  const shown = (asset) => money(state.balances.get(asset)?.available ?? "0", asset, isCash(asset) ? { max: 2 } : {});
+  const shown = (asset) => balance(state.balances.get(asset)?.available ?? "0", asset);
   setText($("#have-quote"), shown(quote));
   setText($("#have-base"), shown(base));
   tell("balances");
@@ -71,6 +74,8 @@ export async function start() {
       state.balances.set(asset, { available: "0", held: "0", ...state.balances.get(asset), ...change });
     }
     show();
+    clearTimeout(revaluing); // a fill changes several balances: their value is asked for once
+    revaluing = setTimeout(loadBalances, REVALUE_MS);
   });
   for (const type of ["wallet.paused", "wallet.active", "wallet.suspended", "wallet.updated"]) {
     live.on(type, ({ data }) => {

@@ -41,8 +41,8 @@ function tableRow(execution) {
     h("td", { class: "num" }, format.when(execution.executed_at)), h("td", {}, execution.symbol), h("td", {}, side(execution.side)),
     h("td", { class: "end" }, format.number(execution.qty)),
     h("td", { class: "end" }, format.price(execution.price, instrument(execution.symbol).tick_size)),
-    h("td", { class: "end" }, format.money(execution.value, quote)),
-    h("td", { class: "end" }, format.money(execution.fee, currency)),
+    h("td", { class: "end" }, format.balance(execution.value, quote)),
+    h("td", { class: "end" }, format.money(execution.fee, currency, { max: 4 })),
     h("td", { class: `end ${format.tone(execution.realized_pnl)}` }, execution.side === "SELL" ? format.profit(execution.realized_pnl, quote) : "–"),
     h("td", {}, label(execution.liquidity)),
     h("td", {}, h("a", { href: `/orders/${execution.order_id}` }, t("Order"))));

@@ -6,6 +6,7 @@ import { t } from "../i18n.js";
 import { label } from "../labels.js";
 import { fixList, historyList } from "../order_history.js";
 import { complain } from "../toast.js";
+import { instrument } from "./state.js";
 
 export async function showOrder(order) {
   const panel = $("#order-panel");
@@ -18,7 +19,7 @@ export async function showOrder(order) {
       get(`/api/v1/orders/${order.id}/events`), get(`/api/v1/orders/${order.id}/fix-messages`),
     ]);
     body.replaceChildren(
-      h("h3", { class: "fs-6" }, t("History")), historyList(events.items),
+      h("h3", { class: "fs-6" }, t("History")), historyList(events.items, instrument(order.symbol).tick_size),
       h("h3", { class: "fs-6 mt-4" }, t("FIX messages")), fixList(messages.items),
       h("p", { class: "mt-3" }, h("a", { href: `/orders/${order.id}` }, t("Everything about this order"))));
   } catch (problem) {

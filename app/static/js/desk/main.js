@@ -10,6 +10,7 @@ import * as orders from "./orders.js";
 import * as positions from "./positions.js";
 import { instruments, setSymbol, tell } from "./state.js";
 import * as ticket from "./ticket.js";
+import * as views from "./views.js";
 
 chart.start();
 ticket.start();
@@ -17,6 +18,7 @@ positions.start();
 orders.start();
 executions.start();
 hotkeys.start();
+views.start();
 const wanted = new URLSearchParams(location.search).get("symbol");
 const chosen = instruments.find((item) => item.symbol === wanted) ?? instruments[0];
 const known = market.start();

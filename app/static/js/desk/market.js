@@ -1,6 +1,7 @@
 // The list of instruments with their live quotes, and the quote of the chosen one.
 
 import { get } from "../api.js";
+import { now } from "../clock.js";
 import { compare, decimalsOf } from "../decimal.js";
 import { $, h, setText } from "../dom.js";
 import * as format from "../format.js";
@@ -53,7 +54,7 @@ function showChosen(before) {
 
 function watchAge() {
   const quote = state.quotes.get(state.symbol);
-  const stale = !quote || Date.now() - Date.parse(quote.received_at) > STALE_MS;
+  const stale = !quote || now() - Date.parse(quote.received_at) > STALE_MS;
   $("#quote-bar").classList.toggle("stale", stale);
   setText($("#quote-state"), quote ? (stale ? t("Quote is old") : "") : t("No quote yet"));
 }

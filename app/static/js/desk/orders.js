@@ -2,13 +2,13 @@
 
 import { get, patch, post } from "../api.js";
 import { confirm, formDialog } from "../confirm.js";
-import { typed } from "../decimal.js";
 import { $, empty, h, icon, labelled, setText } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { isAmendable, isLive, label, side, tag } from "../labels.js";
 import * as live from "../live.js";
-import { complain, toast } from "../toast.js";
+import { amounts, forInput } from "../numbers.js";
+import { complain } from "../toast.js";
 import { showOrder } from "./fix.js";
 import { instrument, mayTrade, state, watch } from "./state.js";
 
@@ -66,7 +66,7 @@ function tableRow(order, fresh) {
     h("td", {}, order.symbol), h("td", {}, side(order.side)), h("td", {}, label(order.type)),
     h("td", { class: "end" }, qtyCell(order)),
     h("td", { class: "end" }, order.price ? format.price(order.price, tick) : t("Market")),
-    h("td", { class: "end" }, order.avg_px ? format.number(order.avg_px, { min: 2, max: 8 }) : "–"),
+    h("td", { class: "end" }, order.avg_px ? format.price(order.avg_px, tick) : "–"),
     h("td", {}, tag(order.status), order.status === "REJECTED" && h("span", { class: "small text-secondary ms-2", title: order.reject_reason }, order.reject_code)),
     h("td", {}, exits(order)),
     h("td", {}, h("div", { class: "row-actions" },
@@ -110,16 +110,16 @@ async function amend(id) {
   const order = orders.get(id);
   const { base, quote } = instrument(order.symbol);
   const field = (name, text, value, unit) => h("div", { class: "mb-3" }, h("label", { class: "form-label", for: `amend-${name}` }, text),
-    h("div", { class: "input-group" }, h("input", { class: "form-control end", type: "text", inputmode: "decimal", autocomplete: "off", id: `amend-${name}`, name, value }),
+    h("div", { class: "input-group" }, h("input", { class: "form-control end", type: "text", inputmode: "decimal", autocomplete: "off", id: `amend-${name}`, name, value: forInput(value) }),
       h("span", { class: "input-group-text" }, unit)));
-  const done = await formDialog(t("Amend %(what)s", { what: `${label(order.side)} ${order.symbol}` }),
+  await formDialog(t("Amend %(what)s", { what: `${label(order.side)} ${order.symbol}` }),
     [field("qty", t("Quantity"), order.qty, base), field("price", t("Price"), order.price, quote)],
     (form) => {
       const change = {};
-      for (const name of ["qty", "price"]) if (typed(form.elements[name].value) !== order[name]) change[name] = typed(form.elements[name].value);
+      const wanted = amounts([form.elements.qty, form.elements.price]);
+      for (const name of ["qty", "price"]) if (wanted[name] !== order[name]) change[name] = wanted[name];
       return Object.keys(change).length ? patch(`/api/v1/orders/${id}`, change) : order;
-    }, { action: t("Amend") });
-  if (done && done !== order) toast(t("Amendment sent"), { tone: "info" });
+    }, { action: t("Amend"), instrument: instrument(order.symbol) });
 }
 
 export function start() {

@@ -2,12 +2,14 @@
 
 import { get, post, put } from "../api.js";
 import { confirm, formDialog } from "../confirm.js";
-import { sum, typed } from "../decimal.js";
+import { sumShown } from "../decimal.js";
 import { $, h, icon, labelled, setText, empty } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { side, tag } from "../labels.js";
 import * as live from "../live.js";
+import { amounts, forInput } from "../numbers.js";
+import { isMe, nameOf } from "../people.js";
 import { complain, toast } from "../toast.js";
 import { drawLines } from "./chart.js";
 import { instrument, mayTrade, setSymbol, state, tell, watch } from "./state.js";
@@ -48,6 +50,17 @@ function take(event) {
   draw();
 }
 
+/** Somebody else has moved the exits of a position: what, from where to where, and who. */
+function tellProtection({ data: position, by }) {
+  const known = positions.get(position.id);
+  if (!known || !by || isMe(by)) return;
+  const { tick_size: tick } = instrument(position.symbol);
+  const moved = [["stop_loss", t("Stop loss")], ["take_profit", t("Take profit")]]
+    .filter(([name]) => known.protection[name] !== position.protection[name])
+    .map(([name, text]) => `${text} ${format.price(known.protection[name], tick)} → ${format.price(position.protection[name], tick)}`);
+  nameOf(by).then((who) => toast(t("Exits of %(symbol)s changed by %(who)s", { symbol: position.symbol, who }), { tone: "warn", key: `exits-${position.id}`, seconds: 9, detail: moved.join(" · ") }));
+}
+
 function sample({ id, current }) {
   const position = positions.get(id);
   if (!position) return;
@@ -68,13 +81,12 @@ function showValue(row, position) {
 }
 
 function showTotal() {
-  setText($("#positions-count"), String(positions.size || ""));
-  const node = $("#positions-pnl");
-  const currencies = new Set([...positions.values()].map((position) => position.quote_currency));
-  if (!positions.size || currencies.size > 1) { setText(node, ""); return; }
-  const total = sum([...positions.values()].map((position) => position.current.unrealized_pnl ?? "0"));
-  setText(node, format.profit(total, [...currencies][0]));
-  node.className = `num ms-2 ${format.tone(total)}`;
+  for (const node of [$("#positions-count"), $("#view-positions")]) setText(node, String(positions.size || ""));
+  const byCurrency = Map.groupBy(positions.values(), (position) => position.quote_currency);
+  $("#positions-pnl").replaceChildren(...[...byCurrency].map(([currency, held]) => {
+    const total = sumShown(held.map((position) => position.current.unrealized_pnl ?? "0"), 2);
+    return h("span", { class: `num ms-2 ${format.tone(total)}` }, format.profit(total, currency));
+  }));
 }
 
 function protectionCell(position) {
@@ -139,8 +151,9 @@ async function dropped(line) {
   const position = positions.get(line.position);
   if (!position) return;
   const currency = position.quote_currency;
+  const tick = instrument(position.symbol).tick_size;
   const text = t("%(what)s of %(symbol)s: from %(from)s to %(to)s", {
-    what: line.title, symbol: position.symbol, from: format.money(line.price, currency), to: format.money(line.moved, currency),
+    what: line.title, symbol: position.symbol, from: `${format.price(line.price, tick)} ${currency}`, to: `${format.price(line.moved, tick)} ${currency}`,
   });
   if (await confirm(t("Move the line?"), text, { action: t("Move") })) {
     try {
@@ -156,7 +169,7 @@ function field(name, text, value, unit) {
   const id = `protect-${name}`;
   return h("div", {}, h("label", { class: "form-label", for: id }, text),
     h("div", { class: "input-group input-group-sm" },
-      h("input", { class: "form-control end", type: "text", inputmode: "decimal", autocomplete: "off", id, name, value: value ?? "" }),
+      h("input", { class: "form-control end", type: "text", inputmode: "decimal", autocomplete: "off", id, name, value: forInput(value) }),
       h("span", { class: "input-group-text" }, unit)));
 }
 
@@ -169,7 +182,7 @@ export async function protect(id) {
   const kind = h("select", { class: "form-select form-select-sm", id: "protect-kind", name: "trailing_stop.type" },
     kinds.map(([value, text]) => h("option", { value, selected: value === (trail.type ?? "percent") }, text)));
   const fields = [
-    h("p", { class: "text-secondary small" }, t("What is left empty is removed. The position stands at %(price)s.", { price: format.money(position.current.price, currency) })),
+    h("p", { class: "text-secondary small" }, t("What is left empty is removed. The position stands at %(price)s.", { price: `${format.price(position.current.price, instrument(position.symbol).tick_size)} ${currency}` })),
     h("div", { class: "protect-grid" },
       field("stop_loss", t("Stop loss"), protection.stop_loss, currency), field("take_profit", t("Take profit"), protection.take_profit, currency),
       h("div", {}, h("label", { class: "form-label", for: "protect-kind" }, t("Trailing stop by")), kind),
@@ -178,15 +191,16 @@ export async function protect(id) {
       field("break_even_percent", t("Break-even at a profit of"), protection.break_even_percent, "%")),
   ];
   const saved = await formDialog(t("Protect %(symbol)s", { symbol: position.symbol }), fields, (form) => {
-    const value = (name) => typed(form.elements.namedItem(name).value) || null;
+    const typed = amounts(["stop_loss", "take_profit", "trailing_stop.value", "trailing_stop.activation_price", "break_even_percent"].map((name) => form.elements.namedItem(name)));
+    const value = (name) => typed[name] || null;
     const request = { trailing_stop: null };
     for (const name of ["stop_loss", "take_profit", "break_even_percent"]) request[name] = value(name);
     if (value("trailing_stop.value")) {
-      request.trailing_stop = { type: value("trailing_stop.type"), value: value("trailing_stop.value") };
+      request.trailing_stop = { type: form.elements.namedItem("trailing_stop.type").value, value: value("trailing_stop.value") };
       if (value("trailing_stop.activation_price")) request.trailing_stop.activation_price = value("trailing_stop.activation_price");
     }
     return put(`/api/v1/positions/${id}/protection`, request);
-  });
+  }, { instrument: instrument(position.symbol) });
   if (saved) toast(t("Protection saved"), { tone: "good" });
 }
 
@@ -198,10 +212,11 @@ export async function close(id) {
     h("p", {}, t("Sells at the market, now. Unrealized result: %(pnl)s.", { pnl: format.profit(position.current.unrealized_pnl, position.quote_currency) })),
     field("qty", t("Quantity to close (all: %(qty)s)", { qty: format.money(position.qty, base) }), position.qty, base),
   ];
+  const key = `web-close-${crypto.getRandomValues(new Uint32Array(4)).join("").slice(0, 30)}`; // an answer that is lost does not close twice
   const order = await formDialog(t("Close %(symbol)s", { symbol: position.symbol }), fields, (form) => {
-    const qty = typed(form.elements.qty.value);
-    return post(`/api/v1/positions/${id}/close`, qty && qty !== position.qty ? { qty } : { all: true });
-  }, { action: t("Close position"), style: "btn-sell" });
+    const { qty } = amounts([form.elements.qty]);
+    return post(`/api/v1/positions/${id}/close`, { ...(qty && qty !== position.qty ? { qty } : { all: true }), client_order_id: key });
+  }, { instrument: instrument(position.symbol), action: t("Close position"), style: "btn-sell" });
   if (order?.status === "REJECTED") toast(t("Rejected"), { tone: "bad", detail: order.reject_reason });
 }
 
@@ -209,7 +224,7 @@ export function start() {
   live.on("position.opened", take);
   live.on("position.updated", take);
   live.on("position.closed", take);
-  live.on("position.protection", take);
+  live.on("position.protection", (event) => { tellProtection(event); take(event); });
   live.on("position.sample", sample);
   watch("wallet", load);
   watch("resync", load);

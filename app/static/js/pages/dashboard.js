@@ -2,8 +2,9 @@
 
 import { drawAllocation } from "../allocation.js";
 import { get } from "../api.js";
+import { now } from "../clock.js";
 import { executionColumns, orderColumns, pnl, positionColumns, ticks } from "../columns.js";
-import { sum } from "../decimal.js";
+import { sum, sumShown } from "../decimal.js";
 import { $, h, setText } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
@@ -41,7 +42,7 @@ const rejects = staff && new MiniTable($("#rejects"), {
 });
 
 async function counted() {
-  const midnight = new Date();
+  const midnight = new Date(now());
   midnight.setHours(0, 0, 0, 0);
   const today = midnight.toISOString();
   const [open, held] = await Promise.all([
@@ -71,7 +72,7 @@ function showPnl() {
     const { unrealized_pnl: amount } = position.current;
     if (amount) byCurrency.set(position.quote_currency, [...(byCurrency.get(position.quote_currency) ?? []), amount]);
   }
-  const sums = [...byCurrency].map(([currency, amounts]) => [sum(amounts), currency]);
+  const sums = [...byCurrency].map(([currency, amounts]) => [sumShown(amounts, 2), currency]);
   const target = staff ? $("#positions-note") : $("#pnl");
   if (!sums.length) { setText(target, staff ? "" : format.profit("0", "USD")); return; }
   const drawn = sums.slice(0, staff ? 2 : 1).map(([amount, currency]) => h("span", { class: `me-2 ${format.tone(amount)}` }, format.profit(amount, currency)));

@@ -8,6 +8,7 @@ import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { label, tag } from "../labels.js";
 import * as live from "../live.js";
+import { who } from "../people.js";
 import { openWallet } from "../open_wallet.js";
 import { Table } from "../table.js";
 
@@ -104,7 +105,7 @@ function journal() {
     { label: t("Kind"), cell: (row) => tag(row.kind, { trade: "info", deposit: "good", reversal: "bad" }[row.kind] ?? ""), csv: (row) => row.kind },
     { label: t("About"), cell: (row) => about(row), csv: (row) => `${row.about_type} ${row.about_id}` },
     { label: t("Postings"), wide: true, cell: lines, csv: (row) => row.postings.map((line) => `${line.code} ${line.account} ${line.amount} ${line.currency}`).join("; ") },
-    { label: t("Booked by"), cell: (row) => h("span", { class: "code" }, row.created_by.split(":")[0]), csv: (row) => row.created_by },
+    { label: t("Booked by"), cell: (row) => who(row.created_by), csv: (row) => row.created_by },
   ];
   const table = new Table(root, {
     path: "/api/v1/journal/entries", columns, filters, name: "journal",

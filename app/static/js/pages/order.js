@@ -30,10 +30,11 @@ const entries = new MiniTable($("#entries"), {
 function showFacts() {
   const quote = context.quote(order.symbol);
   const price = (text) => format.money(text, quote);
+  const level = (text) => (text ? `${format.price(text, context.tick(order.symbol))} ${quote}` : "–");
   const facts = [
     [t("Status"), tag(order.status)], [t("Side"), side(order.side)], [t("Type"), label(order.type)], [t("Valid"), label(order.time_in_force)],
     [t("Quantity"), format.number(order.qty)], [t("Filled"), format.number(order.cum_qty)], [t("Left"), format.number(order.leaves_qty)],
-    [t("Price"), order.price ? price(order.price) : t("Market")], [t("Average price"), order.avg_px ? format.money(order.avg_px, quote, { max: 8 }) : "–"],
+    [t("Price"), order.price ? level(order.price) : t("Market")], [t("Average price"), level(order.avg_px)],
     [t("Fees"), price(order.fees)], [t("Set aside"), format.money(order.held, order.hold_currency)],
     order.protection?.stop_loss && [t("Stop loss"), price(order.protection.stop_loss)],
     order.protection?.take_profit && [t("Take profit"), price(order.protection.take_profit)],
@@ -53,7 +54,7 @@ async function load() {
   const [events, messages, fills, booked] = await Promise.all([
     get(`${path}/events`), get(`${path}/fix-messages`), get(`${path}/executions`), get("/api/v1/journal/entries", { about_id: order.id, limit: 100 }),
   ]);
-  $("#history").replaceChildren(historyList(events.items));
+  $("#history").replaceChildren(historyList(events.items, context.tick(order.symbol)));
   $("#fix").replaceChildren(fixList(messages.items));
   executions.set(fills.items);
   const trades = await Promise.all(fills.items.map((fill) => get(`/api/v1/journal/entries/${fill.journal_entry_id}`).catch(() => null)));

@@ -1,6 +1,7 @@
 // Feeds, engine, faults, reconciliation, the simulated market and the simulated venue.
 
 import { get, post } from "../api.js";
+import { now } from "../clock.js";
 import { confirm, showErrors } from "../confirm.js";
 import { floorTo, fromUnits, typed, units } from "../decimal.js";
 import { $, $$, empty, h, setText } from "../dom.js";
@@ -8,6 +9,7 @@ import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { shortId, tag } from "../labels.js";
 import * as live from "../live.js";
+import { amounts, forInput } from "../numbers.js";
 import { showFaults, watchFaults } from "../system/faults.js";
 import { showVenue, switchVenue } from "../system/venue.js";
 import { Table } from "../table.js";
@@ -68,7 +70,7 @@ async function reconcile() {
   $("#reconcile-result").replaceChildren(h("progress", { "aria-label": t("Reconciling") }));
   try {
     const answer = await get("/api/v1/admin/reconcile");
-    setText($("#reconcile-when"), format.dateTime(new Date().toISOString()));
+    setText($("#reconcile-when"), format.dateTime(new Date(now()).toISOString()));
     const checked = Object.entries(answer.checked).map(([name, value]) => h("div", {}, h("dt", {}, word(name)), h("dd", {}, count(value))));
     $("#reconcile-result").replaceChildren(
       h("div", { class: `notice ${answer.ok ? "notice-good" : "notice-bad"} mb-3`, "data-reconcile": answer.ok ? "ok" : "breaks" }, answer.ok ? t("Everything agrees: orders, positions, holds and balances.") : t("%(n)s breaks found", { n: answer.breaks.length })),
@@ -103,21 +105,31 @@ function quoteForm(form) {
   };
   const fill = async () => {
     const quote = await get(`/api/v1/market/quotes/${symbol.value}`).catch(() => null);
-    form.elements.bid.value = quote?.bid ?? "";
-    form.elements.ask.value = quote?.ask ?? "";
+    form.elements.bid.value = forInput(quote?.bid);
+    form.elements.ask.value = forInput(quote?.ask);
   };
   symbol.addEventListener("change", fill);
-  form.addEventListener("submit", (event) => { event.preventDefault(); send(typed(form.elements.bid.value), typed(form.elements.ask.value)); });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    try {
+      const { bid, ask } = amounts([form.elements.bid, form.elements.ask]);
+      send(bid, ask);
+    } catch (unclear) {
+      if (!unclear.errors) throw unclear;
+      showErrors(form, unclear.errors);
+    }
+  });
   for (const button of $$("[data-push]", form)) {
     button.addEventListener("click", async () => {
       await fill();
       const moved = (text) => {
-        const value = (units(text) * BigInt(100 + Number(button.dataset.push))) / 100n;
+        const value = (units(typed(text)) * BigInt(100 + Number(button.dataset.push))) / 100n;
         return floorTo(fromUnits(value), instrument().tick_size);
       };
-      form.elements.bid.value = moved(form.elements.bid.value);
-      form.elements.ask.value = moved(form.elements.ask.value);
-      await send(form.elements.bid.value, form.elements.ask.value);
+      const [bid, ask] = [moved(form.elements.bid.value), moved(form.elements.ask.value)];
+      form.elements.bid.value = forInput(bid);
+      form.elements.ask.value = forInput(ask);
+      await send(bid, ask);
     });
   }
   fill();

@@ -4,12 +4,13 @@ import { drawAllocation } from "../allocation.js";
 import { get, patch, post } from "../api.js";
 import { movementColumns, times100 } from "../columns.js";
 import { confirm, formDialog } from "../confirm.js";
-import { typed } from "../decimal.js";
+import { round, sum } from "../decimal.js";
 import { $, empty, h, setText } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { tag } from "../labels.js";
 import * as live from "../live.js";
+import { amount, forInput } from "../numbers.js";
 import { Table } from "../table.js";
 import { complain, toast } from "../toast.js";
 
@@ -19,7 +20,7 @@ const path = `/api/v1/wallets/${wallet.id}`;
 
 const LIMITS = [
   ["max_position_usd", t("Most per position"), "USD"], ["max_exposure_usd", t("Most exposure"), "USD"], ["max_open_positions", t("Most open positions"), ""],
-  ["daily_loss_usd", t("Loss per day"), "USD"], ["daily_loss_percent", t("Loss per day"), "%"], ["max_drawdown_percent", t("Drawdown from the peak"), "%"],
+  ["daily_loss_usd", t("Loss per day, amount"), "USD"], ["daily_loss_percent", t("Loss per day, percent"), "%"], ["max_drawdown_percent", t("Drawdown from the peak"), "%"],
   ["default_stop_loss_percent", t("Default stop loss"), "%"], ["default_take_profit_percent", t("Default take profit"), "%"],
 ];
 const limit = (name) => (name in wallet.limits ? wallet.limits[name] : wallet[name]);
@@ -43,17 +44,24 @@ function showWallet() {
     h("div", {}, h("dt", {}, t("Market hours")), h("dd", {}, wallet.limits.respect_market_hours ? t("respected") : t("not respected"))));
 }
 
+/** Available, held and their sum, as shown: the sum is of what stands before it. */
+function shownParts(item) {
+  const decimals = format.isCash(item.asset) ? 2 : 8;
+  const parts = [item.available, item.held].map((text) => round(text, decimals));
+  return [...parts, sum(parts)];
+}
+
 async function showBalances() {
   const answer = await get(`${path}/balances`);
   setText($("#total"), format.usd(answer.total_usd));
   setText($("#unpriced"), answer.unpriced.length ? t("without %(assets)s: no price", { assets: answer.unpriced.join(", ") }) : t("at current prices"));
   drawAllocation($("#allocation"), answer.balances);
   const head = [[t("Asset")], [t("Available"), "end"], [t("Held"), "end"], [t("Total"), "end"], [t("Value"), "end"]];
-  $("#balances").replaceChildren(answer.balances.length ? h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": t("Balances") }, h("table", { class: "list" },
+  $("#balances").replaceChildren(answer.balances.length ? h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": t("Balances") }, h("table", { class: "list cards-on-phone" },
     h("thead", {}, h("tr", {}, head.map(([text, end]) => h("th", { scope: "col", class: end }, text)))),
-    h("tbody", {}, answer.balances.map((item) => h("tr", { "data-asset": item.asset }, h("td", { class: "fw-semibold" }, item.asset),
-      ["available", "held", "total"].map((name) => h("td", { class: "end" }, format.number(item[name], { min: 2 }))),
-      h("td", { class: "end" }, item.value_usd === null ? t("no price") : format.usd(item.value_usd)))))))
+    h("tbody", {}, answer.balances.map((item) => h("tr", { "data-asset": item.asset }, h("td", { class: "fw-semibold", "data-label": t("Asset") }, item.asset),
+      shownParts(item).map((text, at) => h("td", { class: "end", "data-label": head[at + 1][0] }, format.isCash(item.asset) ? format.number(text, { min: 2 }) : format.number(text))),
+      h("td", { class: "end", "data-label": t("Value") }, item.value_usd === null ? t("no price") : format.usd(item.value_usd)))))))
     : empty(t("Nothing held"), t("Balances appear when the wallet is funded."), "wallet2"));
 }
 
@@ -70,7 +78,7 @@ async function setStatus(action, title, text) {
 
 async function editLimits() {
   const field = ([name, text, unit]) => h("div", {}, h("label", { class: "form-label", for: `l-${name}` }, unit ? `${text} (${unit})` : text),
-    h("input", { class: "form-control end", type: "text", inputmode: "decimal", autocomplete: "off", id: `l-${name}`, name, value: limit(name) ?? "" }));
+    h("input", { class: "form-control end", type: "text", inputmode: "decimal", autocomplete: "off", id: `l-${name}`, name, value: forInput(limit(name)) }));
   const many = (name, text) => h("div", {}, h("label", { class: "form-label", for: `l-${name}` }, text),
     h("input", { class: "form-control", id: `l-${name}`, name, value: (wallet.limits[name] ?? []).join(", "), placeholder: "BTC/USDT, ETH/USDT" }));
   const fields = [
@@ -83,8 +91,9 @@ async function editLimits() {
   const saved = await formDialog(t("Limits of %(wallet)s", { wallet: wallet.name }), fields, (form) => {
     const body = { name: form.elements.name.value.trim(), respect_market_hours: form.elements.respect_market_hours.checked };
     for (const [name] of LIMITS) {
-      const value = typed(form.elements[name].value);
-      body[name] = value ? (name === "max_open_positions" && /^\d+$/.test(value) ? Number.parseInt(value, 10) : value) : null;
+      const whole = name === "max_open_positions";
+      const value = amount(form.elements[name], { whole });
+      body[name] = value ? (whole && /^\d+$/.test(value) ? Number.parseInt(value, 10) : value) : null;
     }
     for (const name of ["allowed_symbols", "blocked_symbols"]) {
       const list = form.elements[name].value.split(",").map((symbol) => symbol.trim()).filter(Boolean);

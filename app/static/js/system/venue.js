@@ -31,7 +31,10 @@ function shown(input) {
 /** What was typed, as the API takes it; what is no number is left for the API to refuse. */
 function wanted(input) {
   const text = typed(input.value);
-  if (input.name === "latency_ms") return /^\d{1,9}$/.test(text) ? Number(text) : text;
+  if (input.name === "latency_ms") {
+    const whole = typed(input.value, { whole: true });
+    return /^\d{1,9}$/.test(whole) ? Number(whole) : whole;
+  }
   const value = units(text);
   return isRate(input) && value !== null ? fromUnits(value / 100n) : text;
 }
