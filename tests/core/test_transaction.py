@@ -367,11 +367,7 @@ def test_a_backend_that_is_terminated_again_and_again_is_unavailable(postgres_da
 
     with pytest.raises(Unavailable) as caught:
         postgres_database.run(work)
-    assert (caught.value.status, caught.value.retry_after, len(attempts)) == (
-        503,
-        2,
-        2,
-    )  # once more on a fresh connection
+    assert (caught.value.status, caught.value.retry_after, len(attempts)) == (503, 2, 2)  # once more, on a fresh one
     assert stored(postgres_database) == {}
 
 
