@@ -18,6 +18,7 @@ from app.core.transaction import after_commit
 from app.domain.bars import INTERVALS, Bar, BarBuilder, aggregate, interval_start
 from app.domain.instruments import SymbolTable
 from app.domain.quotes import Quote
+from app.models import table_of
 from app.models.market import Bar as BarRow
 
 MEMORY_SECONDS: Final = 3_600
@@ -53,7 +54,7 @@ class BarService:
 
     def add(self, quote: Quote) -> None:
         with self._lock:
-            for second in self._seconds.add(quote, source_time=self._source_time):
+            for second in self._seconds.add(quote, source_time=self._source_time, volume=quote.volume):
                 self._keep_second(second)
                 for interval in STORED:
                     _fold(self._ours, second.widen(interval))
@@ -102,6 +103,14 @@ class BarService:
                 if over and self._written.get(key) == bar:
                     for memory in (self._ours, self._base, self._written):
                         memory.pop(key, None)
+
+    def fill(self, session: Session, bars: Iterable[Bar]) -> int:
+        """Store bars of a past in which no process listened; what is stored already stays. How many were given."""
+        insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        rows = [self._columns(bar) for bar in bars]
+        if rows:
+            session.connection().execute(insert(table_of(BarRow)).on_conflict_do_nothing(), rows)
+        return len(rows)
 
     def forget(self) -> None:
         """Drop what is not stored yet; for an engine that leads again after another has led.
