@@ -27,6 +27,7 @@ OPENED = timedelta(hours=1)  # accounts are open for so long before the first or
 SAMPLED = timedelta(minutes=30)
 ANSWER = timedelta(seconds=10)  # market time in which the venue says what it has to say about an order
 MINUTE = timedelta(minutes=1)
+KEPT_MINUTES = 3 * 24 * 60  # of bars; further back there are hours and days
 TELLING = 2_000  # a move of less than one part in so many is not worth a quote
 Progress = Callable[[int], object]
 
@@ -89,6 +90,7 @@ class Past:
         for symbol, walk in self.walks.items():
             made = walk.bars()
             self.minutes[symbol] = {bar.start: bar for bar in made["1m"]}
+            made["1m"] = made["1m"][-KEPT_MINUTES:]
             for bars in made.values():
                 stored += self.database.run(lambda session, bars=bars: self.parts.bars.fill(session, bars))  # type: ignore[misc]
         return stored
@@ -135,9 +137,8 @@ class Past:
         self.engine.wake()
         self.engine.settle(self.clock.now())
         while True:
-            dues = [
-                due for gateway in self.engine.gateways.values() if (due := gateway.seconds_until_due()) is not None
-            ]
+            known = [gateway.seconds_until_due() for gateway in self.engine.gateways.values()]
+            dues = [due for due in known if due is not None]
             if not dues or self.clock.now() + timedelta(seconds=min(dues)) > end:
                 return
             self.clock.advance(min(dues))

@@ -13,7 +13,7 @@ from app.core.errors import AppError
 from app.core.permissions import READ, Principal, Resource, Role
 from app.services import events, users
 
-from . import account, auth, clients, dashboard, desk, journal, orders, positions, system, wallets
+from . import account, auth, clients, dashboard, desk, journal, orders, portfolio, positions, system, wallets
 
 MODULES = ("i18n.js", "dom.js", "api.js", "live.js", "format.js", "decimal.js", "labels.js", "toast.js",
            "../vendor/socket.io-client/socket.io.esm.min.js")  # fmt: skip
@@ -24,6 +24,7 @@ _NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
     (_l("Trade"), "/desk", "graph-up-arrow", Resource.ORDERS),
     (_l("Orders"), "/orders", "list-ul", Resource.ORDERS),
     (_l("Positions"), "/positions", "briefcase", Resource.ORDERS),
+    (_l("Portfolio"), "/portfolio", "pie-chart", Resource.WALLETS),
     (_l("Wallets"), "/wallets", "wallet2", Resource.WALLETS),
     (_l("Clients"), "/clients", "people", Resource.CLIENTS),
     (_l("Journal"), "/journal", "journal-text", Resource.LEDGER),
@@ -53,7 +54,7 @@ _PROBLEMS = {
 
 def register(app: Flask) -> None:
     Babel(app, default_locale="en", locale_selector=choose_language)
-    for module in (auth, account, dashboard, desk, clients, wallets, orders, positions, journal, system):
+    for module in (auth, account, dashboard, desk, clients, wallets, orders, positions, portfolio, journal, system):
         app.register_blueprint(module.blueprint)
     app.context_processor(_context)
 

@@ -185,6 +185,36 @@ class BarService:
         )
         return {self._instruments.by_id(row.instrument_id).symbol: row.close for row in session.execute(query)}
 
+    def days(self, session: Session, now: datetime) -> dict[str, list[Bar]]:
+        """By symbol the hours of the last day, oldest first, the forming one included.
+
+        The first begins where the price of a day ago is: its open is that of the minute 24 hours ago, as near
+        as it was kept.
+        """
+        since = interval_start(now - INTERVALS["1d"], "1m")
+        hour = interval_start(since, "1h")
+        rows = sa.select(*_COLUMNS).where(BarRow.interval == "1h", BarRow.start >= hour).order_by(BarRow.start)
+        found: dict[str, dict[datetime, Bar]] = defaultdict(dict)
+        current, bases = self._current(), dict(self._base)
+        for row in session.execute(rows):
+            bar = self._bar(row)
+            found[bar.symbol][bar.start] = bar
+        for key, bar in current.items():
+            if key[1] == "1h" and bar.start >= hour:
+                base = bases[key] if key in bases else found[bar.symbol].get(bar.start)
+                found[bar.symbol][bar.start] = base.then(bar) if base else bar
+        for symbol, minutes in self._minutes(session, since, hour + INTERVALS["1h"]).items():
+            found[symbol][hour] = aggregate(minutes, "1h")[0]
+        return {symbol: [hours[start] for start in sorted(hours)] for symbol, hours in found.items()}
+
+    def _minutes(self, session: Session, since: datetime, until: datetime) -> dict[str, list[Bar]]:
+        rows = sa.select(*_COLUMNS).where(BarRow.interval == "1m", BarRow.start >= since, BarRow.start < until)
+        found: dict[str, list[Bar]] = defaultdict(list)
+        for row in session.execute(rows.order_by(BarRow.start)):
+            bar = self._bar(row)
+            found[bar.symbol].append(bar)
+        return found
+
     def _last_seconds(self, symbol: str, limit: int, before: datetime | None) -> list[Bar]:
         with self._lock:
             bars = dict(self._closed.get(symbol, {}))

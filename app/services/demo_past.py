@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -168,10 +169,8 @@ class Week:
         self.entry, self.holdings = entry, holdings
 
     def keep(self, appointment: Appointment, now: datetime) -> None:
-        try:
+        with suppress(AppError):  # what makes no sense at this price would not have been sent either
             appointment.deed(self, appointment.account, appointment.chance, now)
-        except AppError:
-            pass  # what makes no sense at this price would not have been sent either
 
     # -- what clients do ---------------------------------------------------------------------------------
 

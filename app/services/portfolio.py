@@ -275,7 +275,7 @@ class Portfolio:
         )
         total = ZERO
         for row in self.session.execute(query).mappings():
-            instrument, holding = self.instruments.by_id(row["instrument_id"]), holding_of(row)
+            instrument, holding = self.instruments.by_id(row["instrument_id"]), holding_of(dict(row))
             quote = self.quotes.get(instrument.symbol)
             if quote is None:
                 self.unpriced.add(instrument.symbol)

@@ -23,31 +23,8 @@ DAYS: Final = timedelta(days=400)
 SOURCE: Final = "simulated"
 # percent of the usual movement and turnover by the hour of the day in UTC: quiet nights, busy openings
 _BUSY: Final = (
-    60,
-    55,
-    55,
-    60,
-    65,
-    70,
-    85,
-    105,
-    120,
-    115,
-    105,
-    100,
-    110,
-    140,
-    170,
-    160,
-    145,
-    135,
-    125,
-    120,
-    105,
-    90,
-    75,
-    65,
-)
+    60, 55, 55, 60, 65, 70, 85, 105, 120, 115, 105, 100, 110, 140, 170, 160, 145, 135, 125, 120, 105, 90, 75, 65,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
