@@ -15,9 +15,7 @@ class PortfolioQuery(Request):
     client_id: Annotated[Text, Field(max_length=64)] | None = Field(
         None, description="Code or id; a client's own caller leaves it out"
     )
-    wallet_id: Annotated[Text, Field(max_length=64)] | None = Field(
-        None, description="All of them when left out"
-    )
+    wallet_id: Annotated[Text, Field(max_length=64)] | None = Field(None, description="All of them when left out")
     period: Period = Field("1w", description="How far back: a day, a week, a month, three months, a year")
 
 

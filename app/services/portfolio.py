@@ -106,7 +106,7 @@ class Curve:
         """What it began with, what was paid in, the profit, and that in percent of both; None without either."""
         if not self.points:
             return ZERO, ZERO, ZERO, None
-        start, deposits = self.points[0].equity, self.points[-1].deposits
+        start, deposits = self.points[0].equity, self.points[-1].deposits - self.points[0].deposits
         profit = self.points[-1].equity - start - deposits
         base = start + max(deposits, ZERO)
         return start, deposits, profit, round(profit * 100 / base, 2) if base > 0 else None
@@ -139,7 +139,11 @@ class Portfolio:
             "day": {**_gained(today, midnight), **_realized(self.realized(midnight)[0])},
             "period": {"name": period, **_gained(curve, since), **_realized(by_day)},
             "curve": [
-                {"at": iso(point.at), "equity": text(point.equity), "deposits": text(point.deposits)}
+                {
+                    "at": iso(point.at),
+                    "equity": text(point.equity),
+                    "deposits": text(point.deposits - curve.points[0].deposits),
+                }
                 for point in curve.points
             ],
             "realized": [{"day": day, **figures.show()} for day, figures in sorted(by_day.items())],
@@ -215,7 +219,7 @@ class Portfolio:
                 from_outside.label("outside"),
             )
             .join(accounts, accounts.c.id == postings.c.account_id)
-            .where(self._of_wallets(), postings.c.posted_at >= since, postings.c.posted_at < self.now)
+            .where(self._of_wallets(), postings.c.posted_at >= since)
             .group_by(hour, postings.c.currency, from_outside)
         )  # fmt: skip
         moved: dict[datetime, Holdings] = defaultdict(dict)

@@ -16,7 +16,7 @@ const SECONDS = { "1s": 1, "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14
 const BARS = 500;
 const FEW = 5;
 const NEAR_PX = 6;
-const NEAR_SHARE = 0.03;
+const NEAR_SHARE = 0.02;
 
 let chart;
 let series;
@@ -40,7 +40,7 @@ export async function load() {
   const mine = ++loading;
   const { tick_size: tick, symbol } = instrument();
   const precision = decimalsOf(tick);
-  series.applyOptions({ priceFormat: { type: "price", precision, minMove: Number(tick) } });
+  series.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value.toFixed(precision), { min: precision }), minMove: Number(tick) } });
   try {
     const answer = await get("/api/v1/market/bars", { symbol, interval, limit: BARS });
     if (mine !== loading) return;
@@ -125,12 +125,13 @@ export function drawLines(own, source = "positions") {
   }));
 }
 
-/** The price scale shows the lines that are not far from the bars. */
+/** The price scale shows the lines that are not far from the bars: one that is would flatten them. */
 function withLines(original) {
   const scale = original();
   if (!scale?.priceRange) return scale;
   const { minValue, maxValue } = scale.priceRange;
-  const near = lines.map((line) => Number(line.price)).filter((price) => Math.abs(price / maxValue - 1) < NEAR_SHARE);
+  const reach = Math.max(maxValue - minValue, maxValue * NEAR_SHARE);
+  const near = lines.map((line) => Number(line.price)).filter((price) => price > minValue - reach && price < maxValue + reach);
   return { ...scale, priceRange: { minValue: Math.min(minValue, ...near), maxValue: Math.max(maxValue, ...near) } };
 }
 

@@ -33,7 +33,7 @@ function build() {
     };
     row.button = h("button", { type: "button", "data-symbol": symbol, onclick: () => setSymbol(symbol) },
       h("span", { class: "name" }, symbol), row.price, h("span", { class: "sub" }, name), row.spread, row.spark, row.change);
-    row.star = h("button", { type: "button", class: "star", "aria-pressed": "false", "aria-label": t("Favourite %(symbol)s", { symbol }), onclick: () => favour(symbol) }, "☆");
+    row.star = h("button", { type: "button", class: "star", "aria-pressed": "false", "aria-label": t("Favorite %(symbol)s", { symbol }), onclick: () => favour(symbol) }, "☆");
     row.node = h("div", { class: "instrument" }, row.button, row.star);
     rows.set(symbol, row);
   }
@@ -71,7 +71,7 @@ function arrange() {
     setText(row.star, chosen ? "★" : "☆");
   }
   $("#market-favourites").setAttribute("aria-pressed", String(onlyFavourites));
-  const none = h("p", { class: "text-secondary small p-3 mb-0" }, words ? t("No instrument is called so.") : t("No favourites yet: mark one with its star."));
+  const none = h("p", { class: "text-secondary small p-3 mb-0" }, words ? t("No instrument is called so.") : t("No favorites yet: mark one with its star."));
   $("#symbols").replaceChildren(...(found.length ? found.sort((a, b) => first(a) - first(b)).map((row) => row.node) : [none]));
 }
 

@@ -54,21 +54,26 @@ const instrumentTable = new MiniTable($("#by-instrument"), {
   ],
 });
 
+/** A large figure with its currency in small. */
+const figure = (text) => {
+  const [number, currency] = text.split(/ (?=[A-Z]+$)/);
+  return h("span", {}, number, currency ? h("small", {}, ` ${currency}`) : "");
+};
 const signed = (amount) => h("span", { class: `num ${format.tone(amount)}` }, format.profit(amount, "USD"));
 
 function show(node, amount, note) {
-  $(`#${node}`).replaceChildren(amount === null ? "–" : signed(amount));
+  $(`#${node}`).replaceChildren(h("span", { class: `num ${format.tone(amount)}` }, figure(format.profit(amount, "USD"))));
   setText($(`#${node}-note`), note);
 }
 
 function draw(answer) {
   const { day, period: span, statistics } = answer;
-  setText($("#equity"), format.usd(answer.equity));
+  $("#equity").replaceChildren(figure(format.usd(answer.equity)));
   setText($("#equity-note"), answer.unpriced.length ? t("without %(assets)s: no price", { assets: answer.unpriced.join(", ") }) : t("at current prices"));
   show("day", day.pnl, `${format.percent(day.percent)} · ${t("since 00:00 UTC")}`);
   show("gain", span.pnl, `${format.percent(span.percent)}${span.deposits === "0" ? "" : ` · ${t("paid in %(amount)s", { amount: format.usd(span.deposits) })}`}`);
   show("realized", span.realized_pnl, t("fees %(amount)s", { amount: format.usd(span.fees) }));
-  $("#unrealized").replaceChildren(signed(answer.unrealized_pnl));
+  $("#unrealized").replaceChildren(h("span", { class: `num ${format.tone(answer.unrealized_pnl)}` }, figure(format.profit(answer.unrealized_pnl, "USD"))));
   setText($("#win-rate"), format.percent(statistics.win_rate, false));
   setText($("#win-note"), t("%(wins)s won, %(losses)s lost", { wins: statistics.wins, losses: statistics.losses }));
   drawCurve(answer.curve);
