@@ -26,7 +26,6 @@ let bars = []; // those shown, oldest first; the last one is forming
 let loading = 0;
 let lines = [];
 let drag = null;
-let pressedWith = "mouse";
 const wantedLines = new Map(); // by who wants them: positions, orders
 
 // the chart draws pixels, not money: here alone prices become numbers
@@ -149,7 +148,6 @@ function priceAt(y) {
 function dragging(holder) {
   const y = (event) => event.clientY - holder.getBoundingClientRect().top;
   holder.addEventListener("pointerdown", (event) => {
-    pressedWith = event.pointerType;
     const line = lineAt(y(event));
     if (!line) return;
     event.preventDefault();
@@ -178,6 +176,20 @@ function dragging(holder) {
   holder.addEventListener("pointercancel", drop);
 }
 
+/** A click on a price is told to the ticket. The chart's own event misses the second of two quick ones. */
+function picking(holder) {
+  let down = null;
+  holder.addEventListener("pointerdown", (event) => { down = lineAt(event.clientY - holder.getBoundingClientRect().top) ? null : event; }, true);
+  holder.addEventListener("click", (event) => {
+    const box = holder.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    const still = down && Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) < NEAR_PX;
+    // a finger on the chart looks, it does not fill in
+    if (!still || down.pointerType !== "mouse" || x > holder.clientWidth - chart.priceScale("right").width() || y > chart.panes()[0].getHeight()) return;
+    tell("pick", priceAt(y));
+  });
+}
+
 export function start() {
   const holder = $("#chart");
   const made = makeChart(holder, {
@@ -196,10 +208,7 @@ export function start() {
   made.repaint();
   dragging(holder);
   chart.subscribeCrosshairMove(onMove);
-  chart.subscribeClick(({ point: at, paneIndex }) => {
-    // a finger on the chart looks, it does not fill in
-    if (at && !paneIndex && pressedWith === "mouse" && at.x < holder.clientWidth - chart.priceScale("right").width()) tell("pick", priceAt(at.y));
-  });
+  picking(holder);
   choose(chosen ? interval : "1m");
   for (const button of $$("#intervals button")) {
     button.addEventListener("click", () => {
