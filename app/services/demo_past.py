@@ -219,8 +219,8 @@ class Week:
         self._send(account, instrument, "SELL", "LIMIT", qty, now, price=text(price))
 
     def close(self, account: Account, chance: random.Random, now: datetime) -> None:
-        """All of a position, now and then half of it."""
-        row = self._position(account, chance)
+        """All of a position, now and then half of it; of several the one that has gained most."""
+        row = self._position(account, chance, best=True)
         if row is None:
             return
         lot = self.instruments.by_id(row["instrument_id"]).lot_size
@@ -296,14 +296,20 @@ class Week:
         target = _on_tick(price * (1_000 + chance.randrange(10, 45)) / 1_000, instrument)
         return {"stop_loss": text(stop), "take_profit": text(target)}
 
-    def _position(self, account: Account, chance: random.Random) -> dict[str, Any] | None:
+    def _position(self, account: Account, chance: random.Random, *, best: bool = False) -> dict[str, Any] | None:
         query = sa.select(positions).where(
             positions.c.wallet_id == account.wallet_id, positions.c.status == PositionStatus.OPEN.value
         )
         rows = self.database.read(
             lambda session: [dict(row) for row in session.execute(query.order_by(positions.c.instrument_id)).mappings()]
         )
+        if best and rows:
+            return max(rows, key=lambda row: self._mark(row) / row["avg_entry_px"])
         return chance.choice(rows) if rows else None
+
+    def _mark(self, row: dict[str, Any]) -> Decimal:
+        quote = self.quotes.get(self.instruments.by_id(row["instrument_id"]).symbol)
+        return quote.bid if quote is not None else ZERO
 
     def _send(
         self, account: Account, instrument: Instrument, side: str, type_: str, qty: Decimal, now: datetime,
