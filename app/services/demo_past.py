@@ -23,14 +23,13 @@ from app.core.transaction import Database
 from app.domain.instruments import Instrument, SymbolTable
 from app.domain.money import ONE, ZERO, floor_to, text
 from app.domain.orders import AMENDABLE, TERMINAL, OrderSource
-from app.domain.positions import PositionStatus
+from app.domain.positions import PositionState, PositionStatus
 from app.domain.protection import Protection
 from app.domain.quotes import Quote
 from app.domain.risk import usd_rate
 from app.models import Bar, Client, Order, Position, User, Wallet, table_of
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
-from app.schemas.positions import protection_of
 
 from . import clients, users, wallets
 from .locks import Locks
@@ -208,27 +207,27 @@ class Week:
 
     def offer_position(self, account: Account, chance: random.Random, now: datetime) -> None:
         """A limit above the market for half of what is held."""
-        row = self._position(account, chance)
-        if row is None:
+        held = self._position(account, chance)
+        if held is None:
             return
-        instrument = self.instruments.by_id(row["instrument_id"])
+        instrument = self.instruments.by_id(held.instrument_id)
         quote = self.quotes.get(instrument.symbol)
         assert quote is not None
         price = _on_tick(quote.ask * (1_000 + chance.randrange(10, 30)) / 1_000, instrument)
-        qty = max(floor_to(row["qty"] / 2, instrument.lot_size), instrument.lot_size)
+        qty = max(floor_to(held.qty / 2, instrument.lot_size), instrument.lot_size)
         self._send(account, instrument, "SELL", "LIMIT", qty, now, price=text(price))
 
     def close(self, account: Account, chance: random.Random, now: datetime) -> None:
         """All of a position, now and then half of it; of several the one that has gained most."""
-        row = self._position(account, chance, best=True)
-        if row is None:
+        held = self._position(account, chance, best=True)
+        if held is None:
             return
-        lot = self.instruments.by_id(row["instrument_id"]).lot_size
-        qty = floor_to(row["qty"] / 2, lot) if chance.random() < 0.25 and row["qty"] >= 2 * lot else None
+        lot = self.instruments.by_id(held.instrument_id).lot_size
+        qty = floor_to(held.qty / 2, lot) if chance.random() < 0.25 and held.qty >= 2 * lot else None
 
         def work(session: Session) -> None:
             wallet, client = Locks.of(session).wallet(account.wallet_id)
-            locked = Locks.of(session).position(row["id"])
+            locked = Locks.of(session).position(held.id)
             self.holdings.close(session, client, wallet, locked, qty, None, actor=account.actor,
                                 source=account.habit.source, now=now)  # fmt: skip
 
@@ -236,18 +235,18 @@ class Week:
 
     def tighten(self, account: Account, chance: random.Random, now: datetime) -> None:
         """Pull a stop up towards the market."""
-        row = self._position(account, chance)
-        if row is None:
+        held = self._position(account, chance)
+        if held is None:
             return
-        instrument = self.instruments.by_id(row["instrument_id"])
+        instrument = self.instruments.by_id(held.instrument_id)
         quote = self.quotes.get(instrument.symbol)
         assert quote is not None
         stop = _on_tick(quote.bid * (1_000 - chance.randrange(12, 25)) / 1_000, instrument)
-        current = protection_of(row)
+        current = held.protection
         wanted = Protection(stop, current.take_profit, current.trail, current.break_even)
 
         def work(session: Session) -> None:
-            locked = Locks.of(session).position(row["id"])
+            locked = Locks.of(session).position(held.id)
             self.holdings.protect(session, locked, wanted, actor=account.actor, now=now)
 
         self.database.run(work)
@@ -296,19 +295,21 @@ class Week:
         target = _on_tick(price * (1_000 + chance.randrange(10, 45)) / 1_000, instrument)
         return {"stop_loss": text(stop), "take_profit": text(target)}
 
-    def _position(self, account: Account, chance: random.Random, *, best: bool = False) -> dict[str, Any] | None:
+    def _position(self, account: Account, chance: random.Random, *, best: bool = False) -> PositionState | None:
         query = sa.select(positions).where(
             positions.c.wallet_id == account.wallet_id, positions.c.status == PositionStatus.OPEN.value
         )
-        rows = self.database.read(
-            lambda session: [dict(row) for row in session.execute(query.order_by(positions.c.instrument_id)).mappings()]
+        found = self.database.read(
+            lambda session: [
+                PositionState.of(row) for row in session.execute(query.order_by(positions.c.instrument_id)).mappings()
+            ]
         )
-        if best and rows:
-            return max(rows, key=lambda row: self._mark(row) / row["avg_entry_px"])
-        return chance.choice(rows) if rows else None
+        if best and found:
+            return max(found, key=lambda held: self._mark(held) / held.avg_entry_px)
+        return chance.choice(found) if found else None
 
-    def _mark(self, row: dict[str, Any]) -> Decimal:
-        quote = self.quotes.get(self.instruments.by_id(row["instrument_id"]).symbol)
+    def _mark(self, held: PositionState) -> Decimal:
+        quote = self.quotes.get(self.instruments.by_id(held.instrument_id).symbol)
         return quote.bid if quote is not None else ZERO
 
     def _send(

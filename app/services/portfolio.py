@@ -23,7 +23,7 @@ from app.domain.bars import INTERVALS, interval_start
 from app.domain.instruments import SymbolTable
 from app.domain.ledger import AccountKind
 from app.domain.money import ZERO, text
-from app.domain.positions import PositionStatus
+from app.domain.positions import PositionState, PositionStatus
 from app.domain.quotes import Quote
 from app.domain.risk import usd_rate
 from app.models import (
@@ -37,7 +37,6 @@ from app.models import (
     exact_sum,
     table_of,
 )
-from app.schemas.positions import holding_of
 
 accounts, postings, entries = table_of(LedgerAccount), table_of(Posting), table_of(JournalEntry)
 executions, positions, updates, bars = (
@@ -279,7 +278,8 @@ class Portfolio:
         )
         total = ZERO
         for row in self.session.execute(query).mappings():
-            instrument, holding = self.instruments.by_id(row["instrument_id"]), holding_of(dict(row))
+            position = PositionState.of(row)
+            instrument, holding = self.instruments.by_id(position.instrument_id), position.holding
             quote = self.quotes.get(instrument.symbol)
             if quote is None:
                 self.unpriced.add(instrument.symbol)
@@ -386,23 +386,23 @@ def _realized(by_day: Mapping[str, Figures]) -> dict[str, Any]:
 # -- one position ------------------------------------------------------------------------------------------
 
 
-def position_curve(session: Session, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def position_curve(session: Session, position: PositionState) -> list[dict[str, Any]]:
     """A position's profit over time in its quote currency: what was realized by then and what was open.
 
     At most ``POINTS_MOST`` of its samples, evenly spread and with the newest, and its end.
     """
-    count = session.scalar(sa.select(sa.func.count()).where(updates.c.position_id == row["id"])) or 0
+    count = session.scalar(sa.select(sa.func.count()).where(updates.c.position_id == position.id)) or 0
     numbered = (
         sa.select(
             updates.c.at, updates.c.mark_px, updates.c.unrealized_pnl,
             sa.func.row_number().over(order_by=updates.c.id.desc()).label("place"),
         )
-        .where(updates.c.position_id == row["id"])
+        .where(updates.c.position_id == position.id)
         .subquery()
     )  # fmt: skip
     every = max(-(-count // POINTS_MOST), 1)
     query = sa.select(numbered).where((numbered.c.place - 1) % every == 0).order_by(numbered.c.place.desc())
-    realized = _realized_steps(session, row["id"])
+    realized = _realized_steps(session, position.id)
     points = []
     for sample in session.execute(query):
         done = sum((amount for at, amount in realized if at <= sample.at), ZERO)
@@ -410,10 +410,10 @@ def position_curve(session: Session, row: Mapping[str, Any]) -> list[dict[str, A
             "at": iso(sample.at), "price": text(sample.mark_px), "realized_pnl": text(done),
             "unrealized_pnl": text(sample.unrealized_pnl), "pnl": text(done + sample.unrealized_pnl),
         })  # fmt: skip
-    if row["status"] == PositionStatus.CLOSED and row["exit_qty"]:
-        total = text(row["realized_pnl"])
+    if position.closed_at is not None and position.exit_qty:
+        total = text(position.realized_pnl)
         points.append({
-            "at": iso(row["closed_at"]), "price": text(round(row["exit_value"] / row["exit_qty"], 10)),
+            "at": iso(position.closed_at), "price": text(round(position.exit_value / position.exit_qty, 10)),
             "realized_pnl": total, "unrealized_pnl": "0", "pnl": total,
         })  # fmt: skip
     return points

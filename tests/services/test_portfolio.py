@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.core.clock import iso
 from app.domain.bars import Bar
 from app.domain.ledger import EntryKind, deposit_lines
+from app.domain.positions import PositionState
 from app.models import PositionUpdate, table_of
 from app.services import portfolio
 from app.services.bars import BarService
@@ -171,8 +172,8 @@ def test_a_positions_curve_adds_what_was_realized_by_then(firm: Firm) -> None:
     trade(firm, wallet, "BUY", "0.2")
     price(firm, at(15, 30), "BTC/USDT", "52000")
     trade(firm, wallet, "SELL", "0.1")  # 200 − 5 − 5.20
-    row = firm.position(wallet)
-    samples = [sample(firm, row["id"], at(15, 10), "95"), sample(firm, row["id"], at(15, 40), "120")]
+    row = PositionState.of(firm.position(wallet))
+    samples = [sample(firm, row.id, at(15, 10), "95"), sample(firm, row.id, at(15, 40), "120")]
     firm.database.run(lambda session: session.execute(sa.insert(table_of(PositionUpdate)), samples))
     found = firm.database.read(lambda session: portfolio.position_curve(session, row))
     assert [(point["at"], point["realized_pnl"], point["pnl"]) for point in found] == [
@@ -180,7 +181,9 @@ def test_a_positions_curve_adds_what_was_realized_by_then(firm: Firm) -> None:
     ]  # fmt: skip
     price(firm, at(16), "BTC/USDT", "49000")
     trade(firm, wallet, "SELL", "0.1")  # −100 − 5 − 4.90
-    last = firm.database.read(lambda session: portfolio.position_curve(session, firm.position(wallet)))[-1]
+    last = firm.database.read(
+        lambda session: portfolio.position_curve(session, PositionState.of(firm.position(wallet)))
+    )[-1]
     assert (last["at"], last["pnl"], last["price"]) == (iso(at(16)), "79.9", "50500")
 
 
@@ -188,8 +191,8 @@ def test_a_long_curve_is_thinned_and_keeps_its_newest_sample(firm: Firm) -> None
     _, wallet = firm.client(USDT="100000")
     price(firm, at(15), "BTC/USDT", "50000")
     trade(firm, wallet, "BUY", "0.2")
-    row = firm.position(wallet)
-    samples = [sample(firm, row["id"], at(15) + timedelta(seconds=n), str(n)) for n in range(901)]
+    row = PositionState.of(firm.position(wallet))
+    samples = [sample(firm, row.id, at(15) + timedelta(seconds=n), str(n)) for n in range(901)]
     firm.database.run(lambda session: session.execute(sa.insert(table_of(PositionUpdate)), samples))
     found = firm.database.read(lambda session: portfolio.position_curve(session, row))
     assert len(found) <= portfolio.POINTS_MOST and found[-1]["pnl"] == "900"

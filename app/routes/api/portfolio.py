@@ -37,5 +37,4 @@ def get_portfolio() -> ResponseReturnValue:
 @endpoint("Profit of a position over time", tag="positions", response=PositionPointOut, many=True, needs=READING,
           description="At most 300 of its samples, kept for seven days, and its end. Oldest first.")  # fmt: skip
 def position_curve(position_id: str) -> ResponseReturnValue:
-    row = access.position(db(), principal(), position_id, READ)
-    return whole(portfolio.position_curve(db(), row))
+    return whole(portfolio.position_curve(db(), access.position(db(), principal(), position_id, READ)))
