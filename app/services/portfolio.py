@@ -49,12 +49,20 @@ PERIODS: Final[dict[str, tuple[timedelta, str]]] = {
 }  # fmt: skip
 CLOSED_MOST: Final = 20_000  # closed positions that statistics look at, newest first
 POINTS_MOST: Final = 300  # of a position's curve
+ALL_SAMPLES: Final = timedelta(hours=1)  # what is longer is read by the minute
 CENTS: Final = 2
 Holdings = dict[str, Decimal]  # by asset
 
 
 class hour_of(GenericFunction[str]):
     """The hour a stored time lies in, as ``YYYY-MM-DD HH`` in UTC."""
+
+    type = sa.String()
+    inherit_cache = True
+
+
+class minute_of(GenericFunction[str]):
+    """The minute a stored time lies in, as ``YYYY-MM-DD HH:MM`` in UTC."""
 
     type = sa.String()
     inherit_cache = True
@@ -75,6 +83,16 @@ def _hour_sqlite(element: hour_of, compiler: Any, **kw: Any) -> str:
 @compiles(hour_of, "postgresql")
 def _hour_postgresql(element: hour_of, compiler: Any, **kw: Any) -> str:
     return f"to_char({compiler.process(element.clauses, **kw)} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24')"
+
+
+@compiles(minute_of, "sqlite")
+def _minute_sqlite(element: minute_of, compiler: Any, **kw: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **kw)}, 1, 16)"
+
+
+@compiles(minute_of, "postgresql")
+def _minute_postgresql(element: minute_of, compiler: Any, **kw: Any) -> str:
+    return f"to_char({compiler.process(element.clauses, **kw)} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')"
 
 
 @compiles(day_of, "sqlite")
@@ -389,22 +407,11 @@ def _realized(by_day: Mapping[str, Figures]) -> dict[str, Any]:
 def position_curve(session: Session, position: PositionState) -> list[dict[str, Any]]:
     """A position's profit over time in its quote currency: what was realized by then and what was open.
 
-    At most ``POINTS_MOST`` of its samples, evenly spread and with the newest, and its end.
+    At most ``POINTS_MOST`` of its samples, evenly spread over its time and with the newest, and its end.
     """
-    count = session.scalar(sa.select(sa.func.count()).where(updates.c.position_id == position.id)) or 0
-    numbered = (
-        sa.select(
-            updates.c.at, updates.c.mark_px, updates.c.unrealized_pnl,
-            sa.func.row_number().over(order_by=updates.c.id.desc()).label("place"),
-        )
-        .where(updates.c.position_id == position.id)
-        .subquery()
-    )  # fmt: skip
-    every = max(-(-count // POINTS_MOST), 1)
-    query = sa.select(numbered).where((numbered.c.place - 1) % every == 0).order_by(numbered.c.place.desc())
     realized = _realized_steps(session, position.id)
     points = []
-    for sample in session.execute(query):
+    for sample in _samples(session, position.id):
         done = sum((amount for at, amount in realized if at <= sample.at), ZERO)
         points.append({
             "at": iso(sample.at), "price": text(sample.mark_px), "realized_pnl": text(done),
@@ -417,6 +424,21 @@ def position_curve(session: Session, position: PositionState) -> list[dict[str, 
             "realized_pnl": total, "unrealized_pnl": "0", "pnl": total,
         })  # fmt: skip
     return points
+
+
+def _samples(session: Session, position_id: str) -> list[Any]:
+    """The last sample of each stretch of time, oldest first."""
+    own = updates.c.position_id == position_id
+    first, last = session.execute(sa.select(sa.func.min(updates.c.at), sa.func.max(updates.c.at)).where(own)).one()
+    if first is None:
+        return []
+    query = sa.select(updates.c.at, updates.c.mark_px, updates.c.unrealized_pnl)
+    if last - first > ALL_SAMPLES:  # of a week there are half a million
+        newest = sa.select(sa.func.max(updates.c.id)).where(own).group_by(minute_of(updates.c.at))
+        query = query.where(updates.c.id.in_(newest))
+    stretch = (last - first) / (POINTS_MOST - 1) or timedelta(seconds=1)
+    kept = {(row.at - first) // stretch: row for row in session.execute(query.where(own).order_by(updates.c.id))}
+    return list(kept.values())
 
 
 def _realized_steps(session: Session, position_id: str) -> list[tuple[datetime, Decimal]]:

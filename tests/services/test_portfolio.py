@@ -187,14 +187,29 @@ def test_a_positions_curve_adds_what_was_realized_by_then(firm: Firm) -> None:
     assert (last["at"], last["pnl"], last["price"]) == (iso(at(16)), "79.9", "50500")
 
 
-def test_a_long_curve_is_thinned_and_keeps_its_newest_sample(firm: Firm) -> None:
+def test_a_long_curve_is_thinned_evenly_and_keeps_its_newest_sample(firm: Firm) -> None:
+    """One sample in ten minutes for two days, then one a second for a minute: the minute is one point of many."""
     _, wallet = firm.client(USDT="100000")
     price(firm, at(15), "BTC/USDT", "50000")
     trade(firm, wallet, "BUY", "0.2")
     row = PositionState.of(firm.position(wallet))
+    quiet = [sample(firm, row.id, at(15, 10 * n), "1") for n in range(288)]
+    busy = [sample(firm, row.id, at(63) + timedelta(seconds=n), str(n)) for n in range(61)]
+    firm.database.run(lambda session: session.execute(sa.insert(table_of(PositionUpdate)), quiet + busy))
+    found = firm.database.read(lambda session: portfolio.position_curve(session, row))
+    assert 250 < len(found) <= portfolio.POINTS_MOST and found[-1]["pnl"] == "60"
+    assert len([point for point in found if point["at"] >= iso(at(63))]) <= 2
+    times = [point["at"] for point in found]
+    assert times == sorted(times) and len(set(times)) == len(times)
+
+
+def test_a_short_curve_has_its_seconds(firm: Firm) -> None:
+    _, wallet = firm.client(USDT="100000")
+    price(firm, at(15), "BTC/USDT", "50000")
+    trade(firm, wallet, "BUY", "0.2")
+    row = PositionState.of(firm.position(wallet))
+    assert firm.database.read(lambda session: portfolio.position_curve(session, row)) == []
     samples = [sample(firm, row.id, at(15) + timedelta(seconds=n), str(n)) for n in range(901)]
     firm.database.run(lambda session: session.execute(sa.insert(table_of(PositionUpdate)), samples))
     found = firm.database.read(lambda session: portfolio.position_curve(session, row))
-    assert len(found) <= portfolio.POINTS_MOST and found[-1]["pnl"] == "900"
-    times = [point["at"] for point in found]
-    assert times == sorted(times) and len(set(times)) == len(times)
+    assert 280 < len(found) <= portfolio.POINTS_MOST and found[-1]["pnl"] == "900"

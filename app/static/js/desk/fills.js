@@ -9,6 +9,7 @@ import * as live from "../live.js";
 import { state, watch } from "./state.js";
 
 const MOST = 200;
+const NAMED = 12;
 let markers;
 let fills = [];
 let frame = { step: 60, first: Infinity, on: true };
@@ -42,11 +43,13 @@ function grouped() {
 function draw() {
   if (!markers) return;
   const c = colours();
-  markers.setMarkers(!frame.on ? [] : grouped().map(({ time, side, quantities }) => ({
+  const groups = frame.on ? grouped() : [];
+  const named = groups.length <= NAMED; // more would write over each other
+  markers.setMarkers(groups.map(({ time, side, quantities }) => ({
     time, position: side === "BUY" ? "belowBar" : "aboveBar", shape: side === "BUY" ? "arrowUp" : "arrowDown",
-    color: side === "BUY" ? c.up : c.down, text: format.number(sum(quantities)),
+    color: side === "BUY" ? c.up : c.down, text: named ? format.number(sum(quantities)) : "",
   })));
-  document.getElementById("chart").dataset.fills = String(frame.on ? grouped().length : 0);
+  document.getElementById("chart").dataset.fills = String(groups.length);
 }
 
 /** Bars of ``step`` seconds are shown from ``first`` on. */

@@ -71,12 +71,15 @@ curve.chart.subscribeCrosshairMove(({ time, seriesData }) => {
   const point = seriesData.get(profit);
   setText($("#curve-legend"), point ? `${format.dateTime(new Date(time * 1000).toISOString())} · ${signed(point.value)}` : "");
 });
+const POINTS = 300;
 let last = 0;
+let stretch = 1; // seconds between two points, so that a second's worth of samples does not crowd out a day
 
 function drawCurve(points) {
   const data = points.map((point) => ({ time: seconds(point.at), value: Number(point.pnl) })).filter((point, index, all) => all[index + 1]?.time !== point.time);
   profit.setData(data);
   last = data.at(-1)?.time ?? 0;
+  stretch = data.length ? Math.max((last - data[0].time) / POINTS, 1) : 1;
   curve.chart.timeScale().fitContent();
   holder.dataset.points = String(data.length);
   holder.querySelector(".empty")?.remove();
@@ -86,10 +89,10 @@ function drawCurve(points) {
 /** The newest sample at the end of the curve: what was realized before, and what is open now. */
 function extend(current) {
   const now = Math.floor(Date.now() / 1000);
-  if (now <= last || position.status === "CLOSED" || current.unrealized_pnl === null) return;
+  if (now < last || position.status === "CLOSED" || current.unrealized_pnl === null) return;
   holder.querySelector(".empty")?.remove();
-  profit.update({ time: now, value: Number(position.realized_pnl) + Number(current.unrealized_pnl) });
-  last = now;
+  if (now - last >= stretch) last = now;
+  profit.update({ time: last, value: Number(position.realized_pnl) + Number(current.unrealized_pnl) });
 }
 
 async function load() {
