@@ -71,7 +71,8 @@ CLIENTS: Final = (
     FirmClient("C-1005", "Diego Salazar Ríos", {"USDT": "60000", "USD": "25000", "PEN": "90000", "SOL": "120"}),
 )  # fmt: skip
 HABITS: Final = {
-    "C-1001": Habit(("BTC/USDT", "ETH/USDT", "AAPL"), 5, 7_000),
+    # the guided tour has C-1001 open its first position in BTC/USDT
+    "C-1001": Habit(("ETH/USDT", "XAU/USD", "AAPL"), 5, 7_000),
     "C-1002": Habit(("SOL/USDT", "BTC/USDT", "EUR/USD"), 5, 6_000, OrderSource.API, agent="trend-follower"),
     "C-1003": Habit(("XAU/USD", "EUR/USD", "GBP/USD", "AAPL", "TSLA"), 5, 45_000, by_trader=True),
     "C-1004": Habit(("ETH/USDT", "TSLA", "SOL/USDT"), 3, 3_500, by_trader=True),
