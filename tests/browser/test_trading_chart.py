@@ -227,7 +227,7 @@ def test_a_position_has_its_profit_over_time(market: Server, sign_in: SignIn) ->
 
 
 def test_staff_lists_say_whose_row_it_is(market: Server, sign_in: SignIn) -> None:
-    order(market, "C-1002", symbol="BTC/USDT", side="BUY", type="LIMIT", qty="0.001", price="61000")
+    resting = order(market, "C-1002", symbol="BTC/USDT", side="BUY", type="LIMIT", qty="0.001", price="61000")
     page = sign_in("master", "/")
     expect(page.locator("#orders th", has_text="Client")).to_be_visible()
     expect(page.locator("#orders tbody tr", has_text="C-1002").first).to_be_visible()
@@ -235,3 +235,4 @@ def test_staff_lists_say_whose_row_it_is(market: Server, sign_in: SignIn) -> Non
         page.goto(path)
         expect(page.locator("#list th", has_text="Client")).to_be_visible()
         expect(page.locator("#list tbody td", has_text=re.compile("^C-1002$")).first).to_be_visible()
+    market.api("DELETE", f"/orders/{resting['id']}")
