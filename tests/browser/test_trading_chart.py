@@ -234,5 +234,5 @@ def test_staff_lists_say_whose_row_it_is(market: Server, sign_in: SignIn) -> Non
     for path in ("/orders", "/positions", "/wallets", "/journal"):
         page.goto(path)
         expect(page.locator("#list th", has_text="Client")).to_be_visible()
-        expect(page.locator("#list tbody td", has_text=re.compile("^C-1002$")).first).to_be_visible()
+        expect(page.locator("#list tbody td", has_text=re.compile(r"^C-\d+$")).first).to_be_visible()
     market.api("DELETE", f"/orders/{resting['id']}")
