@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +17,10 @@ from sqlalchemy.orm import Session
 from app.core import json
 from app.core.errors import Forbidden, Malformed
 from app.core.transaction import Database
-from app.services import demo
+from app.services import demo, demo_past
 
 from .answers import prints_json, run, services
+from .demo_past import Past, begin_of
 
 ROOT = Path(__file__).resolve().parents[2]
 group = AppGroup("demo", help="A firm to try everything with.")
@@ -52,13 +54,18 @@ def _write_keys(path: Path, keys: dict[str, str]) -> None:
 @group.command("load")
 @click.option("--if-empty", is_flag=True, help="Add nothing to a database that has users or clients already.")
 @click.option("--human", is_flag=True, help="Print addresses, sign-ins and keys for people.")
+@click.option(
+    "--past/--no-past",
+    default=None,
+    help="With a week of trading and days of prices; by default where MARKET_FEED is simulated.",
+)
 @prints_json
-def load(if_empty: bool, human: bool) -> dict[str, Any] | None:
+def load(if_empty: bool, human: bool, past: bool | None) -> dict[str, Any] | None:
     """Load the demo firm, and show how to get in. Refused in production."""
     settings, database = services().settings, services().database
     if settings.production:
         raise Forbidden("the demo firm is not for production", code="demo_in_production")
-    added = _load_firm(if_empty)
+    added = _load_firm(if_empty, settings.market_feed == "simulated" if past is None else past)
     keys = _load_keys(keys_path(database))
     address = f"http://{settings.host}:{settings.port}"
     if human:
@@ -72,11 +79,19 @@ def load(if_empty: bool, human: bool) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _load_firm(if_empty: bool) -> dict[str, Any] | None:
-    if if_empty and not services().database.read(demo.is_empty):
+def _load_firm(if_empty: bool, with_past: bool) -> dict[str, Any] | None:
+    database, now = services().database, services().clock.now()
+    if if_empty and not database.read(demo.is_empty):
         return None
     hashes = demo.hash_passwords()  # slow: before the transaction
-    return run(lambda session, now: demo.load(session, hashes, now))
+    fresh = with_past and database.read(demo_past.is_untouched)
+    founded = begin_of(now) if fresh else now
+    added = database.run(lambda session: demo.load(session, hashes, founded))
+    if not fresh:
+        return added
+    progress: Any = click.progressbar(length=int(demo_past.LENGTH.total_seconds()) // 60, label="past", file=sys.stderr)
+    with progress as bar:
+        return {**added, "past": Past(services(), now).play(bar.update)}
 
 
 def _load_keys(path: Path) -> dict[str, str]:

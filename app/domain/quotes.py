@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from .money import ZERO
+
 
 class BadQuote(ValueError):
     """A quote no price may be taken from. ``code`` names the reason."""
@@ -30,6 +32,7 @@ class Quote:
     received_at: datetime
     source: str
     by_hand: bool = False  # somebody set it: a jump is meant, not an error of a feed
+    volume: Decimal = ZERO  # traded since the source's quote before it, in base; 0 when the source does not say
 
     @property
     def mid(self) -> Decimal:

@@ -35,6 +35,7 @@ def quote_json(quote: Quote) -> dict[str, Any]:
         "at": iso(quote.at),
         "received_at": iso(quote.received_at),
         "source": quote.source,
+        "volume": text(quote.volume),
     }
 
 

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from app.core.permissions import READ, Resource
 
 from .identity import person_required
-from .page import instrument_choices, is_staff, may
+from .page import client_choices, instrument_choices, is_staff, may
 
 blueprint = Blueprint("dashboard", __name__)
 
@@ -18,7 +18,7 @@ blueprint = Blueprint("dashboard", __name__)
 def index() -> ResponseReturnValue:
     template = "dashboard/staff.html" if is_staff() else "dashboard/client.html"
     return render_template(template, instruments=instrument_choices(), system=may(Resource.SYSTEM, READ),
-                           trade=may(Resource.ORDERS))  # fmt: skip
+                           trade=may(Resource.ORDERS), clients=client_choices() if is_staff() else [])  # fmt: skip
 
 
 @blueprint.get("/help")

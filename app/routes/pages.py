@@ -16,7 +16,7 @@ from app.core.permissions import READ, Principal, Resource, Role
 from app.services import events, users
 from app.services.users import SignedIn
 
-from . import account, auth, clients, dashboard, desk, journal, orders, positions, system, wallets
+from . import account, auth, clients, dashboard, desk, journal, orders, portfolio, positions, system, wallets
 from .identity import identify, person
 
 MODULES = ("i18n.js", "dom.js", "api.js", "live.js", "format.js", "decimal.js", "labels.js", "toast.js",
@@ -28,6 +28,7 @@ _NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
     (_l("Trade"), "/desk", "graph-up-arrow", Resource.ORDERS),
     (_l("Orders"), "/orders", "list-ul", Resource.ORDERS),
     (_l("Positions"), "/positions", "briefcase", Resource.ORDERS),
+    (_l("Portfolio"), "/portfolio", "pie-chart", Resource.WALLETS),
     (_l("Wallets"), "/wallets", "wallet2", Resource.WALLETS),
     (_l("Clients"), "/clients", "people", Resource.CLIENTS),
     (_l("Journal"), "/journal", "journal-text", Resource.LEDGER),
@@ -65,7 +66,7 @@ _HINTS = {
 
 def register(app: Flask) -> None:
     Babel(app, default_locale="en", locale_selector=choose_language)
-    for module in (auth, account, dashboard, desk, clients, wallets, orders, positions, journal, system):
+    for module in (auth, account, dashboard, desk, clients, wallets, orders, positions, portfolio, journal, system):
         app.register_blueprint(module.blueprint)
     app.context_processor(_context)
 

@@ -41,6 +41,7 @@ class PostingOut(Response):
     code: str = Field(description="In the firm's chart of accounts")
     owner: str
     wallet_id: str | None
+    client_id: str | None = Field(description="Whose wallet it is; null for the house's accounts")
     account: str
     currency: str
     amount: AmountOut

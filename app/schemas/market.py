@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StrictBool
 from app.core.clock import iso
 from app.domain.bars import Bar
 from app.domain.instruments import Instrument
-from app.domain.money import text
+from app.domain.money import ZERO, text
 from app.domain.quotes import Quote
 
 from .base import AmountOut, PositiveAmount, QueryInt, Request, Response, Text, Time, TimeOut
@@ -86,6 +86,18 @@ class BarsOut(Response):
     items: list[BarOut]
 
 
+class DayOut(Response):
+    symbol: str
+    open: AmountOut = Field(description="Mid of 24 hours ago, or the first one known since")
+    high: AmountOut
+    low: AmountOut
+    close: AmountOut
+    change: AmountOut
+    change_percent: AmountOut
+    volume: AmountOut
+    closes: list[AmountOut] = Field(description="By hour, oldest first")
+
+
 class FeedOut(Response):
     name: str
     state: str
@@ -144,6 +156,22 @@ def bar_json(bar: Bar) -> dict[str, Any]:
         "close": text(bar.close),
         "volume": text(bar.volume),
         "ticks": bar.ticks,
+    }
+
+
+def day_json(hours: list[Bar]) -> dict[str, Any]:
+    """The last 24 hours of an instrument from its hourly bars, of which there is one at least."""
+    first, last = hours[0].open, hours[-1].close
+    return {
+        "symbol": hours[0].symbol,
+        "open": text(first),
+        "high": text(max(bar.high for bar in hours)),
+        "low": text(min(bar.low for bar in hours)),
+        "close": text(last),
+        "change": text(last - first),
+        "change_percent": text(round((last - first) * 100 / first, 2)),
+        "volume": text(sum((bar.volume for bar in hours), ZERO)),
+        "closes": [text(bar.close) for bar in hours],
     }
 
 

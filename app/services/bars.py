@@ -18,6 +18,7 @@ from app.core.transaction import after_commit
 from app.domain.bars import INTERVALS, Bar, BarBuilder, aggregate, interval_start
 from app.domain.instruments import SymbolTable
 from app.domain.quotes import Quote
+from app.models import table_of
 from app.models.market import Bar as BarRow
 
 MEMORY_SECONDS: Final = 3_600
@@ -53,7 +54,7 @@ class BarService:
 
     def add(self, quote: Quote) -> None:
         with self._lock:
-            for second in self._seconds.add(quote, source_time=self._source_time):
+            for second in self._seconds.add(quote, source_time=self._source_time, volume=quote.volume):
                 self._keep_second(second)
                 for interval in STORED:
                     _fold(self._ours, second.widen(interval))
@@ -102,6 +103,14 @@ class BarService:
                 if over and self._written.get(key) == bar:
                     for memory in (self._ours, self._base, self._written):
                         memory.pop(key, None)
+
+    def fill(self, session: Session, bars: Iterable[Bar]) -> int:
+        """Store bars of a past in which no process listened; what is stored already stays. How many were given."""
+        insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        rows = [self._columns(bar) for bar in bars]
+        if rows:
+            session.connection().execute(insert(table_of(BarRow)).on_conflict_do_nothing(), rows)
+        return len(rows)
 
     def forget(self) -> None:
         """Drop what is not stored yet; for an engine that leads again after another has led.
@@ -175,6 +184,36 @@ class BarService:
             ),
         )
         return {self._instruments.by_id(row.instrument_id).symbol: row.close for row in session.execute(query)}
+
+    def days(self, session: Session, now: datetime) -> dict[str, list[Bar]]:
+        """By symbol the hours of the last day, oldest first, the forming one included.
+
+        The first begins where the price of a day ago is: its open is that of the minute 24 hours ago, as near
+        as it was kept.
+        """
+        since = interval_start(now - INTERVALS["1d"], "1m")
+        hour = interval_start(since, "1h")
+        rows = sa.select(*_COLUMNS).where(BarRow.interval == "1h", BarRow.start >= hour).order_by(BarRow.start)
+        found: dict[str, dict[datetime, Bar]] = defaultdict(dict)
+        current, bases = self._current(), dict(self._base)
+        for row in session.execute(rows):
+            bar = self._bar(row)
+            found[bar.symbol][bar.start] = bar
+        for key, bar in current.items():
+            if key[1] == "1h" and bar.start >= hour:
+                base = bases[key] if key in bases else found[bar.symbol].get(bar.start)
+                found[bar.symbol][bar.start] = base.then(bar) if base else bar
+        for symbol, minutes in self._minutes(session, since, hour + INTERVALS["1h"]).items():
+            found[symbol][hour] = aggregate(minutes, "1h")[0]
+        return {symbol: [hours[start] for start in sorted(hours)] for symbol, hours in found.items()}
+
+    def _minutes(self, session: Session, since: datetime, until: datetime) -> dict[str, list[Bar]]:
+        rows = sa.select(*_COLUMNS).where(BarRow.interval == "1m", BarRow.start >= since, BarRow.start < until)
+        found: dict[str, list[Bar]] = defaultdict(list)
+        for row in session.execute(rows.order_by(BarRow.start)):
+            bar = self._bar(row)
+            found[bar.symbol].append(bar)
+        return found
 
     def _last_seconds(self, symbol: str, limit: int, before: datetime | None) -> list[Bar]:
         with self._lock:

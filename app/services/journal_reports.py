@@ -89,15 +89,17 @@ def _visible(principal: Principal, wanted: EntryFilter) -> Any:
 def _with_postings(session: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:
     query = (
         sa.select(postings.c.entry_id, postings.c.amount, postings.c.currency, accounts.c.owner, accounts.c.kind,
-                  accounts.c.code, accounts.c.wallet_id)
+                  accounts.c.code, accounts.c.wallet_id, wallets.c.client_id)
         .join(accounts, accounts.c.id == postings.c.account_id)
+        .outerjoin(wallets, wallets.c.id == accounts.c.wallet_id)
         .where(postings.c.entry_id.in_([row["id"] for row in rows]))
         .order_by(postings.c.id)
     )  # fmt: skip
     lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in session.execute(query).mappings():
         lines[line["entry_id"]].append({
-            "code": line["code"], "owner": line["owner"], "wallet_id": line["wallet_id"], "account": line["kind"],
+            "code": line["code"], "owner": line["owner"], "wallet_id": line["wallet_id"],
+            "client_id": line["client_id"], "account": line["kind"],
             "currency": line["currency"], "amount": text(line["amount"]),
         })  # fmt: skip
     return [

@@ -18,13 +18,23 @@ PAGES = {
         "/desk",
         "/orders",
         "/positions",
+        "/portfolio",
         "/wallets",
         "/journal",
         "/account/keys",
         "/account/sessions",
         "/help",
     ],
-    "master": ["/", "/clients", "/clients/C-1001", "/system", "/journal/trial-balance", "/orders", "/account/keys"],
+    "master": [
+        "/",
+        "/clients",
+        "/clients/C-1001",
+        "/system",
+        "/journal/trial-balance",
+        "/orders",
+        "/portfolio",
+        "/account/keys",
+    ],
     "trader": ["/", "/desk", "/clients"],
 }
 FORBIDDEN = {
@@ -32,9 +42,9 @@ FORBIDDEN = {
     "trader": ["/system", "/journal/trial-balance"],
 }
 NAVIGATION = {
-    "ana": ["Overview", "Trade", "Orders", "Positions", "Wallets", "Journal"],
-    "trader": ["Overview", "Trade", "Orders", "Positions", "Wallets", "Clients", "Journal"],
-    "master": ["Overview", "Trade", "Orders", "Positions", "Wallets", "Clients", "Journal", "System"],
+    "ana": ["Overview", "Trade", "Orders", "Positions", "Portfolio", "Wallets", "Journal"],
+    "trader": ["Overview", "Trade", "Orders", "Positions", "Portfolio", "Wallets", "Clients", "Journal"],
+    "master": ["Overview", "Trade", "Orders", "Positions", "Portfolio", "Wallets", "Clients", "Journal", "System"],
 }
 
 

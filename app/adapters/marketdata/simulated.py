@@ -20,29 +20,34 @@ from .base import FeedState, Sink, Sleep, offer
 # Pull towards the anchor, one part in so many per step: at two steps a second the walk forgets where it
 # was after some five hours, which holds it within about 150 steps' worth of movement for days.
 REVERSION_STEPS: Final = 40_000
+STEPS_A_MINUTE: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """``start`` is the first mid; ``half_spread`` and ``move`` (largest half of a step) are in ticks."""
+    """``start`` is the first mid; ``half_spread`` and ``move`` (largest half of a step) are in ticks.
+
+    ``lots`` is what is traded in a minute, in lots of the instrument.
+    """
 
     start: Decimal
     half_spread: int
     move: int
+    lots: int
 
 
 # Half a second's move is about 1/10,000 of the price's yearly volatility for each market.
 PROFILES: Final[Mapping[str, Profile]] = {
-    "BTC/USDT": Profile(Decimal("67250.00"), 50, 500),
-    "ETH/USDT": Profile(Decimal("3450.00"), 10, 30),
-    "SOL/USDT": Profile(Decimal("148.50"), 1, 2),
-    "EUR/USD": Profile(Decimal("1.08500"), 4, 1),
-    "GBP/USD": Profile(Decimal("1.27000"), 5, 1),
-    "USD/JPY": Profile(Decimal("151.500"), 5, 2),
-    "USD/PEN": Profile(Decimal("3.7450"), 15, 1),
-    "XAU/USD": Profile(Decimal("1985.00"), 10, 4),
-    "AAPL": Profile(Decimal("189.50"), 1, 1),
-    "TSLA": Profile(Decimal("248.00"), 2, 2),
+    "BTC/USDT": Profile(Decimal("67250.00"), 50, 500, 800_000),
+    "ETH/USDT": Profile(Decimal("3450.00"), 10, 30, 900_000),
+    "SOL/USDT": Profile(Decimal("148.50"), 1, 2, 90_000),
+    "EUR/USD": Profile(Decimal("1.08500"), 4, 1, 400_000),
+    "GBP/USD": Profile(Decimal("1.27000"), 5, 1, 250_000),
+    "USD/JPY": Profile(Decimal("151.500"), 5, 2, 400_000),
+    "USD/PEN": Profile(Decimal("3.7450"), 15, 1, 30_000),
+    "XAU/USD": Profile(Decimal("1985.00"), 10, 4, 60_000),
+    "AAPL": Profile(Decimal("189.50"), 1, 1, 9_000),
+    "TSLA": Profile(Decimal("248.00"), 2, 2, 12_000),
 }
 
 
@@ -55,6 +60,8 @@ class _Walk:
         self._move = profile.move
         # a generator of its own: what the others do or whether they are subscribed changes nothing here
         self._random = random.Random(f"{seed}:{instrument.symbol}")
+        self._lots = profile.lots
+        self._turnover = random.Random(f"{seed}:{instrument.symbol}:volume")
         self.place(profile.start)
         self._started = False
 
@@ -77,7 +84,10 @@ class _Walk:
         tick = self.instrument.tick_size
         bid, ask = (self.level - self._half_spread) * tick, (self.level + self._half_spread) * tick
         last = bid if self._random.random() < 0.5 else ask
-        return Quote(self.instrument.symbol, bid, ask, last, now, now, source)
+        most = 2 * self._lots * 2 // STEPS_A_MINUTE  # half of the steps trade nothing
+        traded = self._turnover.randrange(most + 1) if self._turnover.random() < 0.5 else 0
+        volume = traded * self.instrument.lot_size
+        return Quote(self.instrument.symbol, bid, ask, last, now, now, source, volume=volume)
 
 
 class SimulatedFeed:
@@ -199,7 +209,7 @@ def _profile(instrument: Instrument, start_prices: Mapping[str, Decimal]) -> Pro
     if start is None:
         raise ValueError(f"no starting price for {instrument.symbol}")
     if known:
-        return Profile(start, known.half_spread, known.move)
+        return Profile(start, known.half_spread, known.move, known.lots)
     # an instrument the table does not know: a spread of about two and steps of about one basis point
     ticks = int(start / instrument.tick_size)
-    return Profile(start, max(1, ticks // 10_000), max(1, ticks // 20_000))
+    return Profile(start, max(1, ticks // 10_000), max(1, ticks // 20_000), 1_000)

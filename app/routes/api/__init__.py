@@ -37,13 +37,16 @@ def register(app: Flask) -> None:
         market,
         openapi,
         orders,
+        portfolio,
         positions,
         system,
         venue_control,
         wallets,
     )
 
-    assert all((clients, events, faults, keys, ledger, market, orders, positions, system, venue_control, wallets))
+    assert all(
+        (clients, events, faults, keys, ledger, market, orders, portfolio, positions, system, venue_control, wallets)
+    )
     if not blueprint._got_registered_once:
         openapi.add_routes(blueprint)
     app.register_blueprint(blueprint)

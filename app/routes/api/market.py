@@ -15,12 +15,14 @@ from app.routes.edge import body, db, endpoint, no_transaction, now, principal, 
 from app.schemas.market import (
     BarsOut,
     BarsQuery,
+    DayOut,
     FeedOut,
     InstrumentOut,
     QuoteIn,
     QuoteOut,
     QuotesQuery,
     bar_json,
+    day_json,
     instrument_json,
     quote_json,
 )
@@ -110,6 +112,13 @@ def bars() -> ResponseReturnValue:
     instrument = services().orders.resolve(asked.symbol)
     found = services().bars.bars(db(), instrument.symbol, asked.interval, asked.limit, asked.before)
     return {"symbol": instrument.symbol, "interval": asked.interval, "items": [bar_json(bar) for bar in found]}
+
+
+@blueprint.get("/market/day")
+@endpoint("The last 24 hours of every instrument", tag="market", response=DayOut, many=True, needs=READING)
+def day() -> ResponseReturnValue:
+    found = services().bars.days(db(), now())
+    return whole([day_json(found[i.symbol]) for i in services().instruments if found.get(i.symbol)])
 
 
 @blueprint.get("/market/feeds")

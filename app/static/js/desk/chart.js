@@ -1,76 +1,58 @@
 // The chart: stored bars, the forming one from live quotes, and lines for what is at stake.
 
-import { CandlestickSeries, CrosshairMode, LineStyle, createChart } from "../../vendor/lightweight-charts/lightweight-charts.production.js";
+import { CandlestickSeries, CrosshairMode, LineStyle } from "../../vendor/lightweight-charts/lightweight-charts.production.js";
 import { get } from "../api.js";
+import { colours, makeChart, seconds, stamp } from "../chart_style.js";
 import { decimalsOf } from "../decimal.js";
-import { $, $$, empty } from "../dom.js";
-import { number } from "../format.js";
-import { locale, t } from "../i18n.js";
+import { $, $$, empty, h } from "../dom.js";
+import { number, percent } from "../format.js";
+import { t } from "../i18n.js";
 import { complain } from "../toast.js";
+import * as fills from "./fills.js";
 import { instrument, state, tell, watch } from "./state.js";
+import * as studies from "./studies.js";
 
 const SECONDS = { "1s": 1, "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14400, "1d": 86400 };
 const BARS = 500;
 const FEW = 5;
 const NEAR_PX = 6;
-const NEAR_SHARE = 0.03;
+const NEAR_SHARE = 0.02;
 
 let chart;
 let series;
 let interval = localStorage.getItem("interval");
 const chosen = Boolean(SECONDS[interval]);
-let forming = null;
+let bars = []; // those shown, oldest first; the last one is forming
 let loading = 0;
 let lines = [];
 let drag = null;
-
-function colours() {
-  const style = getComputedStyle(document.documentElement);
-  const of = (name) => style.getPropertyValue(name).trim();
-  return { text: of("--muted"), grid: of("--bs-border-color"), up: of("--buy"), down: of("--sell"), brand: of("--brand"), warn: of("--warn"), info: of("--info") };
-}
-
-function paint() {
-  const c = colours();
-  chart.applyOptions({
-    layout: { background: { color: "transparent" }, textColor: c.text, fontSize: 11 },
-    grid: { vertLines: { color: c.grid }, horzLines: { color: c.grid } },
-    rightPriceScale: { borderColor: c.grid }, timeScale: { borderColor: c.grid },
-  });
-  series.applyOptions({ upColor: c.up, downColor: c.down, wickUpColor: c.up, wickDownColor: c.down, borderVisible: false });
-}
-
-const stamp = (seconds, options) => new Intl.DateTimeFormat(locale, options).format(new Date(seconds * 1000));
-
-function axis(seconds, kind) { // kind: 0 year, 1 month, 2 day, 3 time, 4 time with seconds
-  if (kind === 0) return stamp(seconds, { year: "numeric" });
-  if (kind === 1) return stamp(seconds, { month: "short" });
-  if (kind === 2) return stamp(seconds, { day: "numeric", month: "short" });
-  return stamp(seconds, { hour: "2-digit", minute: "2-digit", hour12: false, ...(kind === 4 ? { second: "2-digit" } : {}) });
-}
+const wantedLines = new Map(); // by who wants them: positions, orders
 
 // the chart draws pixels, not money: here alone prices become numbers
 const point = (bar) => ({
-  time: Math.floor(Date.parse(bar.start ?? bar.time) / 1000),
+  time: seconds(bar.start), volume: Number(bar.volume),
   open: Number(bar.open), high: Number(bar.high), low: Number(bar.low), close: Number(bar.close),
 });
+const forming = () => bars.at(-1) ?? null;
 
 export async function load() {
   const mine = ++loading;
   const { tick_size: tick, symbol } = instrument();
   const precision = decimalsOf(tick);
-  series.applyOptions({ priceFormat: { type: "price", precision, minMove: Number(tick) } });
+  series.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value.toFixed(precision), { min: precision }), minMove: Number(tick) } });
   try {
     const answer = await get("/api/v1/market/bars", { symbol, interval, limit: BARS });
     if (mine !== loading) return;
-    const bars = answer.items.map(point);
+    bars = answer.items.map(point);
     if (bars.length < FEW && interval === "1m" && !chosen && !localStorage.getItem("interval")) {
       choose("1s"); // a market that has just begun has its history in seconds
       await load();
       return;
     }
     series.setData(bars);
-    forming = bars.at(-1) ?? null;
+    studies.setBars(bars, precision);
+    fills.show(SECONDS[interval], bars[0]?.time ?? Infinity, studies.isOn("fills"));
+    showLegend();
     $("#chart-empty").replaceChildren(...(bars.length ? [] : [empty(t("No bars yet"), t("They appear with the first quotes."), "graph-up-arrow")]));
     chart.timeScale().applyOptions({ timeVisible: interval !== "1d", secondsVisible: interval === "1s", barSpacing: 7 });
     chart.timeScale().scrollToRealTime();
@@ -81,14 +63,44 @@ export async function load() {
 
 function tick(quote) {
   if (quote.symbol !== state.symbol || !series) return;
-  const price = Number(quote.last ?? quote.mid);
+  const price = Number(quote.mid); // of which the stored bars are made too
+  const traded = Number(quote.volume ?? 0);
   const step = SECONDS[interval];
   const start = Math.floor(Date.parse(quote.received_at) / 1000 / step) * step;
-  if (forming && start < forming.time) return;
-  if (!forming || start > forming.time) forming = { time: start, open: price, high: price, low: price, close: price };
-  else forming = { ...forming, high: Math.max(forming.high, price), low: Math.min(forming.low, price), close: price };
+  const last = forming();
+  if (last && start < last.time) return;
+  if (!last || start > last.time) bars.push({ time: start, open: price, high: price, low: price, close: price, volume: traded });
+  else bars[bars.length - 1] = { ...last, high: Math.max(last.high, price), low: Math.min(last.low, price), close: price, volume: last.volume + traded };
   $("#chart-empty").replaceChildren();
-  series.update(forming);
+  series.update(forming());
+  studies.update(forming());
+  if (!pointed) showLegend();
+}
+
+// -- the legend: the bar under the pointer, or the last one
+
+let pointed = null;
+
+function showLegend(at = null, seriesData = null) {
+  const bar = at ?? forming();
+  const legend = $("#chart-legend");
+  if (!bar) { legend.replaceChildren(); return; }
+  const digits = decimalsOf(instrument().tick_size);
+  const shown = (value) => number(value.toFixed(digits), { min: digits });
+  const before = bars[bars.findIndex((known) => known.time === bar.time) - 1];
+  const change = before ? ((bar.close - before.close) / before.close) * 100 : null;
+  const tone = bar.close >= bar.open ? "up" : "down";
+  const part = (name, value) => h("span", {}, h("b", {}, name), h("span", { class: `num ${tone}` }, value));
+  legend.replaceChildren(
+    part(t("O"), shown(bar.open)), part(t("H"), shown(bar.high)), part(t("L"), shown(bar.low)), part(t("C"), shown(bar.close)),
+    change === null ? "" : h("span", { class: `num ${change < 0 ? "down" : "up"}` }, percent(change.toFixed(2))),
+    part(t("Vol"), new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 2 }).format(bar.volume)),
+    ...studies.readings(seriesData).map(({ text, hue }) => h("span", { class: `num study-${hue}` }, text)));
+}
+
+function onMove({ time, seriesData }) {
+  pointed = time === undefined ? null : bars.find((bar) => bar.time === time) ?? null;
+  showLegend(pointed, pointed ? seriesData : null);
 }
 
 function choose(name) {
@@ -96,10 +108,12 @@ function choose(name) {
   for (const button of $$("#intervals button")) button.setAttribute("aria-pressed", String(button.dataset.interval === name));
 }
 
-/** Lines: {price, title, tone, style, position, field}; those with ``field`` can be dragged. */
-export function drawLines(wanted) {
+/** Lines: {price, title, tone, dashed, field}; those with ``field`` can be dragged. Each source draws its own. */
+export function drawLines(own, source = "positions") {
+  wantedLines.set(source, own);
   if (drag) return;
   const c = colours();
+  const wanted = [...wantedLines.values()].flat();
   for (const { handle } of lines) series.removePriceLine(handle);
   lines = wanted.map((line) => ({
     ...line,
@@ -110,16 +124,18 @@ export function drawLines(wanted) {
   }));
 }
 
-/** The price scale shows the lines that are not far from the bars. */
+/** The price scale shows the lines that are not far from the bars: one that is would flatten them. */
 function withLines(original) {
   const scale = original();
   if (!scale?.priceRange) return scale;
   const { minValue, maxValue } = scale.priceRange;
-  const near = lines.map((line) => Number(line.price)).filter((price) => Math.abs(price / maxValue - 1) < NEAR_SHARE);
+  const reach = Math.max(maxValue - minValue, maxValue * NEAR_SHARE);
+  const near = lines.map((line) => Number(line.price)).filter((price) => price > minValue - reach && price < maxValue + reach);
   return { ...scale, priceRange: { minValue: Math.min(minValue, ...near), maxValue: Math.max(maxValue, ...near) } };
 }
 
 function lineAt(y) {
+  if (y > chart.panes()[0].getHeight()) return null;
   return lines.find((line) => line.field && Math.abs((series.priceToCoordinate(Number(line.price)) ?? -99) - y) <= NEAR_PX);
 }
 
@@ -160,17 +176,39 @@ function dragging(holder) {
   holder.addEventListener("pointercancel", drop);
 }
 
+/** A click on a price is told to the ticket. The chart's own event misses the second of two quick ones. */
+function picking(holder) {
+  let down = null;
+  holder.addEventListener("pointerdown", (event) => { down = lineAt(event.clientY - holder.getBoundingClientRect().top) ? null : event; }, true);
+  holder.addEventListener("click", (event) => {
+    const box = holder.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    const still = down && Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) < NEAR_PX;
+    // a finger on the chart looks, it does not fill in
+    if (!still || down.pointerType !== "mouse" || x > holder.clientWidth - chart.priceScale("right").width() || y > chart.panes()[0].getHeight()) return;
+    tell("pick", priceAt(y));
+  });
+}
+
 export function start() {
   const holder = $("#chart");
-  chart = createChart(holder, {
-    autoSize: true, layout: { attributionLogo: false }, crosshair: { mode: CrosshairMode.Normal },
-    localization: { locale, timeFormatter: (time) => stamp(time, { dateStyle: "short", timeStyle: "medium" }) },
-    timeScale: { tickMarkFormatter: axis, rightOffset: 6 },
+  const made = makeChart(holder, {
+    crosshair: { mode: CrosshairMode.Normal }, timeScale: { rightOffset: 6 },
+    localization: { timeFormatter: (time) => stamp(time, { dateStyle: "short", timeStyle: interval === "1d" ? undefined : "medium" }) },
+  }, (c) => {
+    series?.applyOptions({ upColor: c.up, downColor: c.down, wickUpColor: c.up, wickDownColor: c.down, borderVisible: false });
+    studies.paint(c);
+    tell("lines");
   });
+  chart = made.chart;
   series = chart.addSeries(CandlestickSeries, { autoscaleInfoProvider: withLines });
-  paint();
+  series.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0.2 } });
+  studies.start(chart, colours(), () => { fills.show(SECONDS[interval], bars[0]?.time ?? Infinity, studies.isOn("fills")); showLegend(); });
+  fills.start(series);
+  made.repaint();
   dragging(holder);
-  document.addEventListener("themechange", () => { paint(); tell("lines"); });
+  chart.subscribeCrosshairMove(onMove);
+  picking(holder);
   choose(chosen ? interval : "1m");
   for (const button of $$("#intervals button")) {
     button.addEventListener("click", () => {
@@ -184,7 +222,7 @@ export function start() {
   watch("resync", load);
 }
 
-/** Where a line that can be dragged stands, in pixels from the chart's top. */
+/** Where a line that can be dragged stands, in pixels from the chart's top; for what drives the page from outside. */
 export function lineHeight(field) {
   const line = lines.find((known) => known.field === field);
   return line ? series.priceToCoordinate(Number(line.price)) : null;

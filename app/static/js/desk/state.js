@@ -26,6 +26,7 @@ export function tell(topic, value) {
 export function setSymbol(symbol) {
   if (!bySymbol.has(symbol) || symbol === state.symbol) return;
   state.symbol = symbol;
+  localStorage.setItem("symbol", symbol);
   remember();
   tell("symbol", symbol);
 }

@@ -3,7 +3,7 @@
 import { drawAllocation } from "../allocation.js";
 import { get } from "../api.js";
 import { now } from "../clock.js";
-import { executionColumns, orderColumns, pnl, positionColumns, ticks } from "../columns.js";
+import { clientNames, executionColumns, orderColumns, pnl, positionColumns, ticks } from "../columns.js";
 import { sum, sumShown } from "../decimal.js";
 import { $, h, setText } from "../dom.js";
 import * as format from "../format.js";
@@ -14,27 +14,29 @@ import { MiniTable } from "../mini_table.js";
 
 const root = $("#dashboard");
 const staff = root.dataset.kind === "staff";
-const context = ticks(root);
+const client = staff ? clientNames(root) : null;
+const context = { ...ticks(root), client };
 const pick = (columns, labels) => columns.filter((column) => labels.includes(column.label));
 const counts = { orders: 0, positions: 0 };
 
 const orders = new MiniTable($("#orders"), {
-  columns: pick(orderColumns(context), [t("Time"), t("Instrument"), t("Side"), t("Type"), t("Quantity"), t("Price"), t("Status")]),
+  columns: pick(orderColumns(context), [t("Time"), t("Client"), t("Instrument"), t("Side"), t("Type"), t("Quantity"), t("Price"), t("Status")]),
   keep: isLive, none: [t("No live orders"), staff ? t("Orders show here while they wait at the venue.") : t("Send one from the trading desk."), "list-ul"],
 });
 const positions = new MiniTable($("#positions"), {
-  columns: pick(positionColumns(context), [t("Opened"), t("Instrument"), t("Side"), t("Quantity"), t("Entry"), t("Unrealized P&L")]),
+  columns: pick(positionColumns(context), [t("Opened"), t("Client"), t("Instrument"), t("Side"), t("Quantity"), t("Entry"), t("Unrealized P&L")]),
   keep: (position) => position.status !== "CLOSED",
   none: [t("No open positions"), staff ? t("They open with the first fill of an order.") : t("They open when an order of yours is filled."), "briefcase"],
 });
 const executions = new MiniTable($("#executions"), {
-  columns: pick(executionColumns(context), [t("Time"), t("Instrument"), t("Side"), t("Quantity"), t("Price"), t("Fee")]),
+  columns: pick(executionColumns(context), [t("Time"), t("Client"), t("Instrument"), t("Side"), t("Quantity"), t("Price"), t("Fee")]),
   none: [t("No executions yet"), t("Every fill is listed here with its fee."), "check2-circle"],
 });
 const rejects = staff && new MiniTable($("#rejects"), {
   most: 6, keep: (order) => order.status === "REJECTED",
   columns: [
     { label: t("Time"), cell: (row) => h("a", { href: `/orders/${row.id}` }, format.when(row.created_at)) },
+    { label: t("Client"), cell: (row) => client(row.client_id) },
     { label: t("Instrument"), key: "symbol" },
     { label: t("Reason"), cell: (row) => h("span", { title: row.reject_reason }, row.reject_code) },
   ],

@@ -99,14 +99,16 @@ function journal() {
   const lines = (row) => h("div", { class: "small" }, row.postings.map((line) => h("div", { class: "d-flex gap-3 justify-content-between" },
     h("span", {}, h("span", { class: "text-secondary num" }, line.code), " ", label(line.account), line.wallet_id ? "" : ` · ${line.owner}`),
     h("span", { class: `num ${format.tone(line.amount)}` }, format.money(line.amount, line.currency, { plus: true })))));
+  const owners = (row) => [...new Set(row.postings.map((line) => line.client_id).filter(Boolean))].map((id) => client(id)).join(", ") || "–";
   const columns = [
     { label: t("Number"), cell: (row) => h("a", { href: `/journal/${row.id}` }, `#${row.number}`), csv: (row) => row.number },
     { label: t("Time"), cell: (row) => format.when(row.at), csv: (row) => row.at },
     { label: t("Kind"), cell: (row) => tag(row.kind, { trade: "info", deposit: "good", reversal: "bad" }[row.kind] ?? ""), csv: (row) => row.kind },
+    client && { label: t("Client"), cell: (row) => owners(row), csv: (row) => owners(row) },
     { label: t("About"), cell: (row) => about(row), csv: (row) => `${row.about_type} ${row.about_id}` },
     { label: t("Postings"), wide: true, cell: lines, csv: (row) => row.postings.map((line) => `${line.code} ${line.account} ${line.amount} ${line.currency}`).join("; ") },
     { label: t("Booked by"), cell: (row) => who(row.created_by), csv: (row) => row.created_by },
-  ];
+  ].filter(Boolean);
   const table = new Table(root, {
     path: "/api/v1/journal/entries", columns, filters, name: "journal",
     none: [t("The journal is empty"), t("Every movement of money is one balanced entry here.")],

@@ -1,8 +1,10 @@
-// One position: its figures, live.
+// One position: its figures and its profit over time, live.
 
+import { BaselineSeries, LineStyle } from "../../vendor/lightweight-charts/lightweight-charts.production.js";
 import { get } from "../api.js";
+import { fade, makeChart, seconds } from "../chart_style.js";
 import { executionColumns, pnl, ticks } from "../columns.js";
-import { $, h } from "../dom.js";
+import { $, empty, h, setText } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { label, tag } from "../labels.js";
@@ -55,8 +57,47 @@ function show() {
   ]);
 }
 
+const signed = (value) => format.profit(value.toFixed(2), position.quote_currency);
+const holder = $("#curve");
+const curve = makeChart(holder, { localization: { priceFormatter: (value) => format.number(value.toFixed(2), { min: 2, plus: true }) }, handleScroll: false, handleScale: false, timeScale: { secondsVisible: true } },
+  (c) => profit.applyOptions({
+    topLineColor: c.up, topFillColor1: fade(c.up, 0.25), topFillColor2: fade(c.up, 0.03),
+    bottomLineColor: c.down, bottomFillColor1: fade(c.down, 0.03), bottomFillColor2: fade(c.down, 0.25),
+  }));
+const profit = curve.chart.addSeries(BaselineSeries, { baseValue: { type: "price", price: 0 }, lineWidth: 2, priceLineVisible: false });
+profit.createPriceLine({ price: 0, lineStyle: LineStyle.Dotted, lineWidth: 1, axisLabelVisible: false });
+curve.repaint();
+curve.chart.subscribeCrosshairMove(({ time, seriesData }) => {
+  const point = seriesData.get(profit);
+  setText($("#curve-legend"), point ? `${format.dateTime(new Date(time * 1000).toISOString())} · ${signed(point.value)}` : "");
+});
+const POINTS = 300;
+let last = 0;
+let stretch = 1; // seconds between two points, so that a second's worth of samples does not crowd out a day
+
+function drawCurve(points) {
+  const data = points.map((point) => ({ time: seconds(point.at), value: Number(point.pnl) })).filter((point, index, all) => all[index + 1]?.time !== point.time);
+  profit.setData(data);
+  last = data.at(-1)?.time ?? 0;
+  stretch = data.length ? Math.max((last - data[0].time) / POINTS, 1) : 1;
+  curve.chart.timeScale().fitContent();
+  holder.dataset.points = String(data.length);
+  holder.querySelector(".empty")?.remove();
+  if (!data.length) holder.append(empty(t("No values yet"), t("The position is sampled while it is open."), "activity"));
+}
+
+/** The newest sample at the end of the curve: what was realized before, and what is open now. */
+function extend(current) {
+  const now = Math.floor(Date.now() / 1000);
+  if (now < last || position.status === "CLOSED" || current.unrealized_pnl === null) return;
+  holder.querySelector(".empty")?.remove();
+  if (now - last >= stretch) last = now;
+  profit.update({ time: last, value: Number(position.realized_pnl) + Number(current.unrealized_pnl) });
+}
+
 async function load() {
-  const [fills, samples] = await Promise.all([get(`${path}/executions`), get(`${path}/updates`, { limit: 20 })]);
+  const [fills, samples, points] = await Promise.all([get(`${path}/executions`), get(`${path}/updates`, { limit: 20 }), get(`${path}/curve`)]);
+  drawCurve(points.items);
   executions.set(fills.items);
   updates.set(samples.items.map((row) => ({ ...row, id: row.at })));
 }
@@ -64,7 +105,7 @@ async function load() {
 for (const type of ["position.updated", "position.closed", "position.protection", "position.opened"]) {
   live.on(type, ({ data }) => { if (data.id === position.id && data.version >= position.version) { position = data; show(); load().catch(() => {}); } });
 }
-live.on("position.sample", ({ id, current }) => { if (id === position.id) { position.current = { ...position.current, ...current }; show(); } });
+live.on("position.sample", ({ id, current }) => { if (id === position.id) { position.current = { ...position.current, ...current }; show(); extend(position.current); } });
 live.on("reset", () => location.reload());
 live.start();
 show();
