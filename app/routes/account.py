@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Blueprint, flash, g, make_response, redirect, render_template, request, session
+from flask import Blueprint, current_app, flash, g, make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_wtf import FlaskForm
@@ -14,12 +14,13 @@ from wtforms import BooleanField, IntegerField, PasswordField, SelectField, Sele
 from wtforms.validators import NumberRange, Optional
 
 from app.core import json
-from app.core.errors import AppError, Invalid, RateLimited
+from app.core.errors import AppError, Forbidden, Invalid, RateLimited
 from app.core.permissions import Role, Scope
 from app.models import Client
 from app.services import access, api_keys, users
 
 from .edge import db, no_transaction, now, services
+from .errors import wants_json
 from .identity import TOKEN, disconnect_sockets, own_path, remote_ip, session_limits, sign_in_first, signed_in
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
@@ -43,6 +44,33 @@ class KeyForm(FlaskForm):  # type: ignore[misc]
 class PasswordForm(FlaskForm):  # type: ignore[misc]
     current_password = PasswordField()
     password = PasswordField()
+
+
+# a one-time password
+
+_BEFORE_OWN_PASSWORD = frozenset({
+    "account.show_password", "account.change_password", "account.set_language", "account.set_theme", "auth.sign_out",
+})  # fmt: skip
+
+
+def require_own_password() -> ResponseReturnValue | None:
+    """Whoever signed in with a password that somebody else knows gets nowhere before choosing their own."""
+    person = g.get("signed_in")
+    if person is None or not person.user.must_change_password or request.endpoint in _BEFORE_OWN_PASSWORD:
+        return None
+    view = current_app.view_functions.get(request.endpoint or "")
+    described = getattr(view, "endpoint", None)
+    if view is None or (request.endpoint or "").endswith("static") or (described is not None and described.public):
+        return None
+    if wants_json():
+        raise Forbidden("choose a password of your own first", code="password_change_required")
+    return redirect("/account/password", 303)
+
+
+@blueprint.get("/password")
+@sign_in_first
+def show_password() -> ResponseReturnValue:
+    return render_template("account/password.html", password_form=PasswordForm(formdata=None))
 
 
 # sessions
@@ -95,15 +123,17 @@ def change_password() -> ResponseReturnValue:
     try:
         token, _ended = users.change_password(services().database, me, *given, remote_ip(), moment)
     except (Invalid, RateLimited) as error:
-        rows = services().database.read(lambda s: users.live_sessions(s, me.user.id, moment, session_limits()))
         _show_errors(form, error)
+        if me.user.must_change_password:
+            return render_template("account/password.html", password_form=form, error=error.detail), error.status
+        rows = services().database.read(lambda s: users.live_sessions(s, me.user.id, moment, session_limits()))
         page = render_template("account/sessions.html", sessions=rows, current_id=me.session_id, password_form=form,
                                error=error.detail)  # fmt: skip
         return page, error.status
     session[TOKEN] = token
     disconnect_sockets(user=me.user.id)  # this browser's comes back by itself
     flash(_("The password is changed; all other sessions have ended."), "success")
-    return redirect("/account/sessions", 303)
+    return redirect("/" if me.user.must_change_password else "/account/sessions", 303)
 
 
 # keys

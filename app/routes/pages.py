@@ -13,7 +13,8 @@ from app.core.errors import AppError
 from app.core.permissions import READ, Principal, Resource, Role
 from app.services import events, users
 
-from . import account, auth, clients, dashboard, desk, journal, orders, positions, system, wallets
+from . import account, audit, auth, clients, dashboard, desk, journal, orders, positions, system, wallets
+from . import users as user_pages
 
 MODULES = ("i18n.js", "dom.js", "api.js", "live.js", "format.js", "decimal.js", "labels.js", "toast.js",
            "../vendor/socket.io-client/socket.io.esm.min.js")  # fmt: skip
@@ -28,6 +29,8 @@ _NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
     (_l("Clients"), "/clients", "people", Resource.CLIENTS),
     (_l("Journal"), "/journal", "journal-text", Resource.LEDGER),
     (_l("System"), "/system", "hdd-network", Resource.SYSTEM),
+    (_l("Users"), "/users", "person-circle", Resource.USERS),
+    (_l("Audit"), "/audit", "shield-check", Resource.AUDIT),
 )
 _ROLES = {
     Role.MASTER: _l("Master"),
@@ -53,8 +56,10 @@ _PROBLEMS = {
 
 def register(app: Flask) -> None:
     Babel(app, default_locale="en", locale_selector=choose_language)
-    for module in (auth, account, dashboard, desk, clients, wallets, orders, positions, journal, system):
+    pages = (auth, account, dashboard, desk, clients, wallets, orders, positions, journal, system, user_pages, audit)
+    for module in pages:
         app.register_blueprint(module.blueprint)
+    app.before_request(account.require_own_password)
     app.context_processor(_context)
 
 
@@ -77,7 +82,8 @@ def _context() -> dict[str, Any]:
             "language": str(get_locale() or "en"),
             "name": "" if caller is None else g.user.name,
             "theme": theme if theme in users.THEMES else None,
-            "nav": [] if caller is None else _navigation(caller),
+            "nav": [] if caller is None or g.user.must_change_password else _navigation(caller),
+            "roles": _ROLES,
             "role": "" if caller is None or caller.role is None else _ROLES[caller.role],
             "modules": MODULES,
             "cursor": _cursor(),

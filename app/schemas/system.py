@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from .base import QueryInt, Request, Response, TimeOut
+from .base import QueryInt, Request, Response, Text, TimeOut
 from .orders import PageQuery
 
 
@@ -20,13 +21,28 @@ class EventQuery(Request):
         str,
         Field(max_length=500, pattern=r"^[a-z_.*]+(,[a-z_.*]+)*$", description="Comma separated; order.* for all"),
     ] | None = None  # fmt: skip
-    limit: Annotated[QueryInt, Field(ge=1, le=500)] = 100
+    without: Annotated[
+        str,
+        Field(max_length=500, pattern=r"^[a-z_.*]+(,[a-z_.*]+)*$", description="Types to leave out, written as types"),
+    ] | None = None  # fmt: skip
+    client_id: Text | None = Field(
+        None, max_length=64, description="Only the stream of this client, by code or id; all that one may see otherwise"
+    )
+    order: Literal["oldest", "newest"] = Field(
+        "oldest", description="oldest: forward from after; newest: backward from before"
+    )
+    before: Annotated[QueryInt, Field(ge=0, le=2**63 - 1)] | None = Field(
+        None, description="With order=newest: the cursor that what is wanted came before; the newest of all without"
+    )
+    limit: Annotated[QueryInt, Field(ge=1, le=500, description="Most events of one answer, 1 to 500")] = 100
 
-
-class AuditQuery(PageQuery):
-    action: Annotated[str, Field(max_length=60)] | None = None
-    object_id: Annotated[str, Field(max_length=60)] | None = None
-    actor: Annotated[str, Field(max_length=60)] | None = None
+    @model_validator(mode="after")
+    def _direction(self) -> EventQuery:
+        if self.order == "newest" and self.after:
+            raise PydanticCustomError("wrong_direction", "after goes with order=oldest; use before")
+        if self.order == "oldest" and self.before is not None:
+            raise PydanticCustomError("wrong_direction", "before goes with order=newest; use after")
+        return self
 
 
 class EventOut(Response):
@@ -98,20 +114,6 @@ class EngineOut(Response):
     engines: list[dict[str, Any]] = Field(description="Every engine process heard of lately, the leader first")
     lease: dict[str, Any] | None
     faults: dict[str, Any]
-
-
-class AuditOut(Response):
-    id: str
-    seq: int | None
-    at: TimeOut
-    actor: str
-    actor_label: str | None
-    ip: str | None
-    action: str
-    object_type: str
-    object_id: str
-    details: Any
-    hash: str | None
 
 
 class SignalResult(Response):

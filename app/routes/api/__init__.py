@@ -29,6 +29,8 @@ def csv(text: str, name: str) -> Response:
 
 def register(app: Flask) -> None:
     from . import (
+        audit,
+        client_limits,
         clients,
         events,
         faults,
@@ -39,11 +41,14 @@ def register(app: Flask) -> None:
         orders,
         positions,
         system,
+        users,
         venue_control,
         wallets,
     )
 
-    assert all((clients, events, faults, keys, ledger, market, orders, positions, system, venue_control, wallets))
+    areas = (audit, client_limits, clients, events, faults, keys, ledger, market, orders, positions, system, users,
+             venue_control, wallets)  # fmt: skip
+    assert all(areas)
     if not blueprint._got_registered_once:
         openapi.add_routes(blueprint)
     app.register_blueprint(blueprint)

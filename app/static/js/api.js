@@ -44,5 +44,11 @@ export function query(path, parameters = {}) {
 export const get = (path, parameters) => send("GET", query(path, parameters));
 export const post = (path, body = {}, headers) => send("POST", path, body, headers);
 export const put = (path, body) => send("PUT", path, body);
+export const remove = (path) => send("DELETE", path);
+
+/** A new client_order_id: taken once per dialog, so that what is sent again after a lost answer is done once. */
+export function newOrderId() {
+  return `web-${[...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
 export const patch = (path, body, version) =>
   send("PATCH", path, body, version === undefined ? {} : { "If-Match": `"v${version}"` });

@@ -1,6 +1,6 @@
 // Open positions: profit that ticks, protection, closing.
 
-import { get, post, put } from "../api.js";
+import { get, newOrderId, post, put } from "../api.js";
 import { confirm, formDialog } from "../confirm.js";
 import { sum, typed } from "../decimal.js";
 import { $, h, icon, labelled, setText, empty } from "../dom.js";
@@ -198,9 +198,10 @@ export async function close(id) {
     h("p", {}, t("Sells at the market, now. Unrealized result: %(pnl)s.", { pnl: format.profit(position.current.unrealized_pnl, position.quote_currency) })),
     field("qty", t("Quantity to close (all: %(qty)s)", { qty: format.money(position.qty, base) }), position.qty, base),
   ];
+  const asked = newOrderId(); // one for the dialog: pressed again after a lost answer it sells once
   const order = await formDialog(t("Close %(symbol)s", { symbol: position.symbol }), fields, (form) => {
     const qty = typed(form.elements.qty.value);
-    return post(`/api/v1/positions/${id}/close`, qty && qty !== position.qty ? { qty } : { all: true });
+    return post(`/api/v1/positions/${id}/close`, { client_order_id: asked, ...(qty && qty !== position.qty ? { qty } : { all: true }) });
   }, { action: t("Close position"), style: "btn-sell" });
   if (order?.status === "REJECTED") toast(t("Rejected"), { tone: "bad", detail: order.reject_reason });
 }

@@ -6,11 +6,10 @@ import { floorTo, fromUnits, typed, units } from "../decimal.js";
 import { $, $$, empty, h, setText } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
-import { shortId, tag } from "../labels.js";
+import { tag } from "../labels.js";
 import * as live from "../live.js";
 import { showFaults, watchFaults } from "../system/faults.js";
 import { showVenue, switchVenue } from "../system/venue.js";
-import { Table } from "../table.js";
 import { complain, toast } from "../toast.js";
 
 const root = $("#system");
@@ -123,17 +122,6 @@ function quoteForm(form) {
   fill();
 }
 
-new Table($("#audit"), {
-  path: "/api/v1/admin/audit", url: false, size: 10, name: "audit", none: [t("Nothing recorded yet"), t("Privileged changes are recorded here, chained by hash.")],
-  columns: [
-    { label: t("Number"), cell: (row) => (row.seq === null ? "…" : `#${row.seq}`), csv: (row) => row.seq },
-    { label: t("Time"), cell: (row) => format.when(row.at), csv: (row) => row.at },
-    { label: t("Who"), cell: (row) => row.actor_label ?? row.actor, csv: (row) => row.actor },
-    { label: t("Action"), cell: (row) => h("span", { class: "code" }, row.action), csv: (row) => row.action },
-    { label: t("About"), cell: (row) => `${row.object_type} ${shortId(row.object_id)}`, csv: (row) => `${row.object_type} ${row.object_id}` },
-    { label: t("Address"), cell: (row) => row.ip ?? "–", csv: (row) => row.ip },
-  ],
-});
 live.start();
 $("#reconcile").addEventListener("click", reconcile);
 const form = $("#quote-form");
