@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, StrictBool, model_validator
+from pydantic import Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from .base import AmountOut, PositiveAmount, Request, Response, Text
@@ -14,8 +14,6 @@ SYMBOL = "The instrument it is for, in any known form; * for all that have no li
 
 class ClientLimitIn(Request):
     """The whole limit: what is left out is not limited."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"symbol": "XAU/USD", "max_notional_usd": "250000"}]})
 
     symbol: Annotated[Text, Field(min_length=1, max_length=32)] = Field(description=SYMBOL)
     blocked: StrictBool = Field(False, description="true: the client may not buy or sell it at all")

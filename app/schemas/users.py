@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, StrictBool, model_validator
+from pydantic import Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core.permissions import Role
@@ -17,10 +17,6 @@ UserName = Annotated[Named, Field(min_length=1, max_length=200)]
 
 
 class UserIn(Request):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"email": "eva@example.com", "name": "Eva Rojas", "role": "trader"}]}
-    )
-
     email: Text = Field(min_length=3, max_length=254, description="Signs in with it; unique, kept in small letters")
     name: UserName = Field(description="As colleagues see it, 1 to 200 characters")
     role: Role = Field(description="What the user may do; client needs client_id")
@@ -31,8 +27,6 @@ class UserIn(Request):
 
 class UserPatch(Request):
     """What is left out stays as it is."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Eva Rojas Díaz"}]})
 
     name: UserName = Field("", json_schema_extra=without_default, description="1 to 200 characters")
     role: Role = Field(

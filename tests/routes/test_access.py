@@ -94,6 +94,8 @@ API = {
     "POST /api/v1/users/<user_id>/end-sessions": {"master"},
     "GET /api/v1/openapi.json": ANYBODY,
     "GET /api/docs": ANYBODY,
+    "GET /api/docs/errors": ANYBODY,
+    "GET /api/docs/errors/<code>": ANYBODY,
     "GET /health": ANYBODY,
     "GET /ready": ANYBODY,
     "GET /metrics": ANYBODY,  # from this machine; from elsewhere see test_health

@@ -53,6 +53,8 @@ def register(app: Flask) -> None:
         openapi.add_routes(blueprint)
     app.register_blueprint(blueprint)
     app.add_url_rule("/api/docs", "api_docs", openapi.docs)
+    app.add_url_rule("/api/docs/errors", "api_errors", openapi.error_index)
+    app.add_url_rule("/api/docs/errors/<code>", "api_error", openapi.error_page)
 
 
 __all__ = ["blueprint", "csv", "is_uuid", "json", "page", "register", "whole"]

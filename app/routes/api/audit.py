@@ -15,7 +15,8 @@ READING = (Resource.AUDIT, READ)
 
 
 @blueprint.get("/admin/audit")
-@endpoint("The audit trail, newest first", tag="audit", query=AuditQuery, response=AuditOut, many=True, needs=READING)
+@endpoint("The audit trail, newest first", tag="audit", query=AuditQuery, response=AuditOut, many=True, needs=READING,
+          errors=("reversed_range",))  # fmt: skip
 def list_audit() -> ResponseReturnValue:
     asked = query(AuditQuery)
     wanted = audit.AuditFilter(asked.actor, asked.action, asked.object_type, asked.object_id, asked.from_, asked.to)

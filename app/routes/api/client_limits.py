@@ -27,7 +27,7 @@ def list_client_limits(ref: str) -> ResponseReturnValue:
 
 @blueprint.put("/clients/<ref>/limits")
 @endpoint("Set the limit of a client for an instrument", tag="clients", body=ClientLimitIn, response=ClientLimitOut,
-          needs=WRITING, errors=("unknown_instrument", "invalid_hours", "hours_need_zone"),
+          needs=WRITING, errors=("unknown_instrument", "invalid_hours", "hours_need_zone", "required"),
           description="Replaces the client's limit for that instrument; what the body leaves out is not limited. "
           "It holds for orders from now on, not for those that wait at the venue.")  # fmt: skip
 def set_client_limit(ref: str) -> ResponseReturnValue:

@@ -44,7 +44,7 @@ def list_users() -> ResponseReturnValue:
 @blueprint.post("/users")
 @endpoint("Create a user with a one-time password", tag="users", body=UserIn, response=UserWithPasswordOut, status=201,
           needs=WRITING, session_only=True, etag=True,
-          errors=("email_taken", "invalid_email", "invalid_name", "client_of_client"))  # fmt: skip
+          errors=("email_taken", "invalid_email", "invalid_name", "client_of_client", "invisible"))  # fmt: skip
 @no_transaction
 def create_user() -> ResponseReturnValue:
     given, who, moment, ip = body(UserIn), principal(), now(), request.remote_addr
@@ -78,7 +78,7 @@ def get_user(user_id: str) -> ResponseReturnValue:
 @blueprint.patch("/users/<user_id>")
 @endpoint("Change name or role, disable or enable", tag="users", body=UserPatch, response=UserOut, needs=WRITING,
           session_only=True, etag=True, if_match=True,
-          errors=("last_master", "own_account", "role_of_client"))  # fmt: skip
+          errors=("last_master", "own_account", "role_of_client", "required", "invisible"))  # fmt: skip
 def change_user(user_id: str) -> ResponseReturnValue:
     changes = body(UserPatch).model_dump(exclude_unset=True)
     user = users.by_id(db(), user_id, lock=True)
