@@ -48,7 +48,8 @@ BUSINESS = (
 FOLLOWS = frozenset({
     "version", "updated_at", "protection_version", "stop_adjustments", "last_used_at", "last_seq", "venue_seq",
     "price_moves", "high_px", "low_px", "day_start_on", "day_start_equity_usd", "peak_equity_usd", "last_sign_in_at",
-    "pending_qty", "pending_price", "armed_version", "cl_ord_id", "venue_order_id", "last_fill_at", "submitted_at", "hold_px",
+    "pending_qty", "pending_price", "armed_version", "cl_ord_id", "venue_order_id", "last_fill_at", "submitted_at",
+    "hold_px",
 })  # fmt: skip
 STRIPPED = {"stop_loss_px", "take_profit_px", "trail_type", "break_even_percent"}
 Snapshot = dict[str, dict[Any, dict[str, Any]]]

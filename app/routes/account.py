@@ -9,12 +9,13 @@ import sqlalchemy as sa
 from flask import Blueprint, current_app, flash, g, make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, IntegerField, PasswordField, SelectField, SelectMultipleField, StringField
 from wtforms.validators import NumberRange, Optional
 
 from app.core import json
-from app.core.errors import AppError, Forbidden, Invalid, RateLimited
+from app.core.errors import AppError, FieldError, Forbidden, Invalid, RateLimited
 from app.core.permissions import Role, Scope
 from app.models import Client
 from app.services import access, api_keys, users
@@ -25,6 +26,14 @@ from .identity import TOKEN, disconnect_sockets, own_path, remote_ip, session_li
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 SHOWN_KEYS = 200
+SCOPE_NAMES = {
+    Scope.READ: _l("read"),
+    Scope.TRADE: _l("trade"),
+    Scope.FUNDING: _l("deposits and withdrawals"),
+    Scope.CLIENTS: _l("clients"),
+    Scope.OPERATIONS: _l("operations"),
+    Scope.ADMIN: _l("administration"),
+}
 CLIENT_SCOPES = (Scope.READ, Scope.TRADE, Scope.FUNDING)
 
 
@@ -125,10 +134,10 @@ def change_password() -> ResponseReturnValue:
     except (Invalid, RateLimited) as error:
         _show_errors(form, error)
         if me.user.must_change_password:
-            return render_template("account/password.html", password_form=form, error=error.detail), error.status
+            return render_template("account/password.html", password_form=form, error=_sentence(error)), error.status
         rows = services().database.read(lambda s: users.live_sessions(s, me.user.id, moment, session_limits()))
         page = render_template("account/sessions.html", sessions=rows, current_id=me.session_id, password_form=form,
-                               error=error.detail)  # fmt: skip
+                               error=_sentence(error))  # fmt: skip
         return page, error.status
     session[TOKEN] = token
     disconnect_sockets(user=me.user.id)  # this browser's comes back by itself
@@ -142,7 +151,7 @@ def change_password() -> ResponseReturnValue:
 def _key_form(s: Any, *, filled: bool) -> KeyForm:
     form = KeyForm() if filled else KeyForm(formdata=None)
     master = g.principal.role is Role.MASTER
-    form.scopes.choices = [(scope.value, scope.value) for scope in (Scope if master else CLIENT_SCOPES)]
+    form.scopes.choices = [(scope.value, str(SCOPE_NAMES[scope])) for scope in (Scope if master else CLIENT_SCOPES)]
     form.client_id.choices = []
     if master:
         rows = s.execute(sa.select(Client.id, Client.code, Client.name).order_by(Client.code).limit(1000))
@@ -153,16 +162,46 @@ def _key_form(s: Any, *, filled: bool) -> KeyForm:
 def _keys_page(s: Any, form: KeyForm, error: AppError | None = None) -> ResponseReturnValue:
     rows, total = api_keys.list_keys(s, g.principal, SHOWN_KEYS, 0)
     page = render_template(
-        "account/keys.html", keys=rows, total=total, form=form, now=now(), error=error.detail if error else None,
+        "account/keys.html", scope_names=SCOPE_NAMES, keys=rows, total=total, form=form, now=now(),
+        error=_sentence(error) if error else None,
         may_create=g.principal.role in (Role.MASTER, Role.CLIENT), master=g.principal.role is Role.MASTER,
     )  # fmt: skip
     return page, 200 if error is None else error.status
 
 
+_FIELD_SENTENCES = {
+    "wrong_password": _l("Is wrong."),
+    "password_length": _l("Must have 12 to 128 characters."),
+    "password_common": _l("Is one of those tried first; choose another."),
+    "password_contains_email": _l("Must not contain the name of the e-mail address."),
+    "invalid_name": _l("Must have 1 to 100 characters that can be seen."),
+    "required": _l("Is needed."),
+    "invalid_network": _l("Must be addresses or networks."),
+    "too_many": _l("Too many."),
+    "in_the_past": _l("Must be in the future."),
+    "client_or_system": _l("Choose a client, or a system account."),
+    "system_only": _l("Is for system accounts."),
+    "scope_not_for_clients": _l("A key of a client cannot reach the firm."),
+}
+
+
+def _field_sentence(item: FieldError) -> str:
+    return str(_FIELD_SENTENCES.get(item.code, item.message))
+
+
+def _sentence(error: AppError) -> str:
+    """What was refused, in the reader's language."""
+    if isinstance(error, RateLimited):
+        return str(_("Too many attempts. Try again in %(seconds)s seconds.", seconds=error.retry_after))
+    if error.code == "too_many_keys":
+        return str(_("There are too many keys; revoke one first."))
+    return " ".join(_field_sentence(item) for item in error.errors) or error.detail
+
+
 def _show_errors(form: Any, error: AppError) -> None:
     for item in error.errors:
         if item.field in form:
-            form[item.field].errors = (*form[item.field].errors, item.message)
+            form[item.field].errors = (*form[item.field].errors, _field_sentence(item))
 
 
 @blueprint.get("/keys")

@@ -1,11 +1,11 @@
 // The JSON API, as the signed-in person.
 
-import { t } from "./i18n.js";
+import { problemText } from "./failures.js";
 
 export class Problem extends Error {
   /** A refusal: ``status``, ``code``, ``errors`` by field, and whatever else the answer carried. */
   constructor(status, body) {
-    super(body.detail || body.title || t("The server could not be reached."));
+    super(problemText(body));
     Object.assign(this, { status, code: body.code ?? "unknown", errors: body.errors ?? [], body });
   }
 }

@@ -2,9 +2,10 @@
 
 import { post } from "./api.js";
 import { $, $$, setText } from "./dom.js";
+import { rejectionText } from "./failures.js";
 import { dateTime, number, when } from "./format.js";
 import { t } from "./i18n.js";
-import { label } from "./labels.js";
+import { label, sideName } from "./labels.js";
 import * as live from "./live.js";
 import { toast } from "./toast.js";
 
@@ -62,12 +63,12 @@ function announce(event) {
   const order = event.data;
   const mine = order.created_by === `user:${user}` || (document.body.dataset.client && order.client_id === document.body.dataset.client);
   if (!mine) return;
-  const what = `${label(order.side)} ${number(order.qty)} ${order.symbol}`;
+  const what = `${sideName(order.side)} ${number(order.qty)} ${order.symbol}`;
   const tone = { FILLED: "good", REJECTED: "bad", FAILED: "bad", EXPIRED: "warn", CANCELED: "info" }[order.status];
   if (!tone) return;
   const reason = order.exit_reason ? label(order.exit_reason) : "";
   const price = order.avg_px && order.status === "FILLED" ? t("at %(price)s", { price: number(order.avg_px) }) : "";
-  const detail = order.status === "REJECTED" ? order.reject_reason : [reason, price].filter(Boolean).join(" · ");
+  const detail = order.status === "REJECTED" ? rejectionText(order) : [reason, price].filter(Boolean).join(" · ");
   toast(`${what}: ${label(order.status).toLowerCase()}`, { tone, detail, key: order.id });
 }
 live.on("order.*", announce);

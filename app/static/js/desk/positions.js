@@ -4,6 +4,7 @@ import { get, newOrderId, post, put } from "../api.js";
 import { confirm, formDialog } from "../confirm.js";
 import { sum, typed } from "../decimal.js";
 import { $, h, icon, labelled, setText, empty } from "../dom.js";
+import { rejectionText } from "../failures.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { side, tag } from "../labels.js";
@@ -203,7 +204,7 @@ export async function close(id) {
     const qty = typed(form.elements.qty.value);
     return post(`/api/v1/positions/${id}/close`, { client_order_id: asked, ...(qty && qty !== position.qty ? { qty } : { all: true }) });
   }, { action: t("Close position"), style: "btn-sell" });
-  if (order?.status === "REJECTED") toast(t("Rejected"), { tone: "bad", detail: order.reject_reason });
+  if (order?.status === "REJECTED") toast(t("Rejected"), { tone: "bad", detail: rejectionText(order) });
 }
 
 export function start() {

@@ -5,6 +5,7 @@ import { get } from "../api.js";
 import { executionColumns, orderColumns, pnl, positionColumns, ticks } from "../columns.js";
 import { sum } from "../decimal.js";
 import { $, h, setText } from "../dom.js";
+import { rejection, rejectionText } from "../failures.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { isLive, label, tag } from "../labels.js";
@@ -35,7 +36,7 @@ const rejects = staff && new MiniTable($("#rejects"), {
   columns: [
     { label: t("Time"), cell: (row) => h("a", { href: `/orders/${row.id}` }, format.when(row.created_at)) },
     { label: t("Instrument"), key: "symbol" },
-    { label: t("Reason"), cell: (row) => h("span", { title: row.reject_reason }, row.reject_code) },
+    { label: t("Reason"), cell: (row) => h("span", { title: rejectionText(row) }, rejection(row)) },
   ],
   none: [t("Nothing was rejected"), t("Refused orders and their reasons show here."), "shield-check"],
 });
