@@ -134,15 +134,20 @@ def fuzzed(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     firm.app.extensions["services"].database.dispose()
 
 
+@pytest.fixture(scope="module")
+def schema(fuzzed: Firm) -> Any:
+    return schemathesis.openapi.from_wsgi("/api/v1/openapi.json", fuzzed.app)
+
+
 def operations() -> list[str]:
     document = json.loads((REPOSITORY / "docs" / "openapi.json").read_text(encoding="utf-8"))
     return [f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item]
 
 
 @pytest.mark.parametrize("name", operations())
-def test_the_server_keeps_to_the_document(fuzzed: Firm, name: str) -> None:
+def test_the_server_keeps_to_the_document(fuzzed: Firm, schema: Any, name: str) -> None:
     method, path = name.split(" ")
-    operation = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", fuzzed.app)[path][method]
+    operation = schema[path][method]
 
     @settings(max_examples=20, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy())

@@ -83,7 +83,7 @@ def _of_field(field: dict[str, Any], definitions: dict[str, Any], seen: set[str]
         yield from _of_field(choice, definitions, seen)
     if field.get("required"):
         yield "required"
-    for inner in field.get("properties", {}).values():
+    for inner in (*field.get("properties", {}).values(), *field.get("patternProperties", {}).values()):
         yield from _of_field(inner, definitions, seen)
     if isinstance(field.get("additionalProperties"), dict):
         yield from _of_field(field["additionalProperties"], definitions, seen)

@@ -1,18 +1,20 @@
 // The audit trail: search, before and after, verify.
 
 import { get } from "../api.js";
-import { action, objectPage, objectType } from "../audit_words.js";
+import { action, actorName, detailName, objectName, objectPage, objectType } from "../audit_words.js";
 import { $, h } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
-import { shortId, tag } from "../labels.js";
+import { tag } from "../labels.js";
+import { role } from "../roles.js";
 import { Table } from "../table.js";
 
 const root = $("#list");
 const picker = $("#f-action");
 picker.append(...JSON.parse(picker.dataset.actions).map((code) => [action(code), code]).sort(([a], [b]) => a.localeCompare(b)).map(([text, code]) => h("option", { value: code }, text)));
 
-const shown = (value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+const shown = (value, name = "") => (value === null || value === undefined ? "–" : value === true ? t("yes") : value === false ? t("no")
+  : Array.isArray(value) && value.every((item) => typeof item === "string") ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : name === "role" ? role(value) : String(value));
 
 /** Before and after beside each other where the record has both, then whatever else it says. */
 function details(row) {
@@ -23,17 +25,17 @@ function details(row) {
   if (after || (previous && typeof previous === "object")) {
     const names = [...new Set([...Object.keys(after ?? {}), ...Object.keys(typeof previous === "object" ? previous ?? {} : {})])];
     for (const name of names) {
-      const [old, fresh] = [shown(previous?.[name]), shown(after?.[name])];
-      if (old !== fresh) lines.push(h("div", {}, h("span", { class: "text-secondary" }, `${name}: `), h("del", { class: "down" }, old), " → ", h("ins", { class: "up" }, fresh)));
+      const [old, fresh] = [shown(previous?.[name], name), shown(after?.[name], name)];
+      if (old !== fresh) lines.push(h("div", {}, h("span", { class: "text-secondary" }, `${detailName(name)}: `), h("del", { class: "down" }, old), " → ", h("ins", { class: "up" }, fresh)));
     }
   } else if (previous !== undefined) rest.previous = previous;
-  for (const [name, value] of Object.entries(rest)) if (value !== null) lines.push(h("div", {}, h("span", { class: "text-secondary" }, `${name}: `), shown(value)));
+  for (const [name, value] of Object.entries(rest)) if (value !== null) lines.push(h("div", {}, h("span", { class: "text-secondary" }, `${detailName(name)}: `), shown(value, name)));
   return lines.length ? h("div", { class: "small long-text" }, lines) : "–";
 }
 
 function about(row) {
   const page = objectPage(row);
-  const text = `${objectType(row.object_type)} ${shortId(row.object_id)}`;
+  const text = `${objectType(row.object_type)} ${objectName(row)}`;
   return page ? h("a", { href: page }, text) : text;
 }
 
@@ -42,7 +44,7 @@ new Table(root, {
   columns: [
     { label: t("Number"), cell: (row) => (row.seq === null ? "…" : `#${row.seq}`), csv: (row) => row.seq },
     { label: t("Time"), cell: (row) => h("time", { datetime: row.at, title: row.at }, format.dateTime(row.at)), csv: (row) => row.at },
-    { label: t("Who"), wrap: true, cell: (row) => h("span", { title: row.actor }, row.actor_label ?? row.actor), csv: (row) => row.actor_label ?? row.actor },
+    { label: t("Who"), wrap: true, cell: (row) => h("span", { title: row.actor }, actorName(row)), csv: (row) => row.actor_label ?? row.actor },
     { label: t("Action"), cell: (row) => h("span", { title: row.action }, action(row.action)), csv: (row) => row.action },
     { label: t("About"), cell: about, csv: (row) => `${row.object_type} ${row.object_id}` },
     { label: t("Before and after"), wide: true, cell: details, csv: (row) => JSON.stringify(row.details) },
