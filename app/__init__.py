@@ -270,7 +270,7 @@ def build_engine(
                 payload, parts.feeds, parts.settings.market_feed, engine.offer_quote, clock.now()
             ),
         },
-        tells=lambda: {"venue_behaviour": shown(venue.behaviour)},
+        tells=lambda: {"venue_behaviour": shown(venue.behaviour), "feeds": parts.feed_states()},
         take_turns=take_turns,
         schedules=schedules.standard(parts.bars.flush),
     )

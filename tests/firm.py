@@ -18,6 +18,7 @@ from app.core.ids import new_id
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
 from app.domain.orders import OrderSource
+from app.domain.positions import PositionState
 from app.domain.quotes import Quote
 from app.engine import simulation
 from app.engine.engine import Engine, Schedule
@@ -167,6 +168,10 @@ class Firm:
     def position(self, wallet_id: str) -> dict[str, Any]:
         """The newest position of a wallet."""
         return [row for row in self.all(Position) if row["wallet_id"] == wallet_id][-1]
+
+    def held_position(self, wallet_id: str) -> PositionState:
+        """The same as services and engine hold it."""
+        return PositionState.of(self.position(wallet_id))
 
     def balance(self, wallet_id: str, asset: str, kind: str = "available") -> Decimal:
         balances = self.database.read(lambda session: ledger.balances(session, wallet_id))

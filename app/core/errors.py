@@ -113,6 +113,10 @@ class Unavailable(AppError):
     status, code, title = 503, "unavailable", "Temporarily unavailable"
 
 
+class Locked(Unavailable):
+    """Others were at work on the same rows for longer than this could wait; nothing was stored."""
+
+
 class OutcomeUnknown(Unavailable):
     """It may have been stored, or not. The same key or client_order_id, sent again, finds out."""
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
-from .errors import Unavailable
+from .errors import Locked, Unavailable
 from .transaction import Database
 
 Item = TypeVar("Item")
@@ -25,7 +25,6 @@ Result = TypeVar("Result")
 LARGEST = 100
 WAITING_MAX = 2_000
 LANES_AT_ONCE = 8  # each holds a connection while it waits for its lock
-_LOCK_NOT_AVAILABLE = "55P03"
 
 
 @dataclass(eq=False, slots=True)
@@ -149,7 +148,7 @@ class GroupCommit(Generic[Item, Result]):
         self._set_aside([ticket for ticket in group if not ticket.done])
 
     def _failed(self, group: list[_Ticket[Item, Result]], error: Exception, *, wait: bool) -> None:
-        if not wait and _waited_for_a_lock(error):
+        if not wait and isinstance(error, Locked):
             self._set_aside(group)
         elif len(group) > 1 and not isinstance(error, Unavailable):
             for ticket in group:  # one of them spoils it for all: each on its own
@@ -157,8 +156,3 @@ class GroupCommit(Generic[Item, Result]):
         else:
             for ticket in group:
                 ticket.error, ticket.done = error, True
-
-
-def _waited_for_a_lock(error: Exception) -> bool:
-    cause = getattr(error.__cause__, "orig", None)
-    return getattr(cause, "pgcode", None) == _LOCK_NOT_AVAILABLE

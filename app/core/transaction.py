@@ -22,12 +22,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from .errors import OutcomeUnknown, Unavailable
+from .errors import Locked, OutcomeUnknown, Unavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_ATTEMPTS = 5
 _RETRYABLE = {"40001", "40P01"}  # serialization_failure, deadlock_detected
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def normalize_url(url: str) -> str:
@@ -147,9 +148,11 @@ class Database:
             except DBAPIError as error:
                 if _is_retryable(error):
                     if attempt == MAX_ATTEMPTS:
-                        raise Unavailable("others were working on the same rows", retry_after=1) from error
+                        raise Locked("others were working on the same rows", retry_after=1) from error
                     time.sleep(random.uniform(0.005, 0.02) * 2**attempt)
                     continue
+                if getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE:
+                    raise Locked("others were working on the same rows", retry_after=1) from error
                 if not _is_unavailable(error):
                     raise
                 if committing and write:
@@ -198,7 +201,7 @@ def _is_unavailable(error: DBAPIError) -> bool:
     if error.connection_invalidated:
         return True
     code = getattr(error.orig, "pgcode", None) or ""
-    if code[:2] in {"53", "57", "58"} or code in {"55P03", "25006"}:  # resources, shutdown, lock timeout
+    if code[:2] in {"53", "57", "58"} or code == "25006":  # resources, shutdown, read-only
         return True
     sqlite_full = isinstance(error.orig, sqlite3.OperationalError) and any(
         word in str(error.orig) for word in ("disk", "full", "locked", "unable to open", "readonly")

@@ -8,10 +8,10 @@ Reports may come twice, late and in any order; what contradicts itself raises ``
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .money import ZERO
 from .orders import TERMINAL, OrderStatus, OrderType, Side, check_transition
@@ -44,16 +44,13 @@ class Contradiction(Exception):
     """A report that cannot be true of the order as we know it; it is parked for a person."""
 
 
-@dataclass(frozen=True, slots=True)
-class OrderState:
+class OrderState(NamedTuple):
     """An order's row. Amounts in the instrument's quote currency, ``held`` in ``hold_currency``.
 
     ``pending_qty`` and ``pending_price`` are what a replace asks for while it travels.
     """
 
     id: str
-    client_order_id: str | None
-    body_hash: str | None
     client_id: str
     wallet_id: str
     instrument_id: int
@@ -61,51 +58,51 @@ class OrderState:
     type: OrderType
     time_in_force: str
     qty: Decimal
-    quote_qty: Decimal | None
-    price: Decimal | None
-    protection_px: Decimal | None
-    expires_at: datetime | None
-    reduce_only: bool
-    post_only: bool
-    protection: Any
-    position_id: str | None
-    exit_reason: str | None
-    trigger_key: str | None
-    status: OrderStatus
-    version: int
-    cum_qty: Decimal
     leaves_qty: Decimal
-    avg_px: Decimal | None
-    cum_value: Decimal
-    fees: Decimal
     hold_currency: str
     held: Decimal
-    pending_qty: Decimal | None
-    pending_price: Decimal | None
-    reject_code: str | None
-    reject_reason: str | None
-    reject_values: Any
     venue: str
-    venue_order_id: str | None
     source: str
     created_by: str
-    strategy: Any
     created_at: datetime
-    submitted_at: datetime | None
-    first_fill_at: datetime | None
-    last_fill_at: datetime | None
-    closed_at: datetime | None
+    client_order_id: str | None = None
+    body_hash: str | None = None
+    quote_qty: Decimal | None = None
+    price: Decimal | None = None
+    protection_px: Decimal | None = None
+    expires_at: datetime | None = None
+    reduce_only: bool = False
+    post_only: bool = False
+    protection: Any = None
+    position_id: str | None = None
+    exit_reason: str | None = None
+    trigger_key: str | None = None
+    status: OrderStatus = S.NEW
+    version: int = 1
+    cum_qty: Decimal = ZERO
+    avg_px: Decimal | None = None
+    cum_value: Decimal = ZERO
+    fees: Decimal = ZERO
+    pending_qty: Decimal | None = None
+    pending_price: Decimal | None = None
+    reject_code: str | None = None
+    reject_reason: str | None = None
+    reject_values: Any = None
+    venue_order_id: str | None = None
+    strategy: Any = None
+    submitted_at: datetime | None = None
+    first_fill_at: datetime | None = None
+    last_fill_at: datetime | None = None
+    closed_at: datetime | None = None
 
     @classmethod
     def of(cls, row: Any) -> OrderState:
         """From a row of ``orders``, by column name."""
-        values = {name: row[name] for name in ORDER_COLUMNS}
-        values.update(status=S(row["status"]), side=Side(row["side"]), type=OrderType(row["type"]))
-        return cls(**values)
+        found = cls._make([row[name] for name in cls._fields])
+        return found._replace(status=S(found.status), side=Side(found.side), type=OrderType(found.type))
 
     def row(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in ORDER_COLUMNS}
-        return values | {"status": self.status.value, "side": self.side.value, "type": self.type.value}
+        return self._asdict() | {"status": self.status.value, "side": self.side.value, "type": self.type.value}
 
     @property
     def terminal(self) -> bool:
@@ -128,7 +125,7 @@ class OrderState:
         return needed
 
 
-ORDER_COLUMNS: Final = tuple(item.name for item in fields(OrderState))
+ORDER_COLUMNS: Final = OrderState._fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +144,7 @@ def move(order: OrderState, wanted: OrderStatus, now: datetime, **changes: Any) 
     check_transition(order.id, order.status, wanted)
     if wanted in TERMINAL:
         changes |= {"leaves_qty": ZERO, "closed_at": order.closed_at or now, "pending_qty": None, "pending_price": None}
-    return replace(order, status=wanted, version=order.version + 1, **changes)
+    return order._replace(status=wanted, version=order.version + 1, **changes)
 
 
 def apply(order: OrderState, report: Report, asked: frozenset[RequestKind], now: datetime) -> Applied:
@@ -160,8 +157,8 @@ def apply(order: OrderState, report: Report, asked: frozenset[RequestKind], now:
 
 def _working(order: OrderState, now: datetime, **changes: Any) -> OrderState:
     """Back at work at the venue, no replace travels: filled, filled in part or open, by its quantities."""
-    changed = replace(order, **{"pending_qty": None, "pending_price": None, **changes})
-    changed = replace(changed, leaves_qty=changed.qty - changed.cum_qty)
+    changed = order._replace(**{"pending_qty": None, "pending_price": None, **changes})
+    changed = changed._replace(leaves_qty=changed.qty - changed.cum_qty)
     if not changed.leaves_qty:
         return move(changed, S.FILLED, now)
     return move(changed, S.PARTIALLY_FILLED if changed.cum_qty else S.OPEN, now)
@@ -171,7 +168,7 @@ def _sent(order: OrderState, report: Sent, _asked: frozenset[RequestKind], now: 
     if report.cl_ord_id != order.id:
         return Applied(order)
     # a cancel may have come in between: it was sent all the same
-    order = replace(order, submitted_at=order.submitted_at or report.at)
+    order = order._replace(submitted_at=order.submitted_at or report.at)
     resent = order.status is S.UNKNOWN and order.venue_order_id is None
     if order.status is S.PENDING_SEND or resent:
         return Applied(move(order, S.SENT, now), moved=True)
@@ -190,8 +187,8 @@ def _accepted(order: OrderState, report: Accepted, asked: frozenset[RequestKind]
     first = order.venue_order_id is None
     if first and order.status in (S.CANCELED, S.FAILED):
         # ended in the belief that it had never arrived: it must not be worked for nobody
-        return Applied(replace(order, venue_order_id=report.venue_order_id), ask=RequestKind.CANCEL)
-    order = replace(order, venue_order_id=order.venue_order_id or report.venue_order_id)
+        return Applied(order._replace(venue_order_id=report.venue_order_id), ask=RequestKind.CANCEL)
+    order = order._replace(venue_order_id=order.venue_order_id or report.venue_order_id)
     if order.status in (S.PENDING_SEND, S.SENT) or (order.status is S.UNKNOWN and first):
         if RequestKind.CANCEL in asked:
             return Applied(move(order, S.PENDING_CANCEL, now), moved=True)
@@ -220,9 +217,9 @@ def _fill(order: OrderState, report: Fill, _asked: frozenset[RequestKind], now: 
     elif cum > order.qty:
         alert = ("overfilled", f"the venue filled {cum} of order {order.id} for {order.qty}")
         changes["qty"] = cum
-    order = replace(order, **changes)
+    order = order._replace(**changes)
     leaves = order.qty - cum
-    order = replace(order, leaves_qty=ZERO if late else leaves)
+    order = order._replace(leaves_qty=ZERO if late else leaves)
     more_travels = order.pending_qty is not None and order.pending_qty > cum and report.leaves_qty != ZERO
     if not leaves and (late or not more_travels):
         return Applied(move(order, S.FILLED, now), moved=True, alert=alert)
@@ -270,7 +267,7 @@ def _replaced(order: OrderState, report: Replaced, _asked: frozenset[RequestKind
         return Applied(order)  # said twice, or a fill has told it already
     terms: dict[str, Any] = {"qty": qty, "price": price, "pending_qty": None, "pending_price": None}
     if order.status in (S.PENDING_CANCEL, S.UNKNOWN) and qty > order.cum_qty:
-        changed = replace(order, **terms, leaves_qty=qty - order.cum_qty)
+        changed = order._replace(**terms, leaves_qty=qty - order.cum_qty)
         return Applied(move(changed, order.status, now), moved=True, reason="replaced")
     return Applied(_working(order, now, **terms), moved=True, reason="replaced")
 
@@ -286,7 +283,7 @@ def _request_rejected(
             return Applied(move(order, S.CANCELED, now), moved=True, reason="it had never reached the venue")
         return _lost(order, now)
     if not cancel:
-        order = replace(order, pending_qty=None, pending_price=None)
+        order = order._replace(pending_qty=None, pending_price=None)
     # where the venue has ended it, the fills or the end are still on their way, or lost
     ask = RequestKind.QUERY if report.status in TERMINAL else None
     other = RequestKind.REPLACE if cancel else RequestKind.CANCEL
@@ -312,7 +309,7 @@ def _snapshot(order: OrderState, report: OrderSnapshot, asked: frozenset[Request
         return Applied(order)
     if not report.known:
         return _never_arrived(order, asked, now)
-    before = order = replace(order, venue_order_id=order.venue_order_id or report.venue_order_id)
+    before = order = order._replace(venue_order_id=order.venue_order_id or report.venue_order_id)
     told = report.cum_qty
     if told is None and report.status is S.FILLED:
         told = report.qty or order.qty
@@ -330,11 +327,11 @@ def _snapshot(order: OrderState, report: OrderSnapshot, asked: frozenset[Request
     replaces = RequestKind.REPLACE in asked or order.status is S.PENDING_REPLACE
     cancels = RequestKind.CANCEL in asked or order.status is S.PENDING_CANCEL
     if adopted or not replaces:
-        order = replace(order, pending_qty=None, pending_price=None)
+        order = order._replace(pending_qty=None, pending_price=None)
     if report.status is S.FILLED:
         qty = order.cum_qty  # all its fills are here, whatever we thought its quantity was
-    order = replace(order, qty=max(qty, order.cum_qty), price=price)
-    order = replace(order, leaves_qty=order.qty - order.cum_qty)
+    order = order._replace(qty=max(qty, order.cum_qty), price=price)
+    order = order._replace(leaves_qty=order.qty - order.cum_qty)
     if order.leaves_qty and cancels:
         return _again(before, order, S.PENDING_CANCEL, RequestKind.CANCEL, now)
     if order.leaves_qty and order.pending_qty is not None:

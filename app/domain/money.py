@@ -80,13 +80,15 @@ def plain(value: Decimal) -> Decimal:
     if not value:
         return ZERO
     number = value.normalize()
-    exponent = number.as_tuple().exponent
-    return number.quantize(ONE) if isinstance(exponent, int) and exponent > 0 else number
+    return number.quantize(ONE) if "E+" in str(number) else number
 
 
 def text(value: Decimal) -> str:
     """How amounts are written in JSON, FIX and exports: plain digits, no exponent, no trailing zeros."""
-    return format(plain(value), "f")
+    if not value:
+        return "0"
+    digits = format(value, "f")
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def decimals(value: Decimal) -> int:

@@ -24,7 +24,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent(Report):
-    """The gateway has handed the request over; ``message`` is what it sent."""
+    """The gateway has handed the request over; ``message`` is what it sent, ``answer_by`` its deadline."""
+
+    answer_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

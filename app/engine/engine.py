@@ -20,9 +20,10 @@ import structlog
 
 from app.adapters.venues.base import Gateway
 from app.core.clock import NEVER, Clock, Seconds, iso
-from app.core.errors import Unavailable
+from app.core.errors import Locked, Unavailable
 from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
+from app.domain.positions import PositionState
 from app.domain.quotes import BadQuote, Quote
 from app.services import commands
 from app.services.oversight import SILENT_SECONDS
@@ -31,8 +32,9 @@ from app.services.quotes import QuoteBook
 from .inbox import Inbox
 from .lease import Lease, LeaseLost
 from .monitor import Monitor
-from .phases import Book, Deadlines, Send, Trigger, retry
+from .phases import Book, Deadlines, Send, Trigger
 from .relay import Publisher, Relay
+from .retries import Retries
 from .sending import Sending
 from .transactions import Transactions
 from .watch import Watch
@@ -80,6 +82,7 @@ class Engine:
         self.book = Book(self.transactions, self.gateways, self.deadlines, self.watch, instruments, quotes)
         self.trigger = Trigger(self.transactions, self.monitor, self.watch)
         self.send = Send(self.transactions, self.sending, self.gateways, self.deadlines)
+        self.retries = Retries(self.transactions, self.book, self.trigger, self.send)
         self.running = False
         self._on_quote, self._on_recover, self._on_lead = tuple(on_quote), tuple(on_recover), on_lead
         self._take_turns, self._schedules = take_turns, schedules
@@ -94,7 +97,7 @@ class Engine:
         self._fresh_quotes: dict[str, Quote] = {}
 
     @property
-    def open_positions(self) -> dict[str, dict[str, Any]]:
+    def open_positions(self) -> dict[str, PositionState]:
         return self.watch.positions
 
     # -- life --------------------------------------------------------------------------------------------
@@ -284,7 +287,7 @@ class Engine:
         look = self.inbox.take_wake() or polls
         if look:
             self._next_poll = self.clock.monotonic() + POLL_SECONDS
-            retry(self.transactions, self.book, self.watch, now)
+            self.retries.run(now)
             self._take_commands(now)
         if polls:
             self.watch.judge_refused(now)
@@ -329,6 +332,8 @@ class Engine:
                 self._next_run[name] = moment + every.total_seconds()
                 try:
                     act(self, now)
+                except Locked:
+                    self.counts["locked_schedules"] += 1  # at its next time
                 except (LeaseLost, Unavailable):
                     raise
                 except Exception:

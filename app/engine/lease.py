@@ -140,7 +140,9 @@ class Lease:
         self._database.run(work)
 
     def _beat(self, session: Session, epoch: int | None, status: dict[str, Any]) -> None:
-        values = {"leading": epoch is not None, "epoch": epoch, "at": database_now(session), "status": status}
+        values = {"leading": epoch is not None, "at": database_now(session), "status": status}
+        if epoch is not None:
+            values["epoch"] = epoch  # who has stood down keeps the one it led under
         mine = heartbeats.c.holder == self.holder
         changed: Any = session.execute(sa.update(heartbeats).where(mine).values(values))
         if not changed.rowcount:

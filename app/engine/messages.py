@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from datetime import datetime
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.core.bulk import BulkInsert
 from app.domain.reports import Report, Sent
 from app.models import FixMessage, table_of
 
 fix_messages = table_of(FixMessage)
+_INSERT = BulkInsert(fix_messages, ("order_id", "direction", "msg_type", "raw", "at"))
 
 
 def store_messages(session: Session, reports: Iterable[Report], known: Container[str], now: datetime) -> None:
@@ -27,5 +28,4 @@ def store_messages(session: Session, reports: Iterable[Report], known: Container
         for report in reports
         if report.message
     ]
-    if rows:
-        session.execute(sa.insert(fix_messages), rows)
+    _INSERT.run(session, rows)

@@ -9,39 +9,46 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.ids import new_id
+from app.domain.execution import OrderState
 from app.domain.instruments import Instrument, SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
 from app.domain.money import ONE, ZERO, floor_to
 from app.domain.orders import TERMINAL, TRANSITIONS, OrderSource, OrderStatus, OrderType, Side, TimeInForce
-from app.domain.positions import PositionStatus
-from app.domain.protection import Protection, Trail, TrailType, break_even_price
+from app.domain.positions import (
+    LIVE_FOR_EXIT,
+    PositionState,
+    PositionStatus,
+    changed,
+    move,
+    protect,
+    take_back_exit,
+)
+from app.domain.protection import Protection, break_even_price
 from app.domain.quotes import Quote
 from app.domain.triggers import Fired, Leg, Levels, TriggerBook, from_units, to_units
 from app.models import Order, Position, Wallet, table_of
-from app.schemas.orders import order_json
-from app.schemas.positions import position_json
 from app.services import faults, wallets
 from app.services.events import Events
 from app.services.ledger import Journal
 from app.services.locks import Locks
-from app.services.orders import order_event
-from app.services.positions import PROTECTION_COLUMNS, set_protection
+from app.services.orders import Canceler
 from app.services.quotes import QuoteBook
+from app.services.records import armed, insert_orders, order_event, position_event, store_positions
 
 from .booking import ACTOR
 
 orders, positions = table_of(Order), table_of(Position)
-_LIVE_FOR_EXIT = (PositionStatus.OPENING.value, PositionStatus.OPEN.value)
-_CANCELABLE = tuple(
+_LIVE_FOR_EXIT = sorted(status.value for status in LIVE_FOR_EXIT)
+# not what is on its way to the venue or out of it already; the next round looks again
+_CANCELABLE = (OrderStatus.NEW, *(
     status for status in OrderStatus if OrderStatus.PENDING_CANCEL in TRANSITIONS[status]
     and status not in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_SEND)
-)  # fmt: skip
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +76,12 @@ class Monitor:
 
     # -- memory ------------------------------------------------------------------------------------------
 
-    def arm(self, row: dict[str, Any]) -> None:
-        """Watch a position as its row says, or stop watching it."""
-        book = self._books.setdefault(row["instrument_id"], TriggerBook())
-        if row["status"] not in _LIVE_FOR_EXIT or row["qty"] <= 0 or row["exit_order_id"] is not None:
-            book.disarm(row["id"])
-            return
-        levels = levels_of(row)
+    def arm(self, position: PositionState) -> None:
+        """Watch a position as it is, or stop watching it."""
+        book = self._books.setdefault(position.instrument_id, TriggerBook())
+        levels = levels_of(position) if position.may_exit else None
         if levels is None:
-            book.disarm(row["id"])
+            book.disarm(position.id)
         else:
             book.arm(levels)
 
@@ -95,8 +99,8 @@ class Monitor:
     def store_moves(self, session: Session, moves: list[Move]) -> None:
         """Trailing extremes only ever improve; one statement per instrument, however many positions."""
         best: dict[int, Decimal] = {}
-        for move in moves:
-            best[move.instrument_id] = max(best.get(move.instrument_id, ZERO), move.extreme)
+        for moved in moves:
+            best[moved.instrument_id] = max(best.get(moved.instrument_id, ZERO), moved.extreme)
         for instrument_id, extreme in sorted(best.items()):
             following = (
                 sa.select(positions.c.id)
@@ -110,62 +114,59 @@ class Monitor:
             )
             session.execute(sa.update(positions).where(positions.c.id.in_(following)).values(trail_extreme_px=extreme))
 
-    def act(self, session: Session, fired: list[tuple[str, Fired]], now: datetime) -> list[dict[str, Any]]:
+    def act(self, session: Session, fired: list[tuple[str, Fired]], now: datetime) -> list[PositionState]:
         """What the fired levels cause: closing positions, moved stops, trails that begin.
 
         Returns the touched positions. A level whose position has moved on meanwhile is ignored.
         """
         if not fired:
             return []
-        keys = sorted({key for key, _ in fired})
-        rows = {row["id"]: row for row in Locks.of(session).positions(positions.c.id.in_(keys))}
+        ids = sorted({position_id for position_id, _ in fired})
+        found = {position.id: position for position in Locks.of(session).positions(positions.c.id.in_(ids))}
         events = Events(now)
-        touched: dict[str, dict[str, Any]] = {}
-        rearm: dict[str, dict[str, Any]] = {}
-        for key, fire in fired:
-            row = rows.get(key)
-            if row is None or row["status"] not in _LIVE_FOR_EXIT or row["exit_order_id"] is not None:
+        touched: dict[str, PositionState] = {}
+        rearm: set[str] = set()  # break-evens that were reached too early: fees first
+        for position_id, fire in fired:
+            position = found.get(position_id)
+            # a request may have changed the levels meanwhile: the old ones do not count any more
+            if position is None or not position.may_exit or fire.version != position.protection_version:
                 continue
-            if fire.version != row["protection_version"]:
-                continue  # a request has changed the levels meanwhile: the old ones do not count any more
-            if fire.leg is Leg.TRAIL_ACTIVATION:
-                if row["trail_extreme_px"] is not None:
-                    continue  # stored already: the answer of its commit was lost
-                row["trail_extreme_px"] = from_units(fire.price)
-            elif fire.leg is Leg.BREAK_EVEN:
-                if row["break_even_px"] is not None:
-                    continue
-                if not self._move_to_break_even(session, row, from_units(fire.price)):
-                    rearm[key] = row  # not there yet: fees first
-                    continue
-            else:
-                reason = fire.leg.value
-                if fire.leg is Leg.STOP_LOSS and row["break_even_px"] is not None and (
-                    row["stop_loss_px"] is None or row["break_even_px"] > row["stop_loss_px"]
-                ):  # fmt: skip
-                    reason = Leg.BREAK_EVEN.value
-                row.update(status=PositionStatus.CLOSING.value, exit_reason=reason)
-            row.update(version=row["version"] + 1, updated_at=now)
-            touched[key] = row
-            self._event(events, row, now, action=fire.leg.value, price=str(from_units(fire.price)))
+            after = self._fire(session, position, fire, now)
+            if after is None:
+                if fire.leg is Leg.BREAK_EVEN and position.break_even_px is None:
+                    rearm.add(position_id)
+                continue
+            found[position_id] = touched[position_id] = after
+            self._event(events, after, now, action=fire.leg.value, price=str(from_units(fire.price)))
         events.flush(session)
-        for row in touched.values():
-            _store(session, row, "status", "exit_reason", "trail_extreme_px", "break_even_px", "stop_adjustments",
-                   "version", "updated_at")  # fmt: skip
-        return [*touched.values(), *(row for key, row in rearm.items() if key not in touched)]
+        store_positions(session, list(touched.values()))
+        return [*touched.values(), *(found[position_id] for position_id in rearm - touched.keys())]
 
-    def _move_to_break_even(self, session: Session, row: dict[str, Any], bid: Decimal) -> bool:
-        """Set the stop where nothing is lost; False while the market is not above that price yet."""
-        rate = session.scalar(sa.select(Wallet.taker_rate).where(Wallet.id == row["wallet_id"])) or ZERO
-        price = break_even_price(row["avg_entry_px"], row["qty"], row["open_fees"], rate, Side.BUY)
-        tick = self.instruments.by_id(row["instrument_id"]).tick_size
+    def _fire(self, session: Session, position: PositionState, fire: Fired, now: datetime) -> PositionState | None:
+        """The position after one of its levels was reached; None where that changes nothing."""
+        price = from_units(fire.price)
+        if fire.leg is Leg.TRAIL_ACTIVATION:
+            if position.trail_extreme_px is not None:
+                return None  # stored already: the answer of its commit was lost
+            return changed(position, now, trail_extreme_px=price)
+        if fire.leg is Leg.BREAK_EVEN:
+            stop = None if position.break_even_px is not None else self._break_even_stop(session, position, price)
+            if stop is None:
+                return None
+            return changed(position, now, break_even_px=stop, stop_adjustments=position.stop_adjustments + 1)
+        stops = position.stop_loss_px, position.break_even_px
+        by_break_even = stops[1] is not None and (stops[0] is None or stops[1] > stops[0])
+        reason = Leg.BREAK_EVEN if fire.leg is Leg.STOP_LOSS and by_break_even else fire.leg
+        return move(position, PositionStatus.CLOSING, now, exit_reason=reason.value)
+
+    def _break_even_stop(self, session: Session, position: PositionState, bid: Decimal) -> Decimal | None:
+        """The stop where nothing is lost; None while the market is not above that price yet."""
+        rate = session.scalar(sa.select(Wallet.taker_rate).where(Wallet.id == position.wallet_id)) or ZERO
+        price = break_even_price(position.avg_entry_px, position.qty, position.open_fees, rate, Side.BUY)
+        tick = self.instruments.by_id(position.instrument_id).tick_size
         # up to the tick: a stop at or above break-even never loses
         stop = -floor_to(-price, tick)
-        if stop >= bid:
-            return False
-        row["break_even_px"] = stop
-        row["stop_adjustments"] += 1
-        return True
+        return None if stop >= bid else stop
 
     @staticmethod
     def waiting(session: Session) -> tuple[list[str], list[str]]:
@@ -177,99 +178,88 @@ class Monitor:
         rows = session.execute(query.where(open_, sa.or_(changed, closing)).order_by(positions.c.id).limit(1000)).all()
         return [row.id for row in rows if row.changed], [row.id for row in rows if row.closing]
 
-    def attend(self, session: Session, parked: set[str], only: str | None = None) -> list[dict[str, Any]]:
+    def attend(self, session: Session, parked: set[str], only: str | None = None) -> list[PositionState]:
         """Positions whose protection was changed by a request: the engine arms them now."""
         where = sa.and_(
             positions.c.status != PositionStatus.CLOSED.value,
             positions.c.armed_version != positions.c.protection_version,
             *_narrowed(parked, only),
         )
-        rows = Locks.of(session).positions(where, limit=500)
-        if rows:
-            session.execute(
-                sa.update(positions)
-                .where(positions.c.id.in_([row["id"] for row in rows]))
-                .values(armed_version=positions.c.protection_version)
-            )
-        return rows
+        found = [armed(position) for position in Locks.of(session).positions(where, limit=500)]
+        store_positions(session, found)
+        return found
 
-    def exits(self, session: Session, now: datetime, parked: set[str], only: str | None = None) -> list[dict[str, Any]]:
+    def exits(self, session: Session, now: datetime, parked: set[str], only: str | None = None) -> list[PositionState]:
         """Give every closing position that has none its exit order (status NEW).
 
-        Returns the positions touched. The asset may still be held by
-        resting sales of the client; they are cancelled first and the exit follows when they are gone.
+        Returns the positions as they are now. The asset may still be held by resting sales of the client;
+        they are cancelled first and the exit follows when they are gone.
         """
-        locks = Locks.of(session)
         where = sa.and_(
             positions.c.status == PositionStatus.CLOSING.value,
             positions.c.exit_order_id.is_(None),
             *_narrowed(parked, only),
         )
-        rows = locks.positions(where, limit=200)
-        if not rows:
+        closing = Locks.of(session).positions(where, limit=200)
+        if not closing:
             return []
-        journal, events = Journal(session, now, ACTOR), Events(now)
-        sales = self._sales(session, rows)
-        venues = _venues_of_entries(session, rows)
-        refs = set()
-        for row in rows:
-            refs |= wallets.account_refs(row["wallet_id"], self.instruments.by_id(row["instrument_id"]).base)
+        canceler = Canceler(session, self.instruments, self.quotes, Journal(session, now, ACTOR), Events(now), now)
+        journal, events = canceler.journal, canceler.events
+        sales = self._sales(session, closing)
+        venues = _venues_of_entries(session, closing)
+        refs = canceler.accounts(sale for found in sales.values() for sale in found)
+        for position in closing:
+            refs |= wallets.account_refs(position.wallet_id, self.instruments.by_id(position.instrument_id).base)
         journal.lock(refs)
         free = {ref: account.balance for ref, account in journal.locked.items()}
-        created = []
-        for row in rows:
-            blocking = sales.get((row["wallet_id"], row["instrument_id"]), [])
-            order = self._exit_order(journal, free, row, blocking, venues[row["id"]], now)
+        after, created = [], []
+        for position in closing:
+            blocking = sales.get((position.wallet_id, position.instrument_id), [])
+            order = self._exit_order(journal, free, position, blocking, venues[position.id], now)
+            if order is None and blocking:
+                blocking = _make_way(canceler, blocking, free)
+                order = self._exit_order(journal, free, position, blocking, venues[position.id], now)
             if order is not None:
                 created.append(order)
-                row.update(exit_order_id=order["id"], version=row["version"] + 1, updated_at=now)
-            elif blocking:
-                resting = [sale for sale in blocking if sale["type"] == OrderType.LIMIT]
-                self._cancel_sales(session, resting, events, "makes way for the exit")
-            else:
-                self._give_up(session, row, events, now)
-        if created:
-            session.execute(sa.insert(orders), created)
-            locked = journal.flush()
-            for order in created:
-                symbol = self.instruments.by_id(order["instrument_id"]).symbol
-                order_event(events, order, order_json(order, symbol), None, order["exit_reason"])
-            for wallet_id, client_id in {(o["wallet_id"], o["client_id"]) for o in created}:
-                wallets.balance_event(events, client_id, wallet_id, locked.values())
-        for row in rows:
-            if row["exit_order_id"] is not None:
-                _store(session, row, "exit_order_id", "version", "updated_at")
-                self._event(events, row, now, action="exit_order", price=None)
+                position = changed(position, now, exit_order_id=order.id)
+                self._event(events, position, now, action="exit_order", price=None)
+            elif not blocking:
+                position = self._give_up(session, position, events, now)
+            after.append(position)
+        insert_orders(session, created)
+        for order in created:
+            order_event(events, order, self.instruments, None, order.exit_reason)
+        owners = {position.wallet_id: position.client_id for position in closing}
+        wallets.balance_events(events, owners, journal.flush().values())
+        store_positions(session, after)
         events.flush(session)
-        return rows
+        return after
 
-    def _give_up(self, session: Session, row: dict[str, Any], events: Events, now: datetime) -> None:
+    def _give_up(self, session: Session, position: PositionState, events: Events, now: datetime) -> PositionState:
         """The asset went elsewhere and there is nothing left to sell: say so instead of trying for ever."""
-        set_protection(row, Protection(), None)
-        row.update(status=PositionStatus.OPEN.value, exit_reason=None, armed_version=row["protection_version"],
-                   version=row["version"] + 1, updated_at=now)  # fmt: skip
-        _store(session, row, *PROTECTION_COLUMNS, "status", "exit_reason", "armed_version", "version", "updated_at")
-        self._event(events, row, now, action="exit_impossible", price=None)
-        symbol = self.instruments.by_id(row["instrument_id"]).symbol
-        message = f"position {row['id']} in {symbol} cannot be closed: the wallet has spent the asset"
-        faults.alert(session, now, "exit_impossible", message, "position", row["id"])
+        position = armed(protect(take_back_exit(position, now), Protection(), None))
+        self._event(events, position, now, action="exit_impossible", price=None)
+        symbol = self.instruments.by_id(position.instrument_id).symbol
+        message = f"position {position.id} in {symbol} cannot be closed: the wallet does not hold the asset any more"
+        faults.alert(session, now, "exit_impossible", message, "position", position.id)
+        return position
 
     def _exit_order(
         self,
         journal: Journal,
         free: dict[AccountRef, Decimal],
-        row: dict[str, Any],
-        blocking: list[dict[str, Any]],
+        position: PositionState,
+        blocking: list[OrderState],
         venue: str,
         now: datetime,
-    ) -> dict[str, Any] | None:
-        instrument = self.instruments.by_id(row["instrument_id"])
-        spend = AccountRef(row["wallet_id"], instrument.base, AccountKind.AVAILABLE)
-        reducing = [sale for sale in blocking if sale["reduce_only"]]
-        if any(sale["type"] == OrderType.LIMIT for sale in reducing):
+    ) -> OrderState | None:
+        instrument = self.instruments.by_id(position.instrument_id)
+        spend = AccountRef(position.wallet_id, instrument.base, AccountKind.AVAILABLE)
+        reducing = [sale for sale in blocking if sale.reduce_only]
+        if any(sale.type is OrderType.LIMIT for sale in reducing):
             return None  # it rests on what the exit has to sell
-        taken = sum((sale["leaves_qty"] for sale in reducing), ZERO)  # a close at the market is on its way
-        qty = floor_to(row["qty"] - taken, instrument.lot_size)
+        taken = sum((sale.leaves_qty for sale in reducing), ZERO)  # a close at the market is on its way
+        qty = floor_to(position.qty - taken, instrument.lot_size)
         if qty <= 0:
             return None
         if free[spend] < qty:
@@ -278,10 +268,10 @@ class Monitor:
             qty = floor_to(free[spend], instrument.lot_size)  # the asset went elsewhere; sell what is there
             if qty <= 0:
                 return None
-        order = _exit_row(row, instrument, qty, venue, now)
+        order = _new_exit(position, instrument, qty, venue, now)
         journal.add(
-            EntryKind.HOLD, ("order", order["id"]), f"hold:{order['id']}:1",
-            hold_lines(row["wallet_id"], instrument.base, qty),
+            EntryKind.HOLD, ("order", order.id), f"hold:{order.id}:1",
+            hold_lines(position.wallet_id, instrument.base, qty),
         )  # fmt: skip
         free[spend] -= qty  # a second exit of the wallet in this batch sees it gone
         return order
@@ -301,47 +291,46 @@ class Monitor:
         return list(session.scalars(sa.select(orders.c.id).where(*where).order_by(orders.c.id).limit(200)))
 
     def cancel_reducing(self, session: Session, now: datetime, order_ids: list[str]) -> None:
-        """Ask the venue to cancel reduce-only orders that have nothing to reduce any more."""
-        events = Events(now)
-        rows = Locks.of(session).orders(sa.and_(orders.c.id.in_(order_ids), orders.c.status.in_(_CANCELABLE)))
-        self._cancel_sales(session, rows, events, "the position is closed")
-        events.flush(session)
+        """Cancel reduce-only orders that have nothing to reduce any more, or ask the venue to."""
+        canceler = Canceler(session, self.instruments, self.quotes, Journal(session, now, ACTOR), Events(now), now)
+        found = canceler.lock(sa.and_(orders.c.id.in_(order_ids), orders.c.status.in_(_CANCELABLE)))
+        canceler.cancel(found, "the position is closed")
+        owners = {order.wallet_id: order.client_id for order in found}
+        wallets.balance_events(canceler.events, owners, canceler.journal.locked.values())
+        canceler.events.flush(session)
 
-    def _sales(self, session: Session, rows: list[dict[str, Any]]) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    def _sales(self, session: Session, closing: list[PositionState]) -> dict[tuple[str, int], list[OrderState]]:
         """Live sales in the instruments of positions, by wallet and instrument; under their lock."""
         pairs = sa.tuple_(orders.c.wallet_id, orders.c.instrument_id).in_(
-            sorted({(row["wallet_id"], row["instrument_id"]) for row in rows})
+            sorted({(position.wallet_id, position.instrument_id) for position in closing})
         )
         live = orders.c.status.not_in([status.value for status in TERMINAL])
-        found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        found: dict[tuple[str, int], list[OrderState]] = {}
         for sale in Locks.of(session).orders(sa.and_(live, pairs, orders.c.side == Side.SELL.value)):
-            found.setdefault((sale["wallet_id"], sale["instrument_id"]), []).append(sale)
+            found.setdefault((sale.wallet_id, sale.instrument_id), []).append(sale)
         return found
 
-    def _cancel_sales(self, session: Session, sales: list[dict[str, Any]], events: Events, reason: str) -> None:
-        for sale in sales:
-            status = OrderStatus(sale["status"])
-            if status not in _CANCELABLE:
-                continue  # on its way already; the next round looks again
-            sale.update(status=OrderStatus.PENDING_CANCEL.value, version=sale["version"] + 1)
-            session.execute(
-                sa.update(orders)
-                .where(orders.c.id == sale["id"])
-                .values(status=sale["status"], version=sale["version"])
-            )
-            symbol = self.instruments.by_id(sale["instrument_id"]).symbol
-            order_event(events, sale, order_json(sale, symbol), status, reason)
-
-    def _event(self, events: Events, row: dict[str, Any], now: datetime, *, action: str, price: str | None) -> None:
-        instrument = self.instruments.by_id(row["instrument_id"])
-        shown = position_json(row, instrument.symbol, instrument.quote, self.quotes.get(instrument.symbol), now)
-        events.add(row["client_id"], "position.updated", "position", row["id"], shown, version=row["version"],
-                   action=action, price=price)  # fmt: skip
+    def _event(self, events: Events, position: PositionState, now: datetime, *, action: str, price: str | None) -> None:
+        position_event(events, position, self.instruments, self.quotes, now, action=action, price=price)
 
 
-def _venues_of_entries(session: Session, rows: list[dict[str, Any]]) -> dict[str, str]:
+def _make_way(canceler: Canceler, sales: list[OrderState], free: dict[AccountRef, Decimal]) -> list[OrderState]:
+    """Cancel the sales that rest on what an exit has to sell; returns those that still hold it.
+
+    What the venue has not heard of frees its hold at once, the others when the venue has ended them.
+    """
+    resting = [sale for sale in sales if sale.type is OrderType.LIMIT and sale.status in _CANCELABLE]
+    after = canceler.cancel(resting, "makes way for the exit")
+    ended = {sale.id for sale in after if sale.terminal}
+    for sale in resting:
+        if sale.id in ended:
+            free[AccountRef(sale.wallet_id, sale.hold_currency, AccountKind.AVAILABLE)] += sale.held
+    return [sale for sale in sales if sale.id not in ended]
+
+
+def _venues_of_entries(session: Session, closing: list[PositionState]) -> dict[str, str]:
     """Where each position was opened: it is closed there."""
-    entries = {row["entry_order_id"]: row["id"] for row in rows}
+    entries = {position.entry_order_id: position.id for position in closing}
     query = sa.select(orders.c.id, orders.c.venue).where(orders.c.id.in_(entries))
     return {entries[row.id]: row.venue for row in session.execute(query)}
 
@@ -355,25 +344,22 @@ def _narrowed(parked: set[str], only: str | None) -> list[sa.ColumnElement[bool]
     return conditions
 
 
-def levels_of(row: dict[str, Any]) -> Levels | None:
+def levels_of(position: PositionState) -> Levels | None:
     """The levels of a long position in price units; None when nothing protects it."""
-    stops = [price for price in (row["stop_loss_px"], row["break_even_px"]) if price is not None]
-    trail = None
-    if row["trail_type"] is not None:
-        trail = Trail(TrailType(row["trail_type"]), row["trail_value"], row["trail_activation_px"])
-    percent = row["break_even_percent"]
-    pending_break_even = percent is not None and row["break_even_px"] is None
-    if not stops and row["take_profit_px"] is None and trail is None and not pending_break_even:
+    stops = [price for price in (position.stop_loss_px, position.break_even_px) if price is not None]
+    trail, target, extreme = position.trail, position.take_profit_px, position.trail_extreme_px
+    percent = position.break_even_percent if position.break_even_px is None else None
+    if not stops and target is None and trail is None and percent is None:
         return None
     return Levels(
-        row["id"],
-        version=row["protection_version"],
+        position.id,
+        version=position.protection_version,
         stop=to_units(max(stops)) if stops else None,
-        target=to_units(row["take_profit_px"]) if row["take_profit_px"] is not None else None,
+        target=to_units(target) if target is not None else None,
         trail=trail,
-        extreme=to_units(row["trail_extreme_px"]) if trail and row["trail_extreme_px"] is not None else None,
-        activation=to_units(trail.activation) if trail and trail.activation is not None else None,
-        break_even=_ceil_units(row["avg_entry_px"] * (ONE + percent / 100)) if pending_break_even else None,
+        extreme=to_units(extreme) if trail is not None and extreme is not None else None,
+        activation=to_units(trail.activation) if trail is not None and trail.activation is not None else None,
+        break_even=_ceil_units(position.avg_entry_px * (ONE + percent / 100)) if percent is not None else None,
     )
 
 
@@ -382,22 +368,11 @@ def _ceil_units(price: Decimal) -> int:
     return int(-(-units // 1))
 
 
-def _exit_row(
-    position: dict[str, Any], instrument: Instrument, qty: Decimal, venue: str, now: datetime
-) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(orders.columns.keys())
-    row.update(
-        id=new_id(), client_id=position["client_id"], wallet_id=position["wallet_id"], instrument_id=instrument.id,
-        side=Side.SELL.value, type=OrderType.MARKET.value, time_in_force=TimeInForce.GTC.value, qty=qty,
-        reduce_only=True, post_only=False, position_id=position["id"], exit_reason=position["exit_reason"],
-        trigger_key=f"{position['id']}:{position['protection_version']}", status=OrderStatus.NEW.value, version=1,
-        cum_qty=ZERO, leaves_qty=qty, cum_value=ZERO, fees=ZERO, hold_currency=instrument.base, held=qty, venue=venue,
-        source=OrderSource.ENGINE.value, created_by=ACTOR, created_at=now,
+def _new_exit(position: PositionState, instrument: Instrument, qty: Decimal, venue: str, now: datetime) -> OrderState:
+    return OrderState(
+        id=new_id(), client_id=position.client_id, wallet_id=position.wallet_id, instrument_id=instrument.id,
+        side=position.exit_side, type=OrderType.MARKET, time_in_force=TimeInForce.GTC.value, qty=qty, leaves_qty=qty,
+        reduce_only=True, position_id=position.id, exit_reason=position.exit_reason,
+        trigger_key=f"{position.id}:{position.protection_version}", hold_currency=instrument.base, held=qty,
+        venue=venue, source=OrderSource.ENGINE.value, created_by=ACTOR, created_at=now,
     )  # fmt: skip
-    return row
-
-
-def _store(session: Session, row: dict[str, Any], *columns: str) -> None:
-    session.execute(
-        sa.update(positions).where(positions.c.id == row["id"]).values({name: row[name] for name in columns})
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -15,8 +16,10 @@ from sqlalchemy.orm import Session
 
 from app.adapters.venues.base import Gateway
 from app.core.clock import Clock, Seconds
+from app.core.errors import Locked
 from app.domain.instruments import SymbolTable
 from app.domain.orders import TERMINAL, OrderStatus
+from app.domain.positions import PositionState
 from app.domain.reports import Report, Unanswered
 from app.domain.requests import UNANSWERED
 from app.domain.triggers import Fired
@@ -28,8 +31,8 @@ from .booking import Booked, Booking
 from .monitor import Monitor
 from .requests import ask_again, doubt_all, requests
 from .sending import Claimed, Sending, waiting
-from .transactions import STOPPING, Transactions
-from .watch import Watch, open_positions
+from .transactions import Transactions
+from .watch import Watch
 
 log = structlog.get_logger("engine")
 orders = table_of(Order)
@@ -46,7 +49,7 @@ class Deadlines:
         self.clear()
 
     def clear(self) -> None:
-        # by venue and request: when, order, ClOrdID; the first handed over is the first due
+        # by venue and request: when, order, ClOrdID; the first handed over is looked at first
         self._due: dict[str, dict[str, tuple[Seconds, str, str]]] = {name: {} for name in self._gateways}
 
     def __len__(self) -> int:
@@ -94,6 +97,7 @@ class Book:
         self.confirmed: set[tuple[str, int]] = set()  # requests that were handed over, for the send phase
         self.work_left = False  # what was booked leaves the other phases something to do
         self.reports: deque[tuple[Report, bool]] = deque()  # with whether no recovery would bring it back
+        self._locked: set[str] = set()  # orders of the batch that others have locked for too long
 
     def recover(self) -> None:
         """Keep what a venue that works alone has said: it may concern an order that nobody asks about any more."""
@@ -116,17 +120,20 @@ class Book:
         batch = [report for report, _ in islice(self.reports, REPORTS_PER_STEP)]
         self._wait_behind_faults(batch)
         mine = [report for report in batch if report.order_id not in self.transactions.parked("booking")]
+        self._locked.clear()
         if mine:
             booked = self.transactions.together(
                 "booking", partial(self.apply, reports=mine, now=now), partial(self._one_by_one, mine, now)
             )
             if booked is not None:
                 self.booked(booked, now)
-        for _ in batch:  # only now: they are booked, or wait in a stored fault
-            self.reports.popleft()
-        return True
+        # only now: they are booked, or wait in a stored fault; what others have locked stays first
+        done = [self.reports.popleft() for _ in batch]
+        kept = [item for item in done if item[0].order_id in self._locked]
+        self.reports.extendleft(reversed(kept))
+        return len(kept) < len(done)
 
-    def apply(self, session: Session, reports: list[Report], now: datetime) -> Booked | None:
+    def apply(self, session: Session, reports: list[Report], now: datetime) -> Booked:
         return Booking(session, self.instruments, self.quotes, now).apply(reports)
 
     def booked(self, booked: Booked, now: datetime) -> None:
@@ -141,13 +148,17 @@ class Book:
         self.watch.arm(booked.positions, now, refused=booked.refused)
 
     def _one_by_one(self, reports: list[Report], now: datetime) -> None:
-        """Each order alone; one that still fails is parked with its reports."""
+        """Each order alone; one that still fails is parked with its reports, one that is locked waits."""
         by_order: dict[str, list[Report]] = {}
         for report in reports:
             by_order.setdefault(report.order_id, []).append(report)
         for order_id, own in by_order.items():
             work = partial(self.apply, reports=own, now=now)
-            booked = self.transactions.alone("booking", "order", order_id, work, own)
+            try:
+                booked = self.transactions.alone("booking", "order", order_id, work, own)
+            except Locked:
+                self._locked.add(order_id)
+                continue
             if booked is not None:
                 self.booked(booked, now)
 
@@ -184,26 +195,38 @@ class Trigger:
         """Trailing extremes, before any position is read: what is armed again has the newest one."""
         moves = self.watch.moves
         if moves:
-            self.transactions.run(lambda session: self.monitor.store_moves(session, moves))
+            try:
+                self.transactions.run(lambda session: self.monitor.store_moves(session, moves))
+            except Locked:
+                return  # they stay, and the next round tries again
             self.watch.moves = []
 
     def fire(self, now: datetime) -> bool:
         """Store what the reached levels cause; True when there were some."""
         parked = self.transactions.parked("trigger")
-        fired = self.watch.fired = [item for item in self.watch.fired if item[0] not in parked]
+        waiting = self.watch.locked + self.watch.fired
+        fired = self.watch.fired = [item for item in waiting if item[0] not in parked]
+        self.watch.locked = []
         if not fired:
             return False
+        locked: list[tuple[str, Fired]] = []
         act = partial(self.monitor.act, fired=fired, now=now)
-        touched = self.transactions.together("trigger", act, partial(self._fire_one_by_one, fired, now))
-        self.watch.fired = self.watch.fired[len(fired) :]
+        touched = self.transactions.together("trigger", act, partial(self._fire_one_by_one, fired, now, locked))
+        self.watch.fired, self.watch.locked = self.watch.fired[len(fired) :], locked
         self.watch.arm(touched, now)
-        return True
+        return len(locked) < len(fired)
 
-    def _fire_one_by_one(self, fired: list[tuple[str, Fired]], now: datetime) -> list[dict[str, Any]]:
-        touched: list[dict[str, Any]] = []
+    def _fire_one_by_one(
+        self, fired: list[tuple[str, Fired]], now: datetime, locked: list[tuple[str, Fired]]
+    ) -> list[PositionState]:
+        """What others have locked for too long is added to ``locked``."""
+        touched: list[PositionState] = []
         for item in fired:
             act = partial(self.monitor.act, fired=[item], now=now)
-            touched += self.transactions.alone("trigger", "position", item[0], act) or []
+            try:
+                touched += self.transactions.alone("trigger", "position", item[0], act) or []
+            except Locked:
+                locked.append(item)
         return touched
 
     def exit(self, now: datetime) -> bool:
@@ -215,24 +238,26 @@ class Trigger:
         self.watch.arm(self._positions("arm", changed, self.monitor.attend), now)
         touched = self._positions("exit", closing, partial(self.monitor.exits, now=now))
         self.watch.arm(touched, now)
-        done = any(row["exit_order_id"] is not None for row in touched)
+        done = any(position.exit_order_id is not None for position in touched)
         parked = set(self.transactions.parked("reduce_only"))
         for order_id in self.transactions.read(partial(self.monitor.reducing_nothing, parked=parked)):
             cancel = partial(self.monitor.cancel_reducing, now=now, order_ids=[order_id])
-            self.transactions.alone("reduce_only", "order", order_id, cancel)
-            done = True
+            with suppress(Locked):  # the next round looks again
+                self.transactions.alone("reduce_only", "order", order_id, cancel)
+                done = True
         return done
 
-    def _positions(self, stage: str, ids: list[str], work: Callable[..., list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    def _positions(self, stage: str, ids: list[str], work: Callable[..., list[PositionState]]) -> list[PositionState]:
         """Work on positions together; if that fails one by one, and what fails alone is parked."""
         parked = set(self.transactions.parked(stage))
         wanted = [position_id for position_id in ids if position_id not in parked]
 
-        def one_by_one() -> list[dict[str, Any]]:
-            touched: list[dict[str, Any]] = []
+        def one_by_one() -> list[PositionState]:
+            touched: list[PositionState] = []
             for position_id in wanted:
                 alone = partial(work, parked=parked, only=position_id)
-                touched += self.transactions.alone(stage, "position", position_id, alone) or []
+                with suppress(Locked):  # the next round looks again
+                    touched += self.transactions.alone(stage, "position", position_id, alone) or []
             return touched
 
         return self.transactions.together(stage, partial(work, parked=parked), one_by_one) if wanted else []
@@ -284,8 +309,9 @@ class Send:
         together = Claimed()
         for order_id in self.transactions.read(waiting):
             if order_id not in parked:
-                claimed = self.transactions.alone("send", "order", order_id, partial(claim, only=order_id))
-                together.handovers += claimed.handovers if claimed is not None else []
+                with suppress(Locked):  # the next round looks again
+                    claimed = self.transactions.alone("send", "order", order_id, partial(claim, only=order_id))
+                    together.handovers += claimed.handovers if claimed is not None else []
         return together
 
     def hand_over(self, claimed: Claimed) -> None:
@@ -318,50 +344,3 @@ class Send:
         wanted = self._askable(found)
         if wanted:
             self.transactions.run(lambda session: ask_again(session, now, wanted))
-
-
-def retry(transactions: Transactions, book: Book, watch: Watch, now: datetime) -> bool:
-    """Take up what somebody has asked to be retried, forget what somebody has resolved; True when there was any."""
-    parked = transactions.all_parked()
-    if not parked:
-        return False
-    open_ = {fault["id"]: fault for fault in transactions.read(faults.open_faults)}
-    done = False
-    for stage, object_id, fault_id in parked:
-        fault = open_.get(fault_id)
-        if fault is None:
-            transactions.parked(stage).pop(object_id, None)
-            done = True
-        elif fault["retry_at"] is not None:
-            done = _retry_one(transactions, book, watch, stage, fault, now) or done
-    return done
-
-
-def _retry_one(
-    transactions: Transactions, book: Book, watch: Watch, stage: str, fault: dict[str, Any], now: datetime
-) -> bool:
-    def work(session: Session) -> tuple[Booked | None, list[dict[str, Any]]]:
-        reports = [faults.report_of(found) for found in fault["reports"] or ()]
-        if stage == "booking" and not reports:
-            raise ValueError("what the venue reported was not kept in a form that can be booked: resolve it by hand")
-        booked = book.apply(session, reports, now) if reports else None
-        rows = open_positions(session, fault["object_id"]) if stage == "trigger" else []
-        faults.retried(session, fault["id"], now)
-        return booked, rows
-
-    def failed(session: Session, error: str) -> None:
-        faults.failed_again(session, fault["id"], error, now)
-
-    try:
-        booked, rows = transactions.run(work)
-    except STOPPING:
-        raise
-    except Exception as error:
-        log.exception("engine.retry_failed", stage=stage, object_id=fault["object_id"])
-        transactions.run(partial(failed, error=repr(error)))
-        return False
-    transactions.parked(stage).pop(fault["object_id"], None)
-    if booked is not None:
-        book.booked(booked, now)
-    watch.arm(rows, now)
-    return True

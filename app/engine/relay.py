@@ -16,6 +16,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
+from app.core.bulk import BulkInsert, BulkUpdate
 from app.core.clock import Clock
 from app.core.errors import Unavailable
 from app.core.transaction import Database
@@ -32,11 +33,9 @@ ALL = "*all"  # pseudo streams, beside client ids and "firm"
 PUSHED = "*pushed"
 BATCH = 1_000
 POLL_SECONDS = 1.0
-_NUMBER = (
-    sa.update(events)
-    .where(events.c.id == sa.bindparam("row_id"))
-    .values(seq=sa.bindparam("new_seq"), ordinal=sa.bindparam("new_ordinal"))
-)
+_NUMBER = BulkUpdate(events, ("seq", "ordinal"))
+_COUNT = BulkUpdate(streams, ("last_seq",), key="stream")
+_BEGIN = BulkInsert(streams)
 
 
 class Publisher(Protocol):
@@ -130,10 +129,9 @@ class Relay:
         for row in rows:
             last[row.stream] += 1
             last[ALL] += 1
-            numbers.append({"row_id": row.id, "new_seq": last[row.stream], "new_ordinal": last[ALL]})
+            numbers.append({"id": row.id, "seq": last[row.stream], "ordinal": last[ALL]})
         last[PUSHED] = max(last[PUSHED], self._pushed or 0)  # a start pushes again what came after it
-        if numbers:
-            session.connection().execute(_NUMBER, numbers)
+        _NUMBER.run(session, numbers)
         _store(session, last, known)
         return len(rows)
 
@@ -156,9 +154,12 @@ class Relay:
 
     def _park(self, stage: str, object_type: str, object_id: str, error: str) -> None:
         now = self.clock.now()
-        self._parked[object_id] = self.database.run(
-            lambda session: faults.park(session, now, stage, object_type, object_id, error)
-        )
+
+        def work(session: Session) -> str:
+            self.lease.prove(session)
+            return faults.park(session, now, stage, object_type, object_id, error)
+
+        self._parked[object_id] = self.database.run(work)
         self.counts["faults"] += 1
 
     def _look_at_faults(self) -> None:
@@ -188,9 +189,16 @@ class Relay:
         except Exception as error:
             log.exception("relay.retry_failed", stage=fault["stage"], object_id=fault["object_id"])
             said = str(error) if isinstance(error, audit.Unreadable) else repr(error)
-            self.database.run(lambda session: faults.failed_again(session, fault["id"], said, now))
+            self._failed_again(fault["id"], said)
             return
         del self._parked[fault["object_id"]]
+
+    def _failed_again(self, fault_id: str, error: str) -> None:
+        def work(session: Session) -> None:
+            self.lease.prove(session)
+            faults.failed_again(session, fault_id, error, self.clock.now())
+
+        self.database.run(work)
 
     def _push(self, owed: list[Any]) -> None:
         shown = []
@@ -210,15 +218,9 @@ class Relay:
 
 
 def _store(session: Session, values: dict[str, int], known: dict[str, int]) -> None:
-    fresh = [{"stream": name, "last_seq": value} for name, value in values.items() if name not in known]
-    if fresh:
-        session.execute(sa.insert(streams), fresh)
-    moved = [{"row": name, "value": value} for name, value in values.items() if name in known]
-    if moved:
-        session.connection().execute(
-            sa.update(streams).where(streams.c.stream == sa.bindparam("row")).values(last_seq=sa.bindparam("value")),
-            moved,
-        )
+    rows = [{"stream": name, "last_seq": value} for name, value in values.items()]
+    _BEGIN.run(session, [row for row in rows if row["stream"] not in known])
+    _COUNT.run(session, [row for row in rows if row["stream"] in known])
 
 
 def _pushed(session: Session) -> int:

@@ -15,18 +15,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.core.bulk import BulkInsert, BulkUpdate, plain_row
 from app.core.ids import new_id
 from app.domain.requests import UNANSWERED, RequestKind, RequestState, cl_ord_id
 from app.models import VenueRequest, table_of
 
 ATTEMPTS_MAX: Final = 5  # submissions of one order, each after the venue has said that it does not know it
 requests = table_of(VenueRequest)
-_CHANGING = ("state", "attempt", "sent_at", "deadline_at", "answered_at", "error")
-_UPDATE = (
-    sa.update(requests)
-    .where(requests.c.id == sa.bindparam("row_id"))
-    .values({name: sa.bindparam(f"new_{name}") for name in _CHANGING})
-)
+_INSERT = BulkInsert(requests)
+_UPDATE = BulkUpdate(requests, ("state", "attempt", "sent_at", "deadline_at", "answered_at", "error"))
 
 
 @dataclass(slots=True)
@@ -145,14 +142,9 @@ class Requests:
     def flush(self) -> None:
         changed = list(self._changed.values())
         fresh = [request for request in changed if not request.stored]
-        if fresh:
-            columns = requests.columns.keys()
-            rows = [{name: getattr(request, name) for name in columns} for request in fresh]
-            self.session.execute(sa.insert(requests), rows)
+        _INSERT.run(self.session, [plain_row(request, _INSERT.columns) for request in fresh])
         known = [request for request in changed if request.stored]
-        if known:
-            rows = [{"row_id": r.id, **{f"new_{name}": getattr(r, name) for name in _CHANGING}} for r in known]
-            self.session.connection().execute(_UPDATE, rows)
+        _UPDATE.run(self.session, [plain_row(request, ("id", *_UPDATE.columns)) for request in known])
         self._changed.clear()
 
 

@@ -10,22 +10,29 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models import EngineCommand, EngineHeartbeat, Position, PositionUpdate, Wallet, table_of
-from app.schemas.positions import current_json, holding_of
+from app.core.bulk import BulkInsert, BulkUpdate, plain_row
+from app.domain.orders import TERMINAL
+from app.domain.positions import PositionState
+from app.domain.quotes import Quote
+from app.domain.requests import RequestKind
+from app.models import EngineCommand, EngineHeartbeat, Order, Position, PositionUpdate, VenueRequest, Wallet, table_of
+from app.schemas.positions import current_json
 from app.services import idempotency
 from app.services.locks import Locks
 from app.services.orders import Checks, OrderRules, suspend
 
-from .booking import update_by_id
 from .engine import Engine, Schedule
 
 KEEP_UPDATES = timedelta(days=7)
 KEEP_HEARTBEATS = timedelta(hours=1)  # of processes that are gone
 KEEP_COMMANDS = timedelta(days=7)
+KEEP_QUERIES = timedelta(days=1)
 SAMPLES_MAX = 500  # positions per round; the others have their turn in the next
 positions, updates = table_of(Position), table_of(PositionUpdate)
 heartbeats, commands = table_of(EngineHeartbeat), table_of(EngineCommand)
-_MARKS = update_by_id(positions, ("high_px", "low_px", "price_moves"))
+orders, requests = table_of(Order), table_of(VenueRequest)
+_UPDATE_MARKS = BulkUpdate(positions, ("high_px", "low_px", "price_moves"))
+_INSERT_UPDATES = BulkInsert(updates, ("position_id", "at", "mark_px", "unrealized_pnl"))
 
 
 class Sampler:
@@ -36,43 +43,42 @@ class Sampler:
         self._next = 0  # where the next round begins: with more than a round's worth everybody has a turn
 
     def __call__(self, engine: Engine, now: datetime) -> None:
-        rows, marks, samples = [], [], []
-        for row in self._moved(engine):
-            instrument = engine.instruments.by_id(row["instrument_id"])
-            quote = engine.quotes.get(instrument.symbol)
-            if quote is None:
-                continue
-            row["high_px"], row["low_px"] = max(row["high_px"], quote.bid), min(row["low_px"], quote.bid)
-            row["price_moves"] += 1
-            marks.append({"row_id": row["id"], **{f"new_{n}": row[n] for n in ("high_px", "low_px", "price_moves")}})
-            pnl = round(holding_of(row).unrealized(quote.bid), 8)
-            rows.append({"position_id": row["id"], "at": now, "mark_px": quote.bid, "unrealized_pnl": pnl})
-            samples.append({"id": row["id"], "client_id": row["client_id"], "wallet_id": row["wallet_id"],
-                            "symbol": instrument.symbol, "current": current_json(row, quote, now)})  # fmt: skip
+        sampled: list[PositionState] = []
+        rows, samples = [], []
+        for position, quote in self._moved(engine):
+            position = position._replace(price_moves=position.price_moves + 1,
+                high_px=max(position.high_px or quote.bid, quote.bid),
+                low_px=min(position.low_px or quote.bid, quote.bid),
+            )  # fmt: skip
+            sampled.append(position)
+            pnl = round(position.holding.unrealized(quote.bid), 8)
+            rows.append({"position_id": position.id, "at": now, "mark_px": quote.bid, "unrealized_pnl": pnl})
+            samples.append({"id": position.id, "client_id": position.client_id, "wallet_id": position.wallet_id,
+                            "symbol": quote.symbol, "current": current_json(position, quote, now)})  # fmt: skip
         if not rows:
             return
 
         def store(session: Session) -> None:
-            engine.lease.prove(session)
-            session.execute(sa.insert(updates), rows)
-            session.connection().execute(_MARKS, marks)
+            _INSERT_UPDATES.run(session, rows)
+            _UPDATE_MARKS.run(session, [plain_row(position, ("id", *_UPDATE_MARKS.columns)) for position in sampled])
 
-        engine.database.run(store)
+        engine.transactions.run(store)
+        engine.watch.positions.update({position.id: position for position in sampled})
         engine.relay.show(samples=samples)
 
-    def _moved(self, engine: Engine) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        rows = list(engine.open_positions.values())
+    def _moved(self, engine: Engine) -> list[tuple[PositionState, Quote]]:
+        found: list[tuple[PositionState, Quote]] = []
+        open_ = list(engine.open_positions.values())
         self._seen = {key: price for key, price in self._seen.items() if key in engine.open_positions}
-        for offset in range(len(rows)):
-            row = rows[(self._next + offset) % len(rows)]
-            quote = engine.quotes.get(engine.instruments.by_id(row["instrument_id"]).symbol)
-            if quote is None or self._seen.get(row["id"]) == quote.bid:
+        for offset in range(len(open_)):
+            position = open_[(self._next + offset) % len(open_)]
+            quote = engine.quotes.get(engine.instruments.by_id(position.instrument_id).symbol)
+            if quote is None or self._seen.get(position.id) == quote.bid:
                 continue
-            self._seen[row["id"]] = quote.bid
-            found.append(row)
+            self._seen[position.id] = quote.bid
+            found.append((position, quote))
             if len(found) == SAMPLES_MAX:
-                self._next = (self._next + offset + 1) % len(rows)
+                self._next = (self._next + offset + 1) % len(open_)
                 break
         return found
 
@@ -85,9 +91,20 @@ def sweep(engine: Engine, now: datetime) -> None:
         session.execute(sa.delete(updates).where(updates.c.at < now - KEEP_UPDATES))
         session.execute(sa.delete(heartbeats).where(heartbeats.c.at < now - KEEP_HEARTBEATS))
         session.execute(sa.delete(commands).where(commands.c.taken_at < now - KEEP_COMMANDS))
+        session.execute(sa.delete(requests).where(_answered_queries(now - KEEP_QUERIES)))
         idempotency.sweep(session, now)
 
     engine.database.run(work)
+
+
+def _answered_queries(before: datetime) -> sa.ColumnElement[bool]:
+    """Queries about orders that have ended; those of a live one count the ClOrdIDs it has used."""
+    ended = sa.select(orders.c.id).where(orders.c.status.in_([status.value for status in TERMINAL]))
+    return sa.and_(
+        requests.c.kind == RequestKind.QUERY.value,
+        requests.c.answered_at < before,
+        requests.c.order_id.in_(ended),
+    )
 
 
 def mark_equity(engine: Engine, now: datetime) -> None:

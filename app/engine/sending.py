@@ -11,21 +11,21 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.adapters.venues.base import Gateway, VenueOrder
+from app.core.bulk import BulkUpdate, plain_row
+from app.domain.execution import ORDER_COLUMNS, OrderState, move
 from app.domain.instruments import SymbolTable
-from app.domain.orders import OrderStatus, OrderType, Side, TimeInForce, check_transition
+from app.domain.orders import OrderStatus, OrderType, TimeInForce
 from app.domain.requests import UNANSWERED, RequestKind, RequestState
 from app.models import Order, table_of
-from app.schemas.orders import order_json
 from app.services.events import Events
 from app.services.locks import Locks
-from app.services.orders import order_event
+from app.services.records import order_event
 
-from .booking import update_by_id
 from .requests import Request, Requests, requests
 
 BATCH = 64
 orders = table_of(Order)
-_CLAIM = update_by_id(orders, ("status", "version"))
+_CLAIM = BulkUpdate(orders, ("status", "version"))
 _WAITING_FOR = {OrderStatus.PENDING_CANCEL: RequestKind.CANCEL, OrderStatus.PENDING_REPLACE: RequestKind.REPLACE}
 # one query tells both what is to be handed over and about which order
 _JOINED: list[Any] = [requests, *(column.label(f"about_{column.name}") for column in orders.columns)]
@@ -101,25 +101,19 @@ class Sending:
 
     def _claim_new(
         self, session: Session, batch: Requests, now: datetime, parked: set[str], only: str | None
-    ) -> list[dict[str, Any]]:
+    ) -> list[OrderState]:
         where = sa.and_(orders.c.status == S.NEW.value, *_narrowed(parked, only))
-        rows = Locks.of(session).orders(where, self.batch, skip_locked=True)
-        if not rows:
-            return rows
-        events = Events(now)
-        for row in rows:
-            check_transition(row["id"], S.NEW, S.PENDING_SEND)
-            row.update(status=S.PENDING_SEND.value, version=row["version"] + 1)
-            self._gateway(row["venue"])
-            self.venue_order(row)  # what cannot be sent is found out here, before anything is
-            batch.ask(row["id"], row["venue"], RequestKind.SUBMIT)
-            shown = order_json(row, self.instruments.by_id(row["instrument_id"]).symbol)
-            order_event(events, row, shown, S.NEW, None)
-        session.connection().execute(
-            _CLAIM, [{"row_id": r["id"], "new_status": r["status"], "new_version": r["version"]} for r in rows]
-        )
+        events, claimed = Events(now), []
+        for order in Locks.of(session).orders(where, self.batch, skip_locked=True):
+            self._gateway(order.venue)
+            self.venue_order(order)  # what cannot be sent is found out here, before anything is
+            order = move(order, S.PENDING_SEND, now)
+            claimed.append(order)
+            batch.ask(order.id, order.venue, RequestKind.SUBMIT)
+            order_event(events, order, self.instruments, S.NEW, None)
+        _CLAIM.run(session, [plain_row(order, ("id", *_CLAIM.columns)) for order in claimed])
         events.flush(session)
-        return rows
+        return claimed
 
     def _handovers(
         self, session: Session, handed: set[tuple[str, int]], parked: set[str], only: str | None
@@ -137,10 +131,11 @@ class Sending:
             self._gateway(row["venue"])  # a venue that was taken away parks its own orders alone
             values = {column.name: row[column.name] for column in requests.columns}
             values.update(kind=RequestKind(row["kind"]), state=RequestState(row["state"]))
-            order = self.venue_order({name: row[f"about_{name}"] for name in orders.columns.keys()})  # noqa: SIM118
+            order = self.venue_order(OrderState.of({name: row[f"about_{name}"] for name in ORDER_COLUMNS}))
             found.append(Handover(Request(**values), order))
-        # requests of people and queries do not wait behind a crowd of new orders
-        return sorted(found, key=lambda handover: handover.request.kind is RequestKind.SUBMIT)
+        # requests of people and queries do not wait behind a crowd of new orders, but never overtake their own
+        new = {handover.request.order_id for handover in found if handover.request.kind is RequestKind.SUBMIT}
+        return sorted(found, key=lambda handover: handover.request.order_id in new)
 
     def _gateway(self, venue: str) -> Gateway:
         found = self.gateways.get(venue)
@@ -148,18 +143,18 @@ class Sending:
             raise LookupError(f"there is no gateway to the venue {venue}")
         return found
 
-    def venue_order(self, row: Any) -> VenueOrder:
+    def venue_order(self, order: OrderState) -> VenueOrder:
         return VenueOrder(
-            id=row["id"],
-            account=row["wallet_id"],
-            symbol=self.instruments.by_id(row["instrument_id"]).symbol,
-            side=Side(row["side"]),
-            type=OrderType(row["type"]),
-            qty=row["qty"],
-            price=row["price"] if row["type"] == OrderType.LIMIT else row["protection_px"],
-            time_in_force=TimeInForce(row["time_in_force"]),
-            post_only=row["post_only"],
-            created_at=row["created_at"],
+            id=order.id,
+            account=order.wallet_id,
+            symbol=self.instruments.by_id(order.instrument_id).symbol,
+            side=order.side,
+            type=order.type,
+            qty=order.qty,
+            price=order.price if order.type is OrderType.LIMIT else order.protection_px,
+            time_in_force=TimeInForce(order.time_in_force),
+            post_only=order.post_only,
+            created_at=order.created_at,
         )
 
 

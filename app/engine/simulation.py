@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.adapters.venues.base import RestingOrder
 from app.core.transaction import Database
+from app.domain.execution import OrderState
 from app.domain.money import ZERO
 from app.domain.orders import TERMINAL, OrderStatus
 from app.domain.reports import Ended, Fill, Rejected
@@ -45,7 +46,9 @@ def _known(session: Session, sending: Sending, name: str) -> list[RestingOrder]:
         value = row["cum_value"] + sum((fill.qty * fill.price for fill in waiting), ZERO)
         if (row["venue_order_id"] is not None or qty) and qty < row["qty"] and not over:
             try:
-                found.append(RestingOrder(sending.venue_order(row), qty, value, row["fills"] + len(waiting)))
+                found.append(
+                    RestingOrder(sending.venue_order(OrderState.of(row)), qty, value, row["fills"] + len(waiting))
+                )
             except Exception:  # one order nobody can make sense of must not keep the engine from starting
                 log.exception("simulation.not_restored", order_id=row["id"])
     return found

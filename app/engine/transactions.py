@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.core.clock import Clock
-from app.core.errors import Unavailable
+from app.core.errors import Locked, Unavailable
 from app.core.transaction import Database
 from app.domain.reports import Report
 from app.services import faults
@@ -66,9 +66,12 @@ class Transactions:
         ]
 
     def together(self, what: str, work: Callable[[Session], T], one_by_one: Callable[[], T]) -> T:
-        """Work in one transaction; where that fails, each of its objects alone."""
+        """Work in one transaction; where that fails or others hold its rows, each of its objects alone."""
         try:
             return self.run(work)
+        except Locked:
+            log.warning("engine.batch_locked", stage=what)
+            self.counts["locked_batches"] += 1
         except STOPPING:
             raise
         except Exception as error:  # noqa: BLE001 (whatever it is, one by one it is found out whose)
@@ -84,7 +87,10 @@ class Transactions:
         work: Callable[[Session], T],
         reports: Iterable[Report] = (),
     ) -> T | None:
-        """One object's work in a transaction of its own; if it fails it is parked, and None comes back."""
+        """One object's work in a transaction of its own; if it fails it is parked, and None comes back.
+
+        Raises ``Locked`` where others have its rows for too long: that is no fault of the object.
+        """
         try:
             return self.run(work)
         except STOPPING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
 from app.domain.instruments import SymbolTable
+from app.domain.positions import PositionState, PositionStatus
 from app.domain.quotes import Quote
 from app.domain.triggers import Fired
 from app.models import Position, table_of
@@ -30,8 +30,9 @@ class Watch:
         self, transactions: Transactions, monitor: Monitor, instruments: SymbolTable, quotes: QuoteBook
     ) -> None:
         self.transactions, self.monitor, self.instruments, self.quotes = transactions, monitor, instruments, quotes
-        self.positions: dict[str, dict[str, Any]] = {}
+        self.positions: dict[str, PositionState] = {}
         self.fired: list[tuple[str, Fired]] = []
+        self.locked: list[tuple[str, Fired]] = []  # fired, while somebody else held the position: for the next round
         self.moves: list[Move] = []
         self._judge_later: set[int] = set()  # instruments of positions whose exit the venue has just refused
 
@@ -44,7 +45,7 @@ class Watch:
 
     def drop_fired(self) -> None:
         """Forget what quotes have done: it was judged by levels that may be others' by now."""
-        self.fired, self.moves = [], []
+        self.fired, self.locked, self.moves = [], [], []
 
     def judge(self, quote: Quote) -> None:
         """Show a good quote to the armed levels of its instrument."""
@@ -53,27 +54,27 @@ class Watch:
         if move is not None:
             self.moves.append(move)
 
-    def arm(self, rows: Iterable[dict[str, Any]], now: datetime, refused: Container[str] = frozenset()) -> None:
-        """Arm positions as their rows say; what is armed is judged at once against the newest fresh quote.
+    def arm(self, found: Iterable[PositionState], now: datetime, refused: Container[str] = frozenset()) -> None:
+        """Arm positions as they are; what is armed is judged at once against the newest fresh quote.
 
         A position whose exit was ``refused`` waits for the next quote or poll: a venue that refuses
         everything is not asked a thousand times a second.
         """
         instrument_ids: set[int] = set()
-        for row in rows:
+        for position in found:
             try:
-                self.monitor.arm(row)
+                self.monitor.arm(position)
             except Exception as error:
                 # one position that cannot be watched must not stop everybody's trading; somebody has to know
-                log.exception("engine.not_watched", position_id=row["id"])
-                if row["id"] not in self.transactions.parked("trigger"):
-                    self.transactions.store_fault("trigger", "position", row["id"], repr(error))
-            if row["status"] == "CLOSED":
-                self.positions.pop(row["id"], None)
+                log.exception("engine.not_watched", position_id=position.id)
+                if position.id not in self.transactions.parked("trigger"):
+                    self.transactions.store_fault("trigger", "position", position.id, repr(error))
+            if position.status is PositionStatus.CLOSED:
+                self.positions.pop(position.id, None)
                 continue
-            self.positions[row["id"]] = row
-            judged = self._judge_later if row["id"] in refused else instrument_ids
-            judged.add(row["instrument_id"])
+            self.positions[position.id] = position
+            judged = self._judge_later if position.id in refused else instrument_ids
+            judged.add(position.instrument_id)
         self._judge(instrument_ids, now)
 
     def judge_refused(self, now: datetime) -> None:
@@ -88,8 +89,8 @@ class Watch:
                 self.judge(quote)
 
 
-def open_positions(session: Session, position_id: str | None = None) -> list[dict[str, Any]]:
-    query = sa.select(positions).where(positions.c.status != "CLOSED")
+def open_positions(session: Session, position_id: str | None = None) -> list[PositionState]:
+    query = sa.select(positions).where(positions.c.status != PositionStatus.CLOSED.value)
     if position_id is not None:
         query = query.where(positions.c.id == position_id)
-    return [dict(row) for row in session.execute(query).mappings()]
+    return [PositionState.of(row) for row in session.execute(query).mappings()]

@@ -68,7 +68,9 @@ def _engine_check() -> str:
     else:
         # the first heartbeat says nothing: that engine still recovers
         alive = bool(leader["status"].get("running")) and leader["age_seconds"] <= SILENT_SECONDS
-    return "ok" if alive and leader["leading"] else f"nobody leads since {leader['at']}"
+    if alive and leader["leading"]:
+        return "ok"
+    return f"nobody leads since {leader['status'].get('not_leading_since') or leader['at']}"
 
 
 def _prices_check() -> str:

@@ -28,9 +28,9 @@ def index() -> ResponseReturnValue:
 @blueprint.get("/<order_id>")
 @needs(Resource.ORDERS)
 def detail(order_id: str) -> ResponseReturnValue:
-    row = access.order(db(), principal(), order_id, READ)
+    order = access.order(db(), principal(), order_id, READ)
     return render_template(
-        "orders/detail.html", order=services().orders.show(row), client=db().get_one(Client, row["client_id"]),
-        wallet=db().get_one(Wallet, row["wallet_id"]), instruments=instrument_choices(), staff=is_staff(),
+        "orders/detail.html", order=services().orders.show(order), client=db().get_one(Client, order.client_id),
+        wallet=db().get_one(Wallet, order.wallet_id), instruments=instrument_choices(), staff=is_staff(),
         trade=may(Resource.ORDERS),
     )  # fmt: skip

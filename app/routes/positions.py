@@ -26,9 +26,9 @@ def index() -> ResponseReturnValue:
 @blueprint.get("/<position_id>")
 @needs(Resource.ORDERS)
 def detail(position_id: str) -> ResponseReturnValue:
-    row = access.position(db(), principal(), position_id, READ)
+    position = access.position(db(), principal(), position_id, READ)
     return render_template(
-        "positions/detail.html", position=services().positions.show(row, now()),
-        client=db().get_one(Client, row["client_id"]), wallet=db().get_one(Wallet, row["wallet_id"]),
+        "positions/detail.html", position=services().positions.show(position, now()),
+        client=db().get_one(Client, position.client_id), wallet=db().get_one(Wallet, position.wallet_id),
         instruments=instrument_choices(), staff=is_staff(), trade=may(Resource.ORDERS),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from app.core.clock import iso
 from app.core.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from app.domain.execution import OrderState
 from app.domain.money import text
 from app.domain.orders import OrderStatus, OrderType, Side, TimeInForce
 from app.domain.protection import Protection, Trail, TrailType
@@ -318,49 +319,49 @@ def _time(value: Any) -> str | None:
     return None if value is None else iso(value)
 
 
-def order_json(row: Mapping[str, Any], symbol: str) -> dict[str, Any]:
-    """An order as the API and every event show it; ``row`` has the columns of ``orders``."""
+def order_json(order: OrderState, symbol: str) -> dict[str, Any]:
+    """An order as the API and every event show it."""
     return {
-        "id": row["id"],
-        "client_order_id": row["client_order_id"],
-        "client_id": row["client_id"],
-        "wallet_id": row["wallet_id"],
+        "id": order.id,
+        "client_order_id": order.client_order_id,
+        "client_id": order.client_id,
+        "wallet_id": order.wallet_id,
         "symbol": symbol,
-        "side": row["side"],
-        "type": row["type"],
-        "time_in_force": row["time_in_force"],
-        "qty": text(row["qty"]),
-        "quote_qty": _number(row["quote_qty"]),
-        "price": _number(row["price"]),
-        "expires_at": _time(row["expires_at"]),
-        "reduce_only": row["reduce_only"],
-        "post_only": row["post_only"],
-        "protection": row["protection"],
-        "position_id": row["position_id"],
-        "exit_reason": row["exit_reason"],
-        "status": row["status"],
-        "version": row["version"],
-        "cum_qty": text(row["cum_qty"]),
-        "leaves_qty": text(row["leaves_qty"]),
-        "avg_px": _number(row["avg_px"]),
-        "fees": text(row["fees"]),
-        "held": text(row["held"]),
-        "hold_currency": row["hold_currency"],
-        "pending_qty": _number(row["pending_qty"]),
-        "pending_price": _number(row["pending_price"]),
-        "reject_code": row["reject_code"],
-        "reject_reason": row["reject_reason"],
-        "reject_values": row["reject_values"],
-        "venue": row["venue"],
-        "venue_order_id": row["venue_order_id"],
-        "source": row["source"],
-        "created_by": row["created_by"],
-        "strategy": row["strategy"],
-        "created_at": iso(row["created_at"]),
-        "submitted_at": _time(row["submitted_at"]),
-        "first_fill_at": _time(row["first_fill_at"]),
-        "last_fill_at": _time(row["last_fill_at"]),
-        "closed_at": _time(row["closed_at"]),
+        "side": order.side.value,
+        "type": order.type.value,
+        "time_in_force": order.time_in_force,
+        "qty": text(order.qty),
+        "quote_qty": _number(order.quote_qty),
+        "price": _number(order.price),
+        "expires_at": _time(order.expires_at),
+        "reduce_only": order.reduce_only,
+        "post_only": order.post_only,
+        "protection": order.protection,
+        "position_id": order.position_id,
+        "exit_reason": order.exit_reason,
+        "status": order.status.value,
+        "version": order.version,
+        "cum_qty": text(order.cum_qty),
+        "leaves_qty": text(order.leaves_qty),
+        "avg_px": _number(order.avg_px),
+        "fees": text(order.fees),
+        "held": text(order.held),
+        "hold_currency": order.hold_currency,
+        "pending_qty": _number(order.pending_qty),
+        "pending_price": _number(order.pending_price),
+        "reject_code": order.reject_code,
+        "reject_reason": order.reject_reason,
+        "reject_values": order.reject_values,
+        "venue": order.venue,
+        "venue_order_id": order.venue_order_id,
+        "source": order.source,
+        "created_by": order.created_by,
+        "strategy": order.strategy,
+        "created_at": iso(order.created_at),
+        "submitted_at": _time(order.submitted_at),
+        "first_fill_at": _time(order.first_fill_at),
+        "last_fill_at": _time(order.last_fill_at),
+        "closed_at": _time(order.closed_at),
     }
 
 

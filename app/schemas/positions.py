@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -12,9 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from app.core.clock import iso
 from app.domain.money import ZERO, text
-from app.domain.orders import Side
-from app.domain.positions import Holding, PositionStatus
-from app.domain.protection import Protection, Trail, TrailType
+from app.domain.positions import PositionState, PositionStatus
+from app.domain.protection import Protection
 from app.domain.quotes import Quote
 
 from .base import AmountOut, Percent, PositiveAmount, QueryBool, Request, Response, Text, TimeOut
@@ -176,37 +174,22 @@ def _price(value: Decimal | None) -> str | None:
     return None if value is None else text(round(value, 10))
 
 
-def holding_of(row: Mapping[str, Any]) -> Holding:
-    return Holding(row["qty"], row["avg_entry_px"], row["cost"], row["open_fees"], row["realized_pnl"])
-
-
-def trail_of(row: Mapping[str, Any]) -> Trail | None:
-    if row["trail_type"] is None:
-        return None
-    return Trail(TrailType(row["trail_type"]), row["trail_value"], row["trail_activation_px"])
-
-
-def protection_of(row: Mapping[str, Any]) -> Protection:
-    return Protection(row["stop_loss_px"], row["take_profit_px"], trail_of(row), row["break_even_percent"])
-
-
-def protection_json(row: Mapping[str, Any]) -> dict[str, Any]:
+def protection_json(position: PositionState) -> dict[str, Any]:
     """The wanted exits and where they stand now; ``trigger_price`` is what the trail has come to."""
-    trail = trail_of(row)
-    extreme = row["trail_extreme_px"]
-    exit_side = Side.SELL if row["qty"] >= 0 else Side.BUY
+    trail = position.trail
+    extreme = position.trail_extreme_px
     return {
-        "stop_loss": _number(row["stop_loss_px"]),
-        "take_profit": _number(row["take_profit_px"]),
+        "stop_loss": _number(position.stop_loss_px),
+        "take_profit": _number(position.take_profit_px),
         "trailing_stop": None if trail is None else {
             "type": trail.type.value,
             "value": text(trail.value),
             "activation_price": _number(trail.activation),
             "best_price": _number(extreme),
-            "trigger_price": _price(trail.trigger(exit_side, extreme)) if extreme is not None else None,
+            "trigger_price": _price(trail.trigger(position.exit_side, extreme)) if extreme is not None else None,
         },
-        "break_even_percent": _number(row["break_even_percent"]),
-        "break_even_price": _price(row["break_even_px"]),
+        "break_even_percent": _number(position.break_even_percent),
+        "break_even_price": _price(position.break_even_px),
     }  # fmt: skip
 
 
@@ -214,81 +197,82 @@ def _percent(part: Decimal, whole: Decimal) -> str:
     return text(round(part * 100 / whole, 4)) if whole else "0"
 
 
-def current_json(row: Mapping[str, Any], quote: Quote | None, now: datetime) -> dict[str, Any]:
+def current_json(position: PositionState, quote: Quote | None, now: datetime) -> dict[str, Any]:
     """What the position is worth at the side of the quote it would be closed at."""
-    holding = holding_of(row)
+    holding = position.holding
     if quote is None or not holding.qty:
         return {"price": None, "value": None, "unrealized_pnl": None, "unrealized_percent": None,
-                "minutes_held": _minutes(row, now), "high": _number(row["high_px"]), "low": _number(row["low_px"]),
+                "minutes_held": _minutes(position, now), "high": _number(position.high_px),
+                "low": _number(position.low_px),
                 "drawdown_percent": None, "risk_level": None}  # fmt: skip
     mark = quote.bid if holding.qty > 0 else quote.ask
     percent = holding.unrealized_percent(mark)
-    high = max(row["high_px"] or mark, mark)
+    high = max(position.high_px or mark, mark)
     return {
         "price": text(mark),
         "value": text(round(mark * abs(holding.qty), 8)),
         "unrealized_pnl": text(round(holding.unrealized(mark), 8)),
         "unrealized_percent": text(round(percent, 4)),
-        "minutes_held": _minutes(row, now),
+        "minutes_held": _minutes(position, now),
         "high": text(high),
-        "low": text(min(row["low_px"] or mark, mark)),
+        "low": text(min(position.low_px or mark, mark)),
         "drawdown_percent": _percent(high - mark, high),
         "risk_level": "high" if percent <= -5 else "medium" if percent <= -2 else "low",
     }
 
 
-def _minutes(row: Mapping[str, Any], now: datetime) -> int:
-    return int(((row["closed_at"] or now) - row["opened_at"]).total_seconds() // 60)
+def _minutes(position: PositionState, now: datetime) -> int:
+    return int(((position.closed_at or now) - position.opened_at).total_seconds() // 60)
 
 
 def position_json(
-    row: Mapping[str, Any], symbol: str, quote_currency: str, quote: Quote | None, now: datetime
+    position: PositionState, symbol: str, quote_currency: str, quote: Quote | None, now: datetime
 ) -> dict[str, Any]:
-    """A position as the API and every event show it; ``row`` has the columns of ``positions``."""
-    entry_px = row["avg_entry_px"] if row["qty"] else row["entry_value"] / row["entry_qty"]
-    exit_px = row["exit_value"] / row["exit_qty"] if row["exit_qty"] else None
-    mark = row["entry_mark_px"]
-    high, low = row["high_px"], row["low_px"]
+    """A position as the API and every event show it."""
+    entry_px = position.avg_entry_px if position.qty else position.entry_value / position.entry_qty
+    exit_px = position.exit_value / position.exit_qty if position.exit_qty else None
+    mark = position.entry_mark_px
+    high, low = position.high_px, position.low_px
     return {
-        "id": row["id"],
-        "client_id": row["client_id"],
-        "wallet_id": row["wallet_id"],
+        "id": position.id,
+        "client_id": position.client_id,
+        "wallet_id": position.wallet_id,
         "symbol": symbol,
-        "side": "LONG" if row["qty"] >= 0 else "SHORT",
-        "status": row["status"],
-        "version": row["version"],
-        "qty": text(row["qty"]),
+        "side": "LONG" if position.qty >= 0 else "SHORT",
+        "status": position.status.value,
+        "version": position.version,
+        "qty": text(position.qty),
         "quote_currency": quote_currency,
         "entry": {
-            "order_id": row["entry_order_id"],
+            "order_id": position.entry_order_id,
             "price": _price(entry_px),
-            "qty": text(row["entry_qty"]),
-            "value": text(row["entry_value"]),
-            "fees": text(row["entry_fees"]),
-            "at": iso(row["opened_at"]),
+            "qty": text(position.entry_qty),
+            "value": text(position.entry_value),
+            "fees": text(position.entry_fees),
+            "at": iso(position.opened_at),
         },
-        "current": current_json(row, quote, now),
+        "current": current_json(position, quote, now),
         "exit": {
-            "order_id": row["exit_order_id"],
+            "order_id": position.exit_order_id,
             "price": _price(exit_px),
-            "qty": text(row["exit_qty"]),
-            "value": text(row["exit_value"]),
-            "fees": text(row["exit_fees"]),
-            "reason": row["exit_reason"],
-            "at": None if row["closed_at"] is None else iso(row["closed_at"]),
+            "qty": text(position.exit_qty),
+            "value": text(position.exit_value),
+            "fees": text(position.exit_fees),
+            "reason": position.exit_reason,
+            "at": None if position.closed_at is None else iso(position.closed_at),
         },
         "statistics": {
-            "fees": text(row["entry_fees"] + row["exit_fees"]),
+            "fees": text(position.entry_fees + position.exit_fees),
             "entry_slippage": _price(entry_px - mark) if mark is not None else None,
-            "price_moves": row["price_moves"],
-            "stop_adjustments": row["stop_adjustments"],
-            "mfe": _price(max(high - entry_px, ZERO) * row["entry_qty"]) if high is not None else None,
-            "mae": _price(max(entry_px - low, ZERO) * row["entry_qty"]) if low is not None else None,
+            "price_moves": position.price_moves,
+            "stop_adjustments": position.stop_adjustments,
+            "mfe": _price(max(high - entry_px, ZERO) * position.entry_qty) if high is not None else None,
+            "mae": _price(max(entry_px - low, ZERO) * position.entry_qty) if low is not None else None,
         },
-        "protection": protection_json(row),
-        "realized_pnl": text(row["realized_pnl"]),
-        "realized_percent": _percent(row["realized_pnl"], entry_px * row["exit_qty"]),
-        "opened_at": iso(row["opened_at"]),
-        "updated_at": iso(row["updated_at"]),
-        "closed_at": None if row["closed_at"] is None else iso(row["closed_at"]),
+        "protection": protection_json(position),
+        "realized_pnl": text(position.realized_pnl),
+        "realized_percent": _percent(position.realized_pnl, entry_px * position.exit_qty),
+        "opened_at": iso(position.opened_at),
+        "updated_at": iso(position.updated_at),
+        "closed_at": None if position.closed_at is None else iso(position.closed_at),
     }

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import Invalid, NotFound
 from app.core.permissions import WRITE, Principal, Reach, Resource
+from app.domain.execution import OrderState
+from app.domain.positions import PositionState
 from app.models import Client, Order, Position, Wallet, table_of
 
 from .locks import Locks
@@ -123,25 +125,25 @@ def entry_wallet(session: Session, principal: Principal, client_ref: str | None,
 
 def _row(
     session: Session, table: sa.Table, object_id: str, principal: Principal, right: str, what: str
-) -> dict[str, Any]:
+) -> sa.RowMapping:
     query = sa.select(table).where(table.c.id == object_id.lower())
     query = _restrict(query, table.c.client_id, principal, Resource.ORDERS, right)
     row = session.execute(query).mappings().one_or_none() if is_uuid(object_id) else None
     if row is None:
         raise NotFound(f"there is no such {what}")
-    return dict(row)
+    return row
 
 
-def order(session: Session, principal: Principal, order_id: str, right: str) -> dict[str, Any]:
-    """An order's row as a dictionary, not locked."""
-    return _row(session, _orders, order_id, principal, right, "order")
+def order(session: Session, principal: Principal, order_id: str, right: str) -> OrderState:
+    """An order, not locked."""
+    return OrderState.of(_row(session, _orders, order_id, principal, right, "order"))
 
 
 def position(
     session: Session, principal: Principal, position_id: str, right: str, *, lock: bool = False, wallet: bool = False
-) -> dict[str, Any]:
-    """A position's row as a dictionary; ``lock`` takes its row lock, ``wallet`` that of its wallet before."""
-    row = _row(session, _positions, position_id, principal, right, "position")
+) -> PositionState:
+    """A position; ``lock`` takes its row lock, ``wallet`` that of its wallet before."""
+    found = PositionState.of(_row(session, _positions, position_id, principal, right, "position"))
     if wallet:
-        Locks.of(session).wallet(row["wallet_id"])
-    return Locks.of(session).position(row["id"]) if lock or wallet else row
+        Locks.of(session).wallet(found.wallet_id)
+    return Locks.of(session).position(found.id) if lock or wallet else found

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import Invalid, NotFound
 from app.core.permissions import READ, Principal, Resource
+from app.domain.execution import OrderState
 from app.domain.orders import TERMINAL
-from app.domain.positions import PositionStatus
+from app.domain.positions import PositionState, PositionStatus
 from app.models import Event, Execution, FixMessage, Order, Position, table_of
 
 from .access import is_uuid, visible_clients
@@ -42,7 +43,9 @@ class Wanted:
 Rows = tuple[list[dict[str, Any]], int]
 
 
-def list_orders(session: Session, principal: Principal, wanted: Wanted, limit: int, offset: int) -> Rows:
+def list_orders(
+    session: Session, principal: Principal, wanted: Wanted, limit: int, offset: int
+) -> tuple[list[OrderState], int]:
     """Newest first, with how many there are in all."""
     query = _narrow(sa.select(orders), orders, principal, wanted)
     if wanted.side is not None:
@@ -56,7 +59,8 @@ def list_orders(session: Session, principal: Principal, wanted: Wanted, limit: i
         query = query.where(orders.c.created_at >= wanted.since)
     if wanted.until is not None:
         query = query.where(orders.c.created_at < wanted.until)
-    return _page(session, query, orders.c.id.desc(), limit, offset)
+    rows, total = _page(session, query, orders.c.id.desc(), limit, offset)
+    return [OrderState.of(row) for row in rows], total
 
 
 def list_executions(session: Session, principal: Principal, wanted: Wanted, limit: int, offset: int) -> Rows:
@@ -68,19 +72,22 @@ def list_executions(session: Session, principal: Principal, wanted: Wanted, limi
     return _page(session, query, executions.c.id.desc(), limit, offset)
 
 
-def list_positions(session: Session, principal: Principal, wanted: Wanted, limit: int, offset: int) -> Rows:
+def list_positions(
+    session: Session, principal: Principal, wanted: Wanted, limit: int, offset: int
+) -> tuple[list[PositionState], int]:
     query = _narrow(sa.select(positions), positions, principal, wanted)
     if wanted.status is not None:
         query = query.where(positions.c.status == wanted.status)
     if wanted.open is not None:
         closed = positions.c.status == PositionStatus.CLOSED.value
         query = query.where(~closed if wanted.open else closed)
-    return _page(session, query, positions.c.id.desc(), limit, offset)
+    rows, total = _page(session, query, positions.c.id.desc(), limit, offset)
+    return [PositionState.of(row) for row in rows], total
 
 
 def by_client_order_id(
     session: Session, principal: Principal, client_order_id: str, wallet_id: str | None
-) -> dict[str, Any]:
+) -> OrderState:
     """The order a caller gave this id. Raises ``NotFound``; ``Invalid`` when several wallets know the id."""
     wanted = Wanted(wallet_id=wallet_id)
     query = _narrow(sa.select(orders), orders, principal, wanted).where(orders.c.client_order_id == client_order_id)
@@ -89,7 +96,7 @@ def by_client_order_id(
         raise NotFound("there is no such order")
     if len(found) > 1:
         raise Invalid.field("wallet_id", "required", "is needed: several wallets have an order of this id")
-    return dict(found[0])
+    return OrderState.of(found[0])
 
 
 def fix_messages(session: Session, order_id: str) -> list[dict[str, Any]]:

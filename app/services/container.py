@@ -10,6 +10,7 @@ from app.core.clock import Clock
 from app.core.group_commit import GroupCommit
 from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
+from app.schemas.market import feed_json
 
 from .orders import Entry, Orders
 from .positions import Positions
@@ -34,3 +35,12 @@ class Services:
     stopping: Any = None  # set when what runs beside the requests has to end; None: nothing was started
     venue: Any = None  # the simulated venue beside the engine
     wake: Callable[[], None] = lambda: None  # tells the engine, wherever it runs, that a commit has left it work
+
+    @property
+    def runs_feeds(self) -> bool:
+        """Whether prices come in here: feeds run where the engine leads."""
+        return self.feeds is not None and (self.engine is None or self.engine.running)
+
+    def feed_states(self) -> list[dict[str, Any]]:
+        """How the feeds of this process are, as the API shows them."""
+        return [feed_json(status) for status in self.feeds.status()] if self.feeds is not None else []

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core import json
+from app.core.bulk import BulkInsert
 from app.core.clock import iso
 from app.core.ids import new_id
 from app.models import Event, table_of
@@ -18,6 +19,9 @@ from app.models import Event, table_of
 FIRM = "firm"
 
 table = table_of(Event)
+_INSERT = BulkInsert(
+    table, ("event_id", "stream", "type", "object_type", "object_id", "object_version", "payload", "at")
+)
 
 
 @dataclass(slots=True)
@@ -54,9 +58,8 @@ class Events:
         return len(self._rows)
 
     def flush(self, session: Session) -> None:
-        if self._rows:
-            session.execute(sa.insert(table), self._rows)
-            self._rows = []
+        _INSERT.run(session, self._rows)
+        self._rows = []
 
 
 def since(

@@ -244,13 +244,15 @@ def report_json(report: Report) -> dict[str, Any]:
 
 
 _DECIMALS = frozenset({"qty", "price", "cum_qty", "leaves_qty"})
+_TIMES = frozenset({"at", "answer_by"})
 
 
 def report_of(found: dict[str, Any]) -> Report:
     """What ``report_json`` wrote."""
     values = dict(found)
     kind: type[Report] = getattr(kinds, values.pop("kind"))
-    values["at"] = datetime.fromisoformat(values["at"])
+    for name in _TIMES & values.keys():
+        values[name] = None if values[name] is None else datetime.fromisoformat(values[name])
     values["message"] = values["message"].encode("latin-1")
     for name in _DECIMALS & values.keys():
         values[name] = None if values[name] is None else Decimal(values[name])

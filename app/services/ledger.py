@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.core.bulk import BulkInsert, BulkUpdate
 from app.core.errors import Conflict
 from app.core.ids import new_id
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, PostingLine, check_balanced
@@ -35,6 +36,9 @@ WALLET_KINDS = frozenset({AccountKind.AVAILABLE, AccountKind.HELD})
 accounts = table_of(LedgerAccount)
 entries = table_of(JournalEntry)
 postings = table_of(Posting)
+_INSERT_POSTINGS = BulkInsert(postings, ("entry_id", "account_id", "currency", "amount", "posted_at"))
+_INSERT_ENTRIES = BulkInsert(entries)
+_UPDATE_BALANCES = BulkUpdate(accounts, ("balance", "version"))
 
 
 class InsufficientFunds(Conflict):
@@ -50,6 +54,7 @@ class LockedAccount:
     id: int
     ref: AccountRef
     balance: Decimal
+    version: int
     changed: bool = False  # since it was last written
     posted: bool = False  # by this journal at all
 
@@ -70,7 +75,14 @@ def lock_accounts(session: Session, refs: Iterable[AccountRef], now: datetime) -
 
 def _select_locked(session: Session, refs: set[AccountRef]) -> dict[AccountRef, LockedAccount]:
     query = (
-        sa.select(accounts.c.id, accounts.c.owner, accounts.c.currency, accounts.c.kind, accounts.c.balance)
+        sa.select(
+            accounts.c.id,
+            accounts.c.owner,
+            accounts.c.currency,
+            accounts.c.kind,
+            accounts.c.balance,
+            accounts.c.version,
+        )
         .where(
             sa.tuple_(accounts.c.owner, accounts.c.currency, accounts.c.kind).in_(
                 [(ref.owner, ref.currency, ref.kind.value) for ref in refs]
@@ -82,7 +94,7 @@ def _select_locked(session: Session, refs: set[AccountRef]) -> dict[AccountRef, 
     locked = {}
     for row in session.execute(query):
         ref = AccountRef(row.owner, row.currency, AccountKind(row.kind))
-        locked[ref] = LockedAccount(row.id, ref, row.balance)
+        locked[ref] = LockedAccount(row.id, ref, row.balance, row.version)
     return locked
 
 
@@ -223,25 +235,19 @@ class Journal:
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         numbers = _next_numbers(self.session, len(self._pending))
-        self.session.execute(sa.insert(postings), rows)
-        self.session.execute(
-            sa.insert(entries),
+        _INSERT_POSTINGS.run(self.session, rows)
+        _INSERT_ENTRIES.run(
+            self.session,
             [{**entry.row, "number": number} for entry, number in zip(self._pending, numbers, strict=True)],
         )
-        changed = [
-            {"account": account.id, "new_balance": account.balance}
-            for account in self.locked.values()
-            if account.changed
-        ]
-        if changed:
-            self.session.connection().execute(
-                sa.update(accounts)
-                .where(accounts.c.id == sa.bindparam("account"))
-                .values(balance=sa.bindparam("new_balance"), version=accounts.c.version + 1),
-                changed,
-            )
-        for account in self.locked.values():
+        changed = [account for account in self.locked.values() if account.changed]
+        for account in changed:
+            account.version += 1
             account.changed = False
+        _UPDATE_BALANCES.run(
+            self.session,
+            [{"id": account.id, "balance": account.balance, "version": account.version} for account in changed],
+        )
 
 
 def _next_numbers(session: Session, count: int) -> list[int]:

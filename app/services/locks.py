@@ -6,13 +6,15 @@ row later starts again with all it needs: ``Locks`` refuses it, on both database
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.domain.execution import OrderState
+from app.domain.positions import PositionState
 from app.models import Client, Order, Position, Wallet, table_of
 
 positions, orders = table_of(Position), table_of(Order)
@@ -83,30 +85,30 @@ class Locks:
         """One wallet that exists, with its client."""
         return self.wallets({wallet_id})[wallet_id]
 
-    def position(self, position_id: str) -> dict[str, Any]:
+    def position(self, position_id: str) -> PositionState:
         """One position that exists."""
-        (row,) = self.positions(positions.c.id == position_id)
-        return row
+        (position,) = self.positions(positions.c.id == position_id)
+        return position
 
-    def order(self, order_id: str) -> dict[str, Any]:
+    def order(self, order_id: str) -> OrderState:
         """One order that exists."""
-        (row,) = self.orders(orders.c.id == order_id)
-        return row
+        (order,) = self.orders(orders.c.id == order_id)
+        return order
 
     def wait_at_most(self, milliseconds: int) -> None:
         """From here on a lock that is not had in time ends the transaction; PostgreSQL alone has such waits."""
         if self._session.get_bind().dialect.name == "postgresql":
             self._session.execute(sa.text(f"SET LOCAL lock_timeout = {milliseconds:d}"))
 
-    def positions(self, where: sa.ColumnElement[bool], limit: int | None = None) -> list[dict[str, Any]]:
-        """Rows of positions as they are under their lock, by ascending id."""
-        return self._rows(Kind.POSITIONS, positions, where, limit)
+    def positions(self, where: sa.ColumnElement[bool], limit: int | None = None) -> list[PositionState]:
+        """Positions as they are under their lock, by ascending id."""
+        return [PositionState.of(row) for row in self._rows(Kind.POSITIONS, positions, where, limit)]
 
     def orders(
         self, where: sa.ColumnElement[bool], limit: int | None = None, *, skip_locked: bool = False
-    ) -> list[dict[str, Any]]:
-        """Rows of orders as they are under their lock, by ascending id; without those others hold, if asked."""
-        return self._rows(Kind.ORDERS, orders, where, limit, skip_locked)
+    ) -> list[OrderState]:
+        """Orders as they are under their lock, by ascending id; without those others hold, if asked."""
+        return [OrderState.of(row) for row in self._rows(Kind.ORDERS, orders, where, limit, skip_locked)]
 
     def _rows(
         self,
@@ -115,8 +117,8 @@ class Locks:
         where: sa.ColumnElement[bool],
         limit: int | None,
         skip_locked: bool = False,
-    ) -> list[dict[str, Any]]:
+    ) -> Sequence[sa.RowMapping]:
         query = sa.select(table).where(where).order_by(table.c.id).limit(limit).with_for_update(skip_locked=skip_locked)
-        rows = [dict(row) for row in self._session.execute(query).mappings()]
+        rows = self._session.execute(query).mappings().all()
         self.note(kind, [row["id"] for row in rows])
         return rows

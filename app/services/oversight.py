@@ -61,6 +61,12 @@ def _holds_lease(session: Session, shard: int, holder: str) -> bool:
     return name is not None and (not name.startswith(_ENGINE) or name == application_name(holder))
 
 
+def feeds(session: Session) -> list[dict[str, Any]]:
+    """The price sources of the engine that leads, as its heartbeat tells."""
+    found = leader(session)
+    return found["status"].get("feeds", []) if found is not None else []
+
+
 def is_led(session: Session) -> bool:
     """Whether an engine leads somewhere."""
     found = leader(session)

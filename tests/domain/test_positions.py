@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal as D
+from itertools import product
 from typing import Any
 
 import pytest
@@ -9,7 +11,22 @@ from hypothesis import strategies as st
 
 from app.domain.money import round_amount
 from app.domain.orders import Side
-from app.domain.positions import Applied, Fill, Holding, apply_fill
+from app.domain.positions import (
+    Applied,
+    ExitReason,
+    Fill,
+    Holding,
+    IllegalPositionTransition,
+    PositionState,
+    PositionStatus,
+    apply_fill,
+    begin_exit,
+    book_fill,
+    move,
+    protect,
+    take_back_exit,
+)
+from app.domain.protection import Protection, Trail, TrailType
 from tests.data import oracle
 
 EXAMPLES = oracle("pnl_average_cost.json")
@@ -191,3 +208,89 @@ def test_a_flipping_fill_is_split_without_losing_a_cent(held: D, more: D, value:
     assert applied.realized - rest.value - rest.fee == -value - fee
     assert rest.value == round_amount(rest.value, currency)
     assert rest.fee == round_amount(rest.fee, currency)
+
+
+# -- a position's row ------------------------------------------------------------------------------------------
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+LEGAL = {
+    ("OPENING", "OPEN"), ("OPENING", "CLOSING"), ("OPENING", "CLOSED"), ("OPEN", "CLOSING"), ("OPEN", "CLOSED"),
+    ("CLOSING", "OPEN"), ("CLOSING", "CLOSED"),
+}  # fmt: skip
+
+
+def position(status: str = "OPEN", **changes: Any) -> PositionState:
+    values = {"qty": D(2), "avg_entry_px": D(100), "cost": D(200), "open_fees": D(1), "entry_qty": D(2), "version": 3}
+    return PositionState(
+        id="p", client_id="c", wallet_id="w", instrument_id=1, status=PositionStatus(status), entry_order_id="o",
+        entry_mark_px=None, opened_at=NOW, updated_at=NOW, **(values | changes),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("current", "wanted"), list(product(PositionStatus, PositionStatus)), ids=str)
+def test_every_step_between_statuses(current: PositionStatus, wanted: PositionStatus) -> None:
+    before = position(current)
+    if (current.value, wanted.value) not in LEGAL:
+        with pytest.raises(IllegalPositionTransition, match=f"p cannot go from {current} to {wanted}"):
+            move(before, wanted, NOW)
+        return
+    after = move(before, wanted, NOW)
+    assert (after.status, after.version, after.closed_at) == (wanted, 4, NOW if wanted == "CLOSED" else None)
+
+
+def test_a_row_survives_the_way_through_the_state() -> None:
+    before = position(trail_type=TrailType.BPS, trail_value=D(50))
+    assert PositionState.of(before.row()) == before
+    assert (before.row()["status"], before.row()["trail_type"]) == ("OPEN", "bps")
+
+
+def test_an_exit_that_begins_or_is_taken_back_makes_old_levels_void() -> None:
+    closing = begin_exit(position(protection_version=7), NOW, ExitReason.MANUAL, "exit-1")
+    assert (closing.status, closing.exit_order_id, closing.exit_reason) == ("CLOSING", "exit-1", "manual")
+    assert closing.protection_version == 8 and not closing.may_exit
+    again = take_back_exit(closing, NOW)
+    assert (again.status, again.exit_order_id, again.exit_reason) == ("OPEN", None, None)
+    assert again.protection_version == 9 and again.may_exit
+
+
+def test_a_trail_that_stays_keeps_the_best_price_it_has_seen() -> None:
+    trail = Trail(TrailType.AMOUNT, D(5))
+    tracking = protect(position(), Protection(trail=trail), D(100))
+    assert tracking.trail_extreme_px == 100
+    higher = tracking._replace(trail_extreme_px=D(120))
+    kept = protect(higher, Protection(trail=trail, stop_loss=D(90)), D(110))
+    assert (kept.trail_extreme_px, kept.stop_loss_px) == (120, 90)
+    assert protect(higher, Protection(trail=Trail(TrailType.AMOUNT, D(6))), D(110)).trail_extreme_px == 110
+    assert protect(higher, Protection(), D(110)).trail_extreme_px is None
+
+
+@pytest.mark.parametrize(
+    ("qty", "mark", "tracks"), [(2, 129, False), (2, 130, True), (-2, 131, False), (-2, 130, True)]
+)
+def test_a_trail_begins_where_it_is_activated_on_either_side(qty: int, mark: int, tracks: bool) -> None:
+    wanted = Protection(trail=Trail(TrailType.AMOUNT, D(5), D(130)))
+    after = protect(position(qty=D(qty)), wanted, D(mark))
+    assert after.trail_extreme_px == (mark if tracks else None)
+
+
+def test_a_changed_break_even_is_reached_anew() -> None:
+    reached = position(break_even_percent=D(1), break_even_px=D(101))
+    assert protect(reached, Protection(break_even=D(1)), None).break_even_px == 101
+    assert protect(reached, Protection(break_even=D(2)), None).break_even_px is None
+
+
+@pytest.mark.parametrize(("held", "side"), [(2, "SELL"), (-2, "BUY")], ids=["long", "short"])
+def test_a_fill_reduces_and_closes_on_either_side(held: int, side: str) -> None:
+    before = position(qty=D(held), high_px=D(100), low_px=D(100))
+    part = book_fill(before, fill(side, "0.5", "110", "1"), "USD", NOW)
+    assert (part.qty, part.position.qty, part.position.exit_qty) == (-D(held) / 4, D(held) * 3 / 4, D("0.5"))
+    assert (part.position.high_px, part.position.low_px, part.position.status) == (110, 100, "OPEN")
+    flat = book_fill(part.position, fill(side, "1.5", "90"), "USD", NOW)
+    assert (flat.position.qty, flat.position.status, flat.position.closed_at) == (0, "CLOSED", NOW)
+    assert flat.position.realized_pnl == part.realized + flat.realized
+
+
+def test_what_is_sold_beyond_a_position_is_not_its_exit() -> None:
+    sold = book_fill(position(open_fees=D(0)), fill("SELL", "3", "110", "3"), "USD", NOW)
+    assert (sold.position.exit_qty, sold.position.exit_value, sold.position.exit_fees) == (2, 220, 2)
+    assert (sold.qty, sold.realized) == (-2, 18)

@@ -15,6 +15,7 @@ from app.core.errors import Conflict, NotFound, OutcomeUnknown, Unavailable
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
 from app.domain.orders import OrderStatus
+from app.domain.positions import PositionState
 from app.domain.protection import Protection
 from app.engine import booking, relay
 from app.engine.monitor import Monitor
@@ -175,10 +176,10 @@ def test_of_four_fired_stops_a_poisoned_one_is_parked_and_the_others_exit(
     poison = firm.position(wallets[1])["id"]
     original = Monitor._event
 
-    def event(self: Monitor, events: Any, row: dict[str, Any], *args: Any, **options: Any) -> None:
-        if row["id"] == poison:
+    def event(self: Monitor, events: Any, position: PositionState, *args: Any, **options: Any) -> None:
+        if position.id == poison:
             raise RuntimeError("a row nobody foresaw")
-        original(self, events, row, *args, **options)
+        original(self, events, position, *args, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Monitor, "_event", event)
@@ -228,10 +229,10 @@ def test_a_position_whose_exit_cannot_be_made_parks_itself_alone(firm: Firm, mon
     poison = firm.position(wallets[0])["id"]
     original = Monitor._exit_order
 
-    def exit_order(self: Monitor, journal: Any, free: Any, row: dict[str, Any], *args: Any) -> Any:
-        if row["id"] == poison:
+    def exit_order(self: Monitor, journal: Any, free: Any, position: PositionState, *args: Any) -> Any:
+        if position.id == poison:
             raise RuntimeError("a row nobody foresaw")
-        return original(self, journal, free, row, *args)
+        return original(self, journal, free, position, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(Monitor, "_exit_order", exit_order)
@@ -241,6 +242,10 @@ def test_a_position_whose_exit_cannot_be_made_parks_itself_alone(firm: Firm, mon
         assert firm.order(healthy)["status"] == "FILLED"
         assert [row["status"] for row in firm.all(Position)] == ["CLOSING", "CLOSED", "OPEN"]
         assert open_faults(firm) == [("exit", poison)]
+        (before,) = firm.database.read(faults.open_faults)
+        retry(firm)  # too early: it is the same fault still, and says so
+        (after,) = firm.database.read(faults.open_faults)
+        assert (after["id"], after["attempts"], after["retry_at"]) == (before["id"], 2, None)
     retry(firm)
     assert firm.all(Position)[0]["status"] == "CLOSED"
     assert open_faults(firm) == []
@@ -254,13 +259,15 @@ def test_protection_that_cannot_be_armed_parks_itself_alone(firm: Firm, monkeypa
 
     def attend(self: Monitor, session: Any, parked: Any, only: str | None = None) -> Any:
         rows = original(self, session, parked, only)
-        if any(row["id"] == poison for row in rows):
+        if any(row.id == poison for row in rows):
             raise RuntimeError("a row nobody foresaw")
         return rows
 
     def protect(wallet: str) -> None:
-        firm.database.run(lambda s: firm.positions.protect(s, firm.position(wallet), Protection(stop_loss=D(49500)),
-                                                           actor="t", now=firm.clock.now()))  # fmt: skip
+        protection, now = Protection(stop_loss=D(49500)), firm.clock.now()
+        firm.database.run(
+            lambda s: firm.positions.protect(s, firm.held_position(wallet), protection, actor="t", now=now)
+        )
 
     with monkeypatch.context() as patch:
         patch.setattr(Monitor, "attend", attend)

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.core.permissions import SYSTEM
-from app.engine import booking, phases
+from app.engine import booking
 from app.models import AuditRecord, EngineFault, Event, table_of
 from app.services import audit, faults
 from tests.firm import Firm
@@ -112,10 +112,7 @@ def test_who_resolves_while_the_engine_retries_has_decided(firm: Firm, monkeypat
     row = fault(firm)
     before = firm.order(row["object_id"])
     resolve(firm)  # after the engine had read that it was to be retried
-    done = phases._retry_one(
-        firm.engine.transactions, firm.engine.book, firm.engine.watch, "booking", row, firm.clock.now()
-    )
-    assert not done
+    assert not firm.engine.retries.retry(row, firm.clock.now())
     assert fault(firm)["resolution"] == "put right by hand" and fault(firm)["attempts"] == 1
     assert firm.order(row["object_id"])["cum_qty"] == before["cum_qty"]
 

@@ -15,14 +15,17 @@ from app.adapters.venues.simulated import Behaviour
 from app.core.clock import ManualClock
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
-from app.domain.reports import Accepted, Fill
+from app.domain.execution import OrderState
+from app.domain.reports import Accepted, Fill, OrderSnapshot
 from app.domain.requests import RequestKind as K
+from app.engine import schedules
 from app.models import (
     Client,
     EngineFault,
     Execution,
     FixMessage,
     LedgerAccount,
+    Order,
     Posting,
     VenueRequest,
     Wallet,
@@ -187,7 +190,7 @@ def test_a_venue_that_never_takes_an_order_has_it_fail_and_give_back_its_hold(sm
     assert firm.balance(wallet, "USDT") == D(100000)
     firm.reconciled()
     # and if it had arrived after all: it must not be worked there for nobody
-    far.book[order] = book = Working(firm.engine.sending.venue_order(row), row["qty"], row["price"])
+    far.book[order] = book = Working(firm.engine.sending.venue_order(OrderState.of(row)), row["qty"], row["price"])
     far.say(Accepted(order_id=order, at=firm.clock.now(), cl_ord_id=order, venue_order_id="FAR-late"))
     firm.settle()
     assert book.status == "CANCELED"
@@ -605,3 +608,58 @@ def test_a_line_that_was_down_for_a_while_loses_nothing(firm: Firm) -> None:
     assert firm.order(order)["status"] == "FILLED"
     assert len(firm.all(Execution)) == 1
     firm.reconciled()
+
+
+def test_a_cancel_never_goes_out_ahead_of_the_resubmission_of_its_order(firm: Firm, far: FarVenue) -> None:
+    far.deaf = {K.SUBMIT}
+    _, wallet = firm.client(USDT="100000")
+    far.silent = {K.QUERY}
+    order = resting(firm, wallet)
+    firm.run_for(7, 0.5)
+    assert firm.order(order)["status"] == "UNKNOWN"
+    far.deaf, far.heard = set(), []
+    far.say(OrderSnapshot(order_id=order, at=firm.clock.now(), cl_ord_id=last_query(firm, order), known=False))
+    firm.engine.book.run(firm.clock.now())  # to be sent again, and before that somebody cancels
+    firm.database.run(lambda s: firm.orders.cancel(s, order, actor="t", now=firm.clock.now()))
+    far.silent = set()
+    firm.engine.wake()
+    firm.run_for(2, 0.5)
+    kinds = [kind for kind, _ in far.heard if kind in (K.SUBMIT, K.CANCEL)]
+    assert kinds in ([K.SUBMIT, K.CANCEL], []), "a venue that hears the cancel first works the order for ever"
+    assert firm.order(order)["status"] == "CANCELED"
+    assert order not in far.book or far.book[order].status == "CANCELED"
+    firm.reconciled()
+
+
+def last_query(firm: Firm, order_id: str) -> str:
+    found = [row for row in firm.all(VenueRequest) if row["order_id"] == order_id and row["kind"] == "query"]
+    return str(found[-1]["cl_ord_id"])
+
+
+def test_a_request_says_by_when_it_is_answered_and_why_it_was_refused(small: Firm, far: FarVenue) -> None:
+    firm = small
+    _, wallet = firm.client(USDT="100000")
+    firm.venue.behaviour = replace(AT_ONCE, reject_rate=D(1))
+    firm.orders.rules = replace(RULES, venues={"paper": "SIM"})
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1")
+    firm.settle()
+    (request,) = firm.all(VenueRequest)
+    assert request["deadline_at"] > request["sent_at"]
+    assert (request["state"], request["error"]) == ("ACKED", firm.all(Order)[0]["reject_reason"])
+
+
+def test_answered_queries_are_not_kept_for_ever(small: Firm, far: FarVenue) -> None:
+    firm = small
+    far.silent = {K.SUBMIT}
+    _, wallet = firm.client(USDT="100000")
+    order = resting(firm, wallet)
+    firm.run_for(12, 1)
+    assert [row["kind"] for row in firm.all(VenueRequest)] == ["submit", "query"]
+    firm.clock.advance(2 * 86400)
+    schedules.sweep(firm.engine, firm.clock.now())
+    assert len(firm.all(VenueRequest)) == 2, "a live order's requests count its ClOrdIDs"
+    firm.database.run(lambda s: firm.orders.cancel(s, order, actor="t", now=firm.clock.now()))
+    firm.settle()
+    schedules.sweep(firm.engine, firm.clock.now())
+    assert [row["kind"] for row in firm.all(VenueRequest)] == ["submit", "cancel"]

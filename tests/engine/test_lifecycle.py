@@ -45,7 +45,7 @@ def test_the_worked_example_of_the_book(firm: Firm) -> None:
     firm.send(wallet, qty="0.5")
     firm.settle()
     firm.quote("BTC/USDT", "51000", "51010")
-    shown = firm.positions.show(firm.position(wallet), firm.clock.now())
+    shown = firm.positions.show(firm.held_position(wallet), firm.clock.now())
     assert shown["current"]["unrealized_pnl"] == "475"
     assert shown["current"]["unrealized_percent"] == "1.9"
     firm.quote("BTC/USDT", "51500", "51510")
@@ -53,7 +53,7 @@ def test_the_worked_example_of_the_book(firm: Firm) -> None:
     firm.settle()
     position = firm.position(wallet)
     assert (position["status"], position["realized_pnl"]) == ("CLOSED", D("699.25"))
-    assert firm.positions.show(position, firm.clock.now())["realized_percent"] == "2.797"
+    assert firm.positions.show(firm.held_position(wallet), firm.clock.now())["realized_percent"] == "2.797"
     assert firm.balance(wallet, "USDT") == D("100699.25")
     firm.reconciled()
 
@@ -137,7 +137,7 @@ def test_protection_changed_on_the_position_is_armed_and_the_old_level_is_not(fi
     from app.domain.protection import Protection
 
     def protect(session):  # type: ignore[no-untyped-def]
-        row = firm.position(wallet)
+        row = firm.held_position(wallet)
         return firm.positions.protect(session, row, Protection(stop_loss=D(48000)), actor="t", now=firm.clock.now())
 
     firm.database.run(protect)
@@ -145,8 +145,10 @@ def test_protection_changed_on_the_position_is_armed_and_the_old_level_is_not(fi
     firm.quote("BTC/USDT", "49000", "49010")
     assert firm.position(wallet)["status"] == "OPEN"
     with pytest.raises(Invalid) as refused:
-        firm.database.run(lambda s: firm.positions.protect(
-            s, firm.position(wallet), Protection(stop_loss=D(49500)), actor="t", now=firm.clock.now()))  # fmt: skip
+        protection = Protection(stop_loss=D(49500))
+        firm.database.run(
+            lambda s: firm.positions.protect(s, firm.held_position(wallet), protection, actor="t", now=firm.clock.now())
+        )
     assert refused.value.code == "stop_wrong_side"
     firm.quote("BTC/USDT", "47999.99", "48010")
     assert firm.position(wallet)["status"] == "CLOSED"

@@ -49,9 +49,9 @@ def while_changed(firm: Firm, change: Callable[[Session], object], act: Callable
 
 
 def move_stop(firm: Firm, wallet: str, stop: str) -> Callable[[Session], object]:
-    row = firm.position(wallet)
+    position = firm.held_position(wallet)
     return lambda session: firm.positions.protect(
-        session, row, Protection(stop_loss=D(stop)), actor="t", now=firm.clock.now()
+        session, position, Protection(stop_loss=D(stop)), actor="t", now=firm.clock.now()
     )
 
 
@@ -128,3 +128,53 @@ def test_a_lock_out_of_order_is_found_before_it_is_a_deadlock(sqlite_database: D
         locks.note(Kind.ORDERS, ["b"])
     with pytest.raises(LockOrderViolation, match="ascending"):
         fresh().note(Kind.ACCOUNTS, [2, 1])
+
+
+@pytest.mark.postgres
+def test_an_order_that_somebody_else_holds_for_long_delays_only_itself(firm: Firm) -> None:
+    """The engine neither starts again nor parks it, and books it once it is free."""
+    held, other = firm.client(USDT="100000")[1], firm.client(USDT="100000")[1]
+    firm.quote("BTC/USDT", "50000", "50000")
+    first, second = firm.send(held, qty="0.1")["id"], firm.send(other, qty="0.1")["id"]
+    impatient(firm)
+    recoveries = firm.engine.counts["recoveries"]
+    with Session(firm.database.engine) as session:
+        firm.engine.step(firm.clock.now())  # sent, and filled at the venue
+        Locks.of(session).order(first)
+        for _ in range(4):
+            firm.engine.step(firm.clock.now())
+        assert firm.order(second)["status"] == "FILLED"
+        assert firm.order(first)["status"] != "FILLED"
+    firm.settle()
+    assert firm.order(first)["status"] == "FILLED"
+    assert firm.engine.counts["recoveries"] == recoveries
+    assert firm.engine.transactions.all_parked() == []
+    firm.reconciled()
+
+
+@pytest.mark.postgres
+def test_a_position_that_somebody_else_holds_for_long_is_closed_when_it_is_free(firm: Firm) -> None:
+    wallets = [firm.client(USDT="100000")[1] for _ in range(2)]
+    firm.quote("BTC/USDT", "50000", "50000")
+    for wallet in wallets:
+        firm.send(wallet, qty="0.1", stop_loss="49000")
+    firm.settle()
+    impatient(firm)
+    with Session(firm.database.engine) as session:
+        Locks.of(session).position(firm.position(wallets[0])["id"])
+        firm.quote("BTC/USDT", "48900", "48900")
+        firm.quote("BTC/USDT", "48950", "48950")
+        assert [firm.position(wallet)["status"] for wallet in wallets] == ["OPEN", "CLOSED"]
+    firm.quote("BTC/USDT", "49500", "49500")  # the level was reached: that the market is back changes nothing
+    firm.quote("BTC/USDT", "49500", "49500")
+    assert firm.position(wallets[0])["status"] == "CLOSED"
+    assert firm.engine.transactions.all_parked() == []
+    firm.reconciled()
+
+
+def impatient(firm: Firm) -> None:
+    """The engine waits for a lock no longer than a moment."""
+
+    @sa.event.listens_for(firm.database.engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 100")

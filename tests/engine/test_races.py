@@ -12,7 +12,7 @@ import pytest
 from app.core.errors import AppError, Invalid, OutcomeUnknown
 from app.domain.orders import OrderSource
 from app.domain.protection import Protection
-from app.models import Client, Execution, Order, Position, Wallet
+from app.models import Client, Execution, Order, Wallet
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
 from app.services.orders import Entry
@@ -30,7 +30,7 @@ def amend(firm: Firm, client: str, wallet: str, order_id: str, qty: str) -> None
 def close(firm: Firm, client: str, wallet: str, qty: str | None) -> dict[str, Any]:
     def work(session: Any) -> dict[str, Any]:
         return firm.positions.close(
-            session, session.get_one(Client, client), session.get_one(Wallet, wallet), firm.position(wallet),
+            session, session.get_one(Client, client), session.get_one(Wallet, wallet), firm.held_position(wallet),
             D(qty) if qty else None, None, actor="t", source=OrderSource.API, now=firm.clock.now(),
         )  # fmt: skip
 
@@ -97,7 +97,7 @@ def test_the_old_stop_does_not_fire_once_the_new_one_was_accepted(firm: Firm) ->
     firm.settle()
     firm.database.run(
         lambda s: firm.positions.protect(
-            s, firm.position(wallet), Protection(stop_loss=D(48000)), actor="t", now=firm.clock.now()
+            s, firm.held_position(wallet), Protection(stop_loss=D(48000)), actor="t", now=firm.clock.now()
         )
     )
     firm.quote("BTC/USDT", "49400", "49410")  # the engine has not armed the new one yet
@@ -267,8 +267,8 @@ def test_a_position_whose_asset_was_spent_elsewhere_says_so_and_does_not_hang(fi
     firm.settle()
     for _ in range(3):
         quotes("3.6900")
-    dollars = next(p for p in firm.engine.open_positions.values() if p["instrument_id"] == 7)
-    assert dollars["status"] == "OPEN" and dollars["stop_loss_px"] is None
+    dollars = next(p for p in firm.engine.open_positions.values() if p.instrument_id == 7)
+    assert dollars.status == "OPEN" and dollars.stop_loss_px is None
     alerts = [event["data"]["code"] for event in firm.recorder.pushed if event["type"] == "alert.engine"]
     assert alerts == ["exit_impossible"]
     firm.reconciled()
@@ -279,12 +279,11 @@ def test_a_close_that_is_repeated_answers_the_first_order(firm: Firm) -> None:
     firm.quote("BTC/USDT", "50000", "50000")
     firm.send(wallet, qty="0.1")
     firm.settle()
-    position = firm.position(wallet)
 
     def close_named() -> dict[str, Any]:
         return firm.database.run(lambda session: firm.positions.close(
             session, session.get_one(Client, client), session.get_one(Wallet, wallet),
-            firm._row(Position.__table__, position["id"]), None, "close-1", actor="t", source=OrderSource.API,
+            firm.held_position(wallet), None, "close-1", actor="t", source=OrderSource.API,
             now=firm.clock.now()))  # fmt: skip
 
     first = close_named()
@@ -306,3 +305,32 @@ def test_a_dry_run_remembers_nothing(small_firm: Firm) -> None:
         )
     )
     assert firm.all(Wallet) == before
+
+
+def test_a_reduce_only_order_that_was_not_sent_yet_is_cancelled_with_its_position(firm: Firm) -> None:
+    _, wallet = firm.client(USDT="100000", BTC="1")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1", stop_loss="49000")
+    firm.settle()
+    firm.send(wallet, side="SELL", qty="0.1")
+    firm.engine.step(firm.clock.now())  # sent, and filled at the venue: not booked yet
+    late = firm.send(wallet, side="SELL", type="LIMIT", qty="0.1", price="50000", reduce_only=True)["id"]
+    firm.settle()
+    assert firm.position(wallet)["status"] == "CLOSED"
+    assert (firm.order(late)["status"], firm.order(late)["cum_qty"], firm.order(late)["held"]) == ("CANCELED", 0, 0)
+    assert firm.balance(wallet, "BTC") == D(1)
+    firm.reconciled()
+
+
+def test_a_sale_that_was_not_sent_yet_makes_way_for_the_exit_at_once(firm: Firm) -> None:
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    firm.send(wallet, qty="0.1", stop_loss="49000")
+    firm.settle()
+    sale = firm.send(wallet, side="SELL", type="LIMIT", qty="0.1", price="60000")["id"]
+    firm.engine.transactions.park("send", sale, "a fault")  # it cannot be sent
+    firm.quote("BTC/USDT", "48900", "48900")
+    firm.quote("BTC/USDT", "48900", "48900")
+    assert firm.order(sale)["status"] == "CANCELED"
+    assert firm.position(wallet)["status"] == "CLOSED"
+    firm.reconciled()

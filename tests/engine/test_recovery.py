@@ -13,6 +13,7 @@ from app.adapters.venues.simulated import Behaviour
 from app.core.clock import ManualClock
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
+from app.domain.execution import OrderState
 from app.domain.quotes import Quote
 from app.engine import booking
 from app.engine.engine import Engine
@@ -292,10 +293,10 @@ def test_an_order_that_cannot_be_sent_does_not_block_the_others(firm: Firm, monk
     poison, healthy = firm.send(wallet, qty="0.1"), firm.send(wallet, qty="0.2")
     original = firm.engine.sending.venue_order
 
-    def venue_order(row: Any) -> Any:
-        if row["id"] == poison["id"]:
+    def venue_order(order: OrderState) -> Any:
+        if order.id == poison["id"]:
             raise RuntimeError("poison")
-        return original(row)
+        return original(order)
 
     monkeypatch.setattr(firm.engine.sending, "venue_order", venue_order)
     firm.settle()

@@ -106,7 +106,7 @@ def test_a_level_that_was_moved_does_not_close_what_a_fill_has_armed_again(firm:
     firm.settle()
     lower = Protection(stop_loss=D(48000))
     firm.database.run(
-        lambda s: firm.positions.protect(s, firm.position(wallet), lower, actor="t", now=firm.clock.now())
+        lambda s: firm.positions.protect(s, firm.held_position(wallet), lower, actor="t", now=firm.clock.now())
     )
     firm.quote("BTC/USDT", "48940", "48950")  # through the old stop, and into the resting entry
     position = firm.position(wallet)

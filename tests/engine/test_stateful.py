@@ -25,6 +25,7 @@ from app.core.ids import new_id
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
 from app.domain.orders import OrderSource
+from app.domain.positions import PositionState
 from app.domain.protection import Protection
 from app.engine.booking import Booking
 from app.engine.lease import LeaseLost
@@ -242,7 +243,8 @@ class Trading(RuleBasedStateMachine):
 
         def work(session: Any) -> None:
             wallet, client = session.get_one(Wallet, row["wallet_id"]), session.get_one(Client, row["client_id"])
-            self.firm.positions.close(session, client, wallet, row, D(part) if part else None, None, actor="t",
+            qty = D(part) if part else None
+            self.firm.positions.close(session, client, wallet, PositionState.of(row), qty, None, actor="t",
                                       source=OrderSource.API, now=self.firm.clock.now())  # fmt: skip
 
         try:
@@ -259,7 +261,9 @@ class Trading(RuleBasedStateMachine):
         protection = Protection(stop_loss=self.mid - 5 - below * 10)
         try:
             self.database.run(
-                lambda s: self.firm.positions.protect(s, row, protection, actor="t", now=self.firm.clock.now())
+                lambda s: self.firm.positions.protect(
+                    s, PositionState.of(row), protection, actor="t", now=self.firm.clock.now()
+                )
             )
         except AppError:
             return

@@ -39,7 +39,7 @@ _REFUSED: Final[dict[str, type[Rejected] | type[CancelRejected] | type[ReplaceRe
     "D": Rejected,
     "F": CancelRejected,
     "G": ReplaceRejected,
-}  # fmt: skip (RefMsgType(372))
+}
 Body = list[tuple[int, str | Decimal | None]]
 
 
@@ -119,7 +119,12 @@ class FixGateway:
         now = self._clock.now()
         raw = self._session.encode(msg_type, body, now)
         self._transport.send(raw)
-        self._handed_over.append(Sent(order_id=order.id, at=now, cl_ord_id=cl_ord_id, msg_type=msg_type, message=raw))
+        self._handed_over.append(
+            Sent(
+                order_id=order.id, at=now, cl_ord_id=cl_ord_id, msg_type=msg_type, message=raw,
+                answer_by=now + self.answers_within,
+            )
+        )  # fmt: skip
 
     # -- reports -----------------------------------------------------------------------------------------
 

@@ -21,11 +21,10 @@ from app.schemas.market import (
     QuoteOut,
     QuotesQuery,
     bar_json,
-    feed_json,
     instrument_json,
     quote_json,
 )
-from app.services import manual_quotes
+from app.services import manual_quotes, oversight
 
 from . import blueprint, whole
 
@@ -89,7 +88,7 @@ def set_quote() -> ResponseReturnValue:
     if not given.confirm:
         manual_quotes.check_band(instrument, given.bid, given.ask, previous)
     who, when, ip, kind = principal(), now(), request.remote_addr, parts.settings.market_feed
-    if parts.feeds is not None and (parts.engine is None or parts.engine.running):
+    if parts.runs_feeds:
         taken = manual_quotes.set_quote(
             parts.feeds, kind, instrument.symbol, given.bid, given.ask, given.last,
             production=parts.settings.production,
@@ -117,5 +116,10 @@ def bars() -> ResponseReturnValue:
 @endpoint("The price sources and how they are", tag="market", response=FeedOut, many=True, needs=READING)
 @no_transaction
 def feeds() -> ResponseReturnValue:
-    supervisor = services().feeds
-    return whole([feed_json(status) for status in supervisor.status()] if supervisor is not None else [])
+    return whole(feed_states())
+
+
+def feed_states() -> list[dict[str, Any]]:
+    """Of this process where it takes the prices, else as the heartbeat of the one that does tells."""
+    parts = services()
+    return parts.feed_states() if parts.runs_feeds else parts.database.read(oversight.feeds)

@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import AppError
 from app.core.permissions import READ, WRITE, Resource
+from app.domain.execution import OrderState
 from app.domain.orders import OrderSource
+from app.domain.positions import PositionState
 from app.models import Client, Wallet
 from app.routes import limits
 from app.routes.edge import (
@@ -163,8 +165,8 @@ def list_orders() -> ResponseReturnValue:
         instrument_id=instrument_id(asked.symbol), side=asked.side, status=asked.status, open=asked.open,
         since=asked.created_from, until=asked.created_to,
     )  # fmt: skip
-    rows, total = blotter.list_orders(db(), principal(), wanted, asked.limit, asked.offset)
-    return page([services().orders.show(row) for row in rows], total, asked.limit, asked.offset)
+    found, total = blotter.list_orders(db(), principal(), wanted, asked.limit, asked.offset)
+    return page([services().orders.show(order) for order in found], total, asked.limit, asked.offset)
 
 
 def client_id(ref: str | None) -> str | None:
@@ -196,8 +198,8 @@ def cancel_all() -> ResponseReturnValue:
 @endpoint("Get an order by the id its sender gave it", tag="orders", query=WalletChoice, response=OrderOut,
           needs=READING, etag=True, errors=("required",))  # fmt: skip
 def get_by_client_order_id(client_order_id: str) -> ResponseReturnValue:
-    row = blotter.by_client_order_id(db(), principal(), client_order_id, query(WalletChoice).wallet_id)
-    return tagged(services().orders.show(row))
+    order = blotter.by_client_order_id(db(), principal(), client_order_id, query(WalletChoice).wallet_id)
+    return tagged(services().orders.show(order))
 
 
 @blueprint.get("/orders/<order_id>")
@@ -213,18 +215,18 @@ def get_order(order_id: str) -> ResponseReturnValue:
 )  # fmt: skip
 def amend_order(order_id: str) -> ResponseReturnValue:
     request = body(OrderAmendIn)
-    row = access.order(db(), principal(), order_id, WRITE)
-    client, wallet = owner_of(row)
+    order = access.order(db(), principal(), order_id, WRITE)
+    client, wallet = owner_of(order)
     shown = services().orders.amend(
-        db(), client, wallet, row["id"], request.qty, request.price, actor=principal().actor, now=now(),
+        db(), client, wallet, order.id, request.qty, request.price, actor=principal().actor, now=now(),
         check_version=check_version,
     )  # fmt: skip
     return tagged(shown)
 
 
-def owner_of(row: dict[str, Any]) -> tuple[Client, Wallet]:
+def owner_of(order: OrderState | PositionState) -> tuple[Client, Wallet]:
     """Client and wallet of an order or position the caller has been let through to."""
-    client, wallet = db().get(Client, row["client_id"]), db().get(Wallet, row["wallet_id"])
+    client, wallet = db().get(Client, order.client_id), db().get(Wallet, order.wallet_id)
     assert client is not None and wallet is not None
     return client, wallet
 
@@ -245,8 +247,8 @@ def delete_order(order_id: str) -> ResponseReturnValue:
 
 
 def _cancel(order_id: str) -> dict[str, Any]:
-    row = access.order(db(), principal(), order_id, WRITE)
-    return services().orders.cancel(db(), row["id"], actor=principal().actor, now=now(), check_version=check_version)
+    order = access.order(db(), principal(), order_id, WRITE)
+    return services().orders.cancel(db(), order.id, actor=principal().actor, now=now(), check_version=check_version)
 
 
 def show_executions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -257,23 +259,23 @@ def show_executions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @blueprint.get("/orders/<order_id>/executions")
 @endpoint("Executions of an order", tag="orders", response=ExecutionOut, many=True, needs=READING)
 def order_executions(order_id: str) -> ResponseReturnValue:
-    row = access.order(db(), principal(), order_id, READ)
-    rows, _ = blotter.list_executions(db(), principal(), blotter.Wanted(order_id=row["id"]), 10_000, 0)
+    order = access.order(db(), principal(), order_id, READ)
+    rows, _ = blotter.list_executions(db(), principal(), blotter.Wanted(order_id=order.id), 10_000, 0)
     return whole(show_executions(rows[::-1]))
 
 
 @blueprint.get("/orders/<order_id>/fix-messages")
 @endpoint("The FIX messages about an order", tag="orders", response=FixMessageOut, many=True, needs=READING)
 def order_messages(order_id: str) -> ResponseReturnValue:
-    row = access.order(db(), principal(), order_id, READ)
-    return whole([fix_message_json(message) for message in blotter.fix_messages(db(), row["id"])])
+    order = access.order(db(), principal(), order_id, READ)
+    return whole([fix_message_json(message) for message in blotter.fix_messages(db(), order.id)])
 
 
 @blueprint.get("/orders/<order_id>/events")
 @endpoint("What happened to an order", tag="orders", response=EventOut, many=True, needs=READING)
 def order_events(order_id: str) -> ResponseReturnValue:
-    row = access.order(db(), principal(), order_id, READ)
-    return whole(blotter.order_events(db(), row["id"]))
+    order = access.order(db(), principal(), order_id, READ)
+    return whole(blotter.order_events(db(), order.id))
 
 
 @blueprint.get("/executions")

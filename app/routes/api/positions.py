@@ -9,7 +9,7 @@ from app.core.errors import Invalid
 from app.core.permissions import READ, WRITE
 from app.routes.edge import body, check_version, db, endpoint, named_client, now, principal, query, services, tagged
 from app.schemas.orders import ExecutionOut, OrderOut, PageQuery
-from app.schemas.positions import CloseIn, PositionOut, PositionQuery, ProtectIn, SignalIn, protection_of
+from app.schemas.positions import CloseIn, PositionOut, PositionQuery, ProtectIn, SignalIn
 from app.schemas.system import PositionUpdateOut, SignalResult
 from app.services import access, blotter, positions
 
@@ -36,8 +36,8 @@ def list_positions() -> ResponseReturnValue:
         client_id=client_id(named_client(asked.client_id)), wallet_id=asked.wallet_id,
         instrument_id=instrument_id(asked.symbol), status=asked.status, open=asked.open,
     )  # fmt: skip
-    rows, total = blotter.list_positions(db(), principal(), wanted, asked.limit, asked.offset)
-    return page([services().positions.show(row, now()) for row in rows], total, asked.limit, asked.offset)
+    found, total = blotter.list_positions(db(), principal(), wanted, asked.limit, asked.offset)
+    return page([services().positions.show(position, now()) for position in found], total, asked.limit, asked.offset)
 
 
 @blueprint.get("/positions/<position_id>")
@@ -52,10 +52,10 @@ def get_position(position_id: str) -> ResponseReturnValue:
           description="What the body does not name stays as it is; null removes.")  # fmt: skip
 def protect(position_id: str) -> ResponseReturnValue:
     request = body(ProtectIn)
-    row = access.position(db(), principal(), position_id, WRITE, lock=True)
-    check_version(row["version"])
+    position = access.position(db(), principal(), position_id, WRITE, lock=True)
+    check_version(position.version)
     shown = services().positions.protect(
-        db(), row, request.over(protection_of(row)), actor=principal().actor, now=now()
+        db(), position, request.over(position.protection), actor=principal().actor, now=now()
     )
     return tagged(shown)
 
@@ -67,10 +67,10 @@ def close(position_id: str) -> ResponseReturnValue:
     request = body(CloseIn)
     if request.qty is not None and request.client_order_id is None:
         _require_repeatable("client_order_id")
-    row = access.position(db(), principal(), position_id, WRITE, wallet=True)
-    client, wallet = owner_of(row)
+    position = access.position(db(), principal(), position_id, WRITE, wallet=True)
+    client, wallet = owner_of(position)
     order = services().positions.close(
-        db(), client, wallet, row, request.qty, request.client_order_id, actor=principal().actor, source=source(),
+        db(), client, wallet, position, request.qty, request.client_order_id, actor=principal().actor, source=source(),
         now=now(),
     )  # fmt: skip
     return order, 201
@@ -92,10 +92,10 @@ def signal(position_id: str) -> ResponseReturnValue:
     request = body(SignalIn)
     if request.action == "reduce":
         _require_repeatable("Idempotency-Key")
-    row = access.position(db(), principal(), position_id, WRITE, wallet=True)
-    client, wallet = owner_of(row)
+    position = access.position(db(), principal(), position_id, WRITE, wallet=True)
+    client, wallet = owner_of(position)
     result = services().positions.signal(
-        db(), client, wallet, row, request, actor=principal().actor, source=source(), now=now()
+        db(), client, wallet, position, request, actor=principal().actor, source=source(), now=now()
     )
     return result, 201
 
@@ -105,8 +105,8 @@ def signal(position_id: str) -> ResponseReturnValue:
           needs=READING)  # fmt: skip
 def updates(position_id: str) -> ResponseReturnValue:
     asked = query(PageQuery)
-    row = access.position(db(), principal(), position_id, READ)
-    found = positions.updates(db(), row["id"], asked.offset + asked.limit + 1)
+    position = access.position(db(), principal(), position_id, READ)
+    found = positions.updates(db(), position.id, asked.offset + asked.limit + 1)
     items = found[asked.offset : asked.offset + asked.limit]
     return page(items, len(found), asked.limit, asked.offset)
 
@@ -116,8 +116,8 @@ def updates(position_id: str) -> ResponseReturnValue:
           needs=READING)  # fmt: skip
 def executions(position_id: str) -> ResponseReturnValue:
     asked = query(PageQuery)
-    row = access.position(db(), principal(), position_id, READ)
+    position = access.position(db(), principal(), position_id, READ)
     rows, total = blotter.list_executions(
-        db(), principal(), blotter.Wanted(position_id=row["id"]), asked.limit, asked.offset
+        db(), principal(), blotter.Wanted(position_id=position.id), asked.limit, asked.offset
     )
     return page(show_executions(rows), total, asked.limit, asked.offset)

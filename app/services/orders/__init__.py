@@ -12,10 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.errors import AppError, Conflict, Invalid
+from app.domain.execution import OrderState, move
 from app.domain.fees import fee_for
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
 from app.domain.money import ZERO, round_amount, text
-from app.domain.orders import AMENDABLE, TERMINAL, OrderStatus, Side, check_transition
+from app.domain.orders import AMENDABLE, OrderStatus, Side
 from app.domain.risk import reference_price, reserve_for, usd_rate
 from app.models import Client, Order, Wallet, table_of
 from app.schemas.orders import OrderIn, order_json
@@ -23,11 +24,12 @@ from app.services import wallets
 from app.services.events import Events
 from app.services.ledger import Journal
 from app.services.locks import Locks
+from app.services.records import insert_orders, order_event, store_orders
 
-from .cancel import LIVE_ORDERS, Canceler, order_event, suspend
+from .cancel import LIVE_ORDERS, Canceler, suspend
 from .checks import Checks
 from .draft import Draft, Drafting, OrderRules, check_amend
-from .entry import Entry, new_row
+from .entry import Entry, new_order
 
 table = table_of(Order)
 SHARED_WAIT_MS = 250
@@ -77,14 +79,15 @@ class Orders(Drafting):
         stopped = canceler.stop_entries(self._suspend_breached(checks, entries, drafts, accounts, events))
         journal.lock(canceler.accounts(stopped) | _accounts_of(entries, drafts))
         canceler.cancel(stopped, "the wallet is suspended")
-        outcomes, rows = self._judge(checks, journal, events, entries, drafts, accounts, known)
-        if rows:
-            session.execute(sa.insert(table), rows)
+        outcomes, entered = self._judge(checks, journal, events, entries, drafts, accounts, known)
+        insert_orders(session, entered)
         wallets.balance_events(events, {w.id: client.id for w, client in accounts.values()}, journal.flush().values())
         events.flush(session)
         return outcomes
 
-    def _draft_of(self, entry: Entry, wallet: Wallet, known: dict[tuple[str, str | None], Any]) -> Draft | Outcome:
+    def _draft_of(
+        self, entry: Entry, wallet: Wallet, known: dict[tuple[str, str | None], OrderState]
+    ) -> Draft | Outcome:
         """The order worked out; in its place the outcome of one that is known already or makes no sense."""
         earlier = known.get((entry.wallet_id, entry.request.client_order_id))
         if earlier is not None:
@@ -120,13 +123,13 @@ class Orders(Drafting):
         entries: list[Entry],
         drafts: list[Draft | Outcome],
         accounts: dict[str, tuple[Wallet, Client]],
-        known: dict[tuple[str, str | None], Any],
-    ) -> tuple[list[Outcome], list[dict[str, Any]]]:
-        """Judge one order after the other, each against what those before it have left; the rows to store."""
+        known: dict[tuple[str, str | None], OrderState],
+    ) -> tuple[list[Outcome], list[OrderState]]:
+        """Judge one order after the other, each against what those before it have left; those to store."""
         free = {ref: account.balance for ref, account in journal.locked.items()}
         limits = wallets.limits_of_clients(checks.session, {client.id for _, client in accounts.values()})
         outcomes: list[Outcome] = []
-        rows: list[dict[str, Any]] = []
+        entered: list[OrderState] = []
         for entry, draft in zip(entries, drafts, strict=True):
             name = (entry.wallet_id, entry.request.client_order_id)
             if not isinstance(draft, Draft):
@@ -139,23 +142,23 @@ class Orders(Drafting):
             spend = AccountRef(wallet.id, draft.spend_currency, AccountKind.AVAILABLE)
             client_limits = limits(client.id, draft.instrument.id)
             failures = checks.failures(client, wallet, entry.request, draft, free[spend], client_limits)
-            row = new_row(entry, client, draft, failures, self.rules.venues[wallet.platform], checks.now)
+            order = new_order(entry, client, draft, failures, self.rules.venues[wallet.platform], checks.now)
             if not failures:
                 free[spend] -= draft.reserve
                 journal.add(
-                    EntryKind.HOLD, ("order", row["id"]), f"hold:{row['id']}:1",
+                    EntryKind.HOLD, ("order", order.id), f"hold:{order.id}:1",
                     hold_lines(wallet.id, draft.spend_currency, draft.reserve), actor=entry.actor,
                 )  # fmt: skip
-            checks.took(row)
-            rows.append(row)
-            known[name] = row
-            self._event(events, row, None, row["reject_reason"])
-            outcomes.append((self.show(row), True))
-        return outcomes, rows
+            checks.took(order)
+            entered.append(order)
+            known[name] = order
+            order_event(events, order, self.instruments, None, order.reject_reason)
+            outcomes.append((self.show(order), True))
+        return outcomes, entered
 
-    def _repeated(self, entry: Entry, earlier: Any) -> Outcome:
+    def _repeated(self, entry: Entry, earlier: OrderState) -> Outcome:
         """A client_order_id that was used before: the first order again, or a conflict."""
-        if earlier["body_hash"] != entry.body_hash:
+        if earlier.body_hash != entry.body_hash:
             name = entry.request.client_order_id
             return Conflict(f"client_order_id {name} was used for another order", code="DUPLICATE_ORDER")
         return self.show(earlier), False
@@ -209,61 +212,61 @@ class Orders(Drafting):
         values or failing checks.
         """
         wallet, client = Locks.of(session).wallet(wallet.id)
-        row = Locks.of(session).order(order_id)
+        order = Locks.of(session).order(order_id)
         if check_version is not None:
-            check_version(row["version"])
-        status = OrderStatus(row["status"])
-        if status not in AMENDABLE:
-            raise Conflict(f"the order is {status}", code="too_late", extra={"order": self.show(row)})
-        instrument = self.instruments.by_id(row["instrument_id"])
-        new_qty = row["qty"] if qty is None else qty
-        new_price = row["price"] if price is None else price
-        check_amend(row, instrument, new_qty, price, new_price)
+            check_version(order.version)
+        before = order.status
+        if before not in AMENDABLE:
+            raise Conflict(f"the order is {before}", code="too_late", extra={"order": self.show(order)})
+        instrument = self.instruments.by_id(order.instrument_id)
+        new_qty = order.qty if qty is None else qty
+        new_price = order.price if price is None else price
+        check_amend(order, instrument, new_qty, price, new_price)
         journal = Journal(session, now, actor)
-        spend = AccountRef(wallet.id, row["hold_currency"], AccountKind.AVAILABLE)
+        spend = AccountRef(wallet.id, order.hold_currency, AccountKind.AVAILABLE)
         journal.lock({spend, replace(spend, kind=AccountKind.HELD)})
-        side, worst = Side(row["side"]), new_price or row["protection_px"] or ZERO
-        left = new_qty - row["cum_qty"]
-        wanted = reserve_for(side, left, worst, wallet.taker_rate, instrument.quote)
-        if wanted > row["held"] or new_qty > row["qty"] or new_price != row["price"]:
-            self._recheck(session, client, wallet, row, new_qty, new_price, wanted, journal.locked[spend].balance, now)
-        events = Events(now)
-        sent = status is not OrderStatus.NEW
+        worst = new_price or order.protection_px or ZERO
+        wanted = reserve_for(order.side, new_qty - order.cum_qty, worst, wallet.taker_rate, instrument.quote)
+        if wanted > order.held or new_qty > order.qty or new_price != order.price:
+            available = journal.locked[spend].balance
+            self._recheck(session, client, wallet, order, new_qty, new_price, wanted, available, now)
+        sent = before is not OrderStatus.NEW
         # until the venue has agreed the old order may still fill: the larger of both reserves stays held
-        hold = max(wanted, row["held"]) if sent else wanted
-        if hold != row["held"]:
+        hold = max(wanted, order.held) if sent else wanted
+        events = Events(now)
+        if hold != order.held:
             journal.add(
-                EntryKind.HOLD if hold > row["held"] else EntryKind.RELEASE, ("order", row["id"]),
-                f"hold:{row['id']}:{row['version'] + 1}",
-                hold_lines(wallet.id, row["hold_currency"], hold - row["held"]),
+                EntryKind.HOLD if hold > order.held else EntryKind.RELEASE, ("order", order.id),
+                f"hold:{order.id}:{order.version + 1}",
+                hold_lines(wallet.id, order.hold_currency, hold - order.held),
             )  # fmt: skip
             wallets.balance_events(events, {wallet.id: wallet.client_id}, journal.flush().values())
-        row.update(held=hold, version=row["version"] + 1)
         if sent:
-            check_transition(row["id"], status, OrderStatus.PENDING_REPLACE)
-            row.update(status=OrderStatus.PENDING_REPLACE.value, pending_qty=new_qty, pending_price=new_price)
+            order = move(order, OrderStatus.PENDING_REPLACE, now, held=hold, pending_qty=new_qty,
+                         pending_price=new_price)  # fmt: skip
         else:
-            row.update(qty=new_qty, leaves_qty=new_qty, price=new_price)
-        _store(session, row, "held", "version", "status", "pending_qty", "pending_price", "qty", "leaves_qty", "price")
-        self._event(events, row, status, "amended", type_=None if sent else "order.amended")
+            order = order._replace(version=order.version + 1, held=hold, qty=new_qty, leaves_qty=new_qty,
+                            price=new_price)  # fmt: skip
+        store_orders(session, [order])
+        order_event(events, order, self.instruments, before, "amended", None if sent else "order.amended")
         events.flush(session)
-        return self.show(row)
+        return self.show(order)
 
     def _recheck(
-        self, session: Session, client: Client, wallet: Wallet, row: dict[str, Any], qty: Decimal,
+        self, session: Session, client: Client, wallet: Wallet, order: OrderState, qty: Decimal,
         price: Decimal | None, wanted: Decimal, available: Decimal, now: datetime,
     ) -> None:  # fmt: skip
-        instrument = self.instruments.by_id(row["instrument_id"])
+        instrument = self.instruments.by_id(order.instrument_id)
         request = OrderIn.model_validate({
-            "symbol": instrument.symbol, "side": row["side"], "type": row["type"], "qty": qty, "price": price,
-            "reduce_only": row["reduce_only"],
+            "symbol": instrument.symbol, "side": order.side, "type": order.type, "qty": qty, "price": price,
+            "reduce_only": order.reduce_only,
         })  # fmt: skip
         quote = self.quotes.get(instrument.symbol)
-        extra = max(wanted - row["held"], ZERO)
-        draft = Draft(instrument, qty - row["cum_qty"], price, row["protection_px"],
-                      reference_price(request.side, price, quote), extra, row["hold_currency"], quote)  # fmt: skip
+        extra = max(wanted - order.held, ZERO)
+        draft = Draft(instrument, qty - order.cum_qty, price, order.protection_px,
+                      reference_price(request.side, price, quote), extra, order.hold_currency, quote)  # fmt: skip
         limits = wallets.limits_of_clients(session, {client.id})(client.id, instrument.id)
-        checks = Checks(session, self.instruments, self.quotes, self.rules, now, besides=row["id"])
+        checks = Checks(session, self.instruments, self.quotes, self.rules, now, besides=order.id)
         failures = checks.failures(client, wallet, request, draft, available, limits)
         if failures:
             raise Invalid(
@@ -286,14 +289,12 @@ class Orders(Drafting):
         Locks the position that a cancelled close sets free, the order and its accounts.
         """
         canceler = self._canceler(session, actor, now)
-        (row,) = canceler.lock(table.c.id == order_id)
+        (order,) = canceler.lock(table.c.id == order_id)
         if check_version is not None:
-            check_version(row["version"])
-        status = OrderStatus(row["status"])
-        if status in TERMINAL:
-            raise Conflict(f"the order is {status}", code="too_late", extra={"order": self.show(row)})
-        self._cancel(canceler, [row], "canceled by request")
-        return self.show(row)
+            check_version(order.version)
+        if order.terminal:
+            raise Conflict(f"the order is {order.status}", code="too_late", extra={"order": self.show(order)})
+        return self._cancel(canceler, [order])[0]
 
     def cancel_all(
         self, session: Session, clients: sa.Select[Any] | None, *, client_id: str | None, wallet_id: str | None,
@@ -316,53 +317,40 @@ class Orders(Drafting):
         if side is not None:
             wanted.append(table.c.side == side.value)
         canceler = self._canceler(session, actor, now)
-        rows = canceler.lock(sa.and_(*wanted))
-        self._cancel(canceler, rows, "canceled by request")
-        return [self.show(row) for row in rows]
+        return self._cancel(canceler, canceler.lock(sa.and_(*wanted)))
 
     def _canceler(self, session: Session, actor: str, now: datetime) -> Canceler:
         return Canceler(session, self.instruments, self.quotes, Journal(session, now, actor), Events(now), now)
 
-    @staticmethod
-    def _cancel(canceler: Canceler, rows: list[dict[str, Any]], reason: str) -> None:
-        """Cancel locked live orders; those whose cancel travels already stay as they are."""
-        canceler.cancel([row for row in rows if row["status"] != OrderStatus.PENDING_CANCEL], reason)
-        owners = {row["wallet_id"]: row["client_id"] for row in rows}
+    def _cancel(self, canceler: Canceler, locked: list[OrderState]) -> list[dict[str, Any]]:
+        after = canceler.cancel(locked, "canceled by request")
+        owners = {order.wallet_id: order.client_id for order in locked}
         wallets.balance_events(canceler.events, owners, canceler.journal.locked.values())
         canceler.events.flush(canceler.session)
+        return [self.show(order) for order in after]
 
     def earlier(self, session: Session, entry: Entry) -> dict[str, Any] | None:
         """The order that was entered under the same id by the same words. Raises ``Conflict`` for other words."""
-        for row in _by_client_order_ids(session, [entry]).values():
-            outcome = self._repeated(entry, row)
+        for order in _by_client_order_ids(session, [entry]).values():
+            outcome = self._repeated(entry, order)
             if isinstance(outcome, AppError):
                 raise outcome
             return outcome[0]
         return None
 
-    # -- showing -----------------------------------------------------------------------------------------
-
-    def show(self, row: Any) -> dict[str, Any]:
-        return order_json(row, self.instruments.by_id(row["instrument_id"]).symbol)
-
-    def _event(
-        self,
-        events: Events,
-        row: dict[str, Any],
-        previous: OrderStatus | None,
-        reason: str | None,
-        type_: str | None = None,
-    ) -> None:
-        order_event(events, row, self.show(row), previous, reason, type_)
+    def show(self, order: OrderState) -> dict[str, Any]:
+        """The order as the API and every event show it."""
+        return order_json(order, self.instruments.by_id(order.instrument_id).symbol)
 
 
-def _by_client_order_ids(session: Session, entries: list[Entry]) -> dict[tuple[str, str | None], Any]:
+def _by_client_order_ids(session: Session, entries: list[Entry]) -> dict[tuple[str, str | None], OrderState]:
     """Orders that already carry one of the entries' client order ids."""
     named = [(e.wallet_id, e.request.client_order_id) for e in entries if e.request.client_order_id is not None]
     if not named:
         return {}
     query = sa.select(table).where(sa.tuple_(table.c.wallet_id, table.c.client_order_id).in_(named))
-    return {(row["wallet_id"], row["client_order_id"]): row for row in session.execute(query).mappings()}
+    found = [OrderState.of(row) for row in session.execute(query).mappings()]
+    return {(order.wallet_id, order.client_order_id): order for order in found}
 
 
 def _accounts_of(entries: list[Entry], drafts: list[Draft | Outcome]) -> set[AccountRef]:
@@ -375,8 +363,4 @@ def _accounts_of(entries: list[Entry], drafts: list[Draft | Outcome]) -> set[Acc
     }
 
 
-def _store(session: Session, row: dict[str, Any], *columns: str) -> None:
-    session.execute(sa.update(table).where(table.c.id == row["id"]).values({name: row[name] for name in columns}))
-
-
-__all__ = ["Canceler", "Checks", "Draft", "Entry", "OrderRules", "Orders", "order_event", "suspend"]
+__all__ = ["Canceler", "Checks", "Draft", "Entry", "OrderRules", "Orders", "suspend"]

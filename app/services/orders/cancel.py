@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.domain.execution import OrderState, move
 from app.domain.instruments import SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
 from app.domain.money import ZERO
-from app.domain.orders import TERMINAL, OrderStatus, Side, check_transition
-from app.domain.positions import PositionStatus
+from app.domain.orders import TERMINAL, OrderStatus, Side
+from app.domain.positions import PositionState, PositionStatus, take_back_exit
 from app.domain.risk import Failure
 from app.models import Order, Position, Wallet, table_of
-from app.schemas.orders import order_json
-from app.services import positions as position_service
 from app.services import wallets
 from app.services.events import Events
 from app.services.ledger import Journal
 from app.services.locks import Locks
 from app.services.quotes import QuoteBook
+from app.services.records import order_event, position_event, store_orders, store_positions
 
 table, positions = table_of(Order), table_of(Position)
-_COLUMNS = ("status", "version", "held", "leaves_qty", "closed_at")
-_UPDATE = (
-    sa.update(table)
-    .where(table.c.id == sa.bindparam("row_id"))
-    .values({name: sa.bindparam(f"new_{name}") for name in _COLUMNS})
-)
 LIVE_ORDERS = table.c.status.not_in(sorted(status.value for status in TERMINAL))
 # not those that are on their way out already, nor what reduces a position
 ENTRIES = sa.and_(
@@ -52,8 +45,9 @@ class Canceler:
     journal: Journal
     events: Events
     now: datetime
+    _closing: dict[str, PositionState] = field(default_factory=dict, init=False)  # locked, by id
 
-    def lock(self, where: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
+    def lock(self, where: sa.ColumnElement[bool]) -> list[OrderState]:
         """Orders under their lock, after the positions that a cancelled close would set free.
 
         A close that was entered between the two locks is left out: it came after the request.
@@ -63,57 +57,66 @@ class Canceler:
             where, table.c.status == OrderStatus.NEW.value, table.c.position_id.is_not(None)
         )
         closing = list(self.session.scalars(closes))
-        freed = {row["id"] for row in locks.positions(positions.c.id.in_(closing))} if closing else set()
-        rows = locks.orders(where)
-        return [row for row in rows if row["status"] != OrderStatus.NEW or row["position_id"] in {None, *freed}]
+        freed = locks.positions(positions.c.id.in_(closing)) if closing else []
+        self._closing.update({position.id: position for position in freed})
+        return [
+            order
+            for order in locks.orders(where)
+            if order.status is not OrderStatus.NEW or order.position_id is None or order.position_id in self._closing
+        ]
 
-    def accounts(self, rows: Iterable[dict[str, Any]]) -> set[AccountRef]:
+    def accounts(self, orders: Iterable[OrderState]) -> set[AccountRef]:
         """The accounts that cancelling these orders moves money between."""
         return {
-            AccountRef(row["wallet_id"], row["hold_currency"], kind)
-            for row in rows
-            if row["status"] == OrderStatus.NEW
+            AccountRef(order.wallet_id, order.hold_currency, kind)
+            for order in orders
+            if order.status is OrderStatus.NEW
             for kind in (AccountKind.AVAILABLE, AccountKind.HELD)
         }
 
-    def cancel(self, rows: list[dict[str, Any]], reason: str) -> None:
-        """Cancel live orders, or ask the venue to; the rows are brought to their new state."""
-        if not rows:
-            return
-        self.journal.lock(self.accounts(rows))
-        for row in rows:
-            self._cancel(row, reason)
+    def cancel(self, orders: Collection[OrderState], reason: str) -> list[OrderState]:
+        """Cancel live locked orders, or ask the venue to; returns them in their new state.
+
+        Those whose cancel travels already stay as they are.
+        """
+        if not orders:
+            return []
+        self.journal.lock(self.accounts(orders))
+        after = [self._cancel(order, reason) for order in orders]
         self.journal.flush()
-        changes = [{"row_id": row["id"], **{f"new_{name}": row[name] for name in _COLUMNS}} for row in rows]
-        self.session.connection().execute(_UPDATE, changes)
+        store_orders(self.session, [order for order, before in zip(after, orders, strict=True) if order is not before])
+        return after
 
-    def _cancel(self, row: dict[str, Any], reason: str) -> None:
-        status = OrderStatus(row["status"])
-        wanted = OrderStatus.CANCELED if status is OrderStatus.NEW else OrderStatus.PENDING_CANCEL
-        check_transition(row["id"], status, wanted)
-        row.update(status=wanted.value, version=row["version"] + 1)
-        if wanted is OrderStatus.CANCELED:  # the venue never heard of it
-            self._reopen(row)
+    def _cancel(self, order: OrderState, reason: str) -> OrderState:
+        before = order.status
+        if before is OrderStatus.PENDING_CANCEL:
+            return order
+        if before is OrderStatus.NEW:  # the venue never heard of it
+            self._reopen(order)
+            freed = order.held
+            order = move(order, OrderStatus.CANCELED, self.now, held=ZERO)
             self.journal.add(
-                EntryKind.RELEASE, ("order", row["id"]), f"hold:{row['id']}:{row['version']}",
-                hold_lines(row["wallet_id"], row["hold_currency"], -row["held"]),
+                EntryKind.RELEASE, ("order", order.id), f"hold:{order.id}:{order.version}",
+                hold_lines(order.wallet_id, order.hold_currency, -freed),
             )  # fmt: skip
-            row.update(held=ZERO, leaves_qty=ZERO, closed_at=self.now)
-        symbol = self.instruments.by_id(row["instrument_id"]).symbol
-        order_event(self.events, row, order_json(row, symbol), status, reason)
+        else:
+            order = move(order, OrderStatus.PENDING_CANCEL, self.now)
+        order_event(self.events, order, self.instruments, before, reason)
+        return order
 
-    def _reopen(self, row: dict[str, Any]) -> None:
+    def _reopen(self, order: OrderState) -> None:
         """A close that ended without closing its position: the position may be exited again."""
-        if row["position_id"] is None:
+        position = self._closing.get(order.position_id or "")
+        if position is None or position.exit_order_id != order.id:
             return
-        (position,) = Locks.of(self.session).positions(positions.c.id == row["position_id"])
-        if position["exit_order_id"] == row["id"]:
-            position_service.set_status(
-                self.session, position, PositionStatus.OPEN, self.events, self.instruments, self.quotes, self.now,
-                action="exit_canceled",
-            )  # fmt: skip
+        if position.status is PositionStatus.CLOSING:  # nothing else has closed it meanwhile
+            position = self._closing[position.id] = take_back_exit(position, self.now)
+            store_positions(self.session, [position])
+            position_event(
+                self.events, position, self.instruments, self.quotes, self.now, reason=None, action="exit_canceled"
+            )
 
-    def stop_entries(self, wallet_ids: Collection[str]) -> list[dict[str, Any]]:
+    def stop_entries(self, wallet_ids: Collection[str]) -> list[OrderState]:
         """The locked orders that could still open something in these wallets; what reduces is not among them."""
         return self.lock(sa.and_(table.c.wallet_id.in_(wallet_ids), ENTRIES)) if wallet_ids else []
 
@@ -129,25 +132,10 @@ def suspend(
     if not breaches:
         return
     canceler = Canceler(session, instruments, quotes, Journal(session, now, "system"), Events(now), now)
-    rows = canceler.stop_entries(breaches.keys())
+    stopped = canceler.stop_entries(breaches.keys())
     for wallet, failure in breaches.values():
         wallets.suspend(session, wallet, failure, canceler.events, now)
-    canceler.cancel(rows, "the wallet is suspended")
+    canceler.cancel(stopped, "the wallet is suspended")
     owners = {wallet.id: wallet.client_id for wallet, _ in breaches.values()}
     wallets.balance_events(canceler.events, owners, canceler.journal.locked.values())
     canceler.events.flush(session)
-
-
-def order_event(
-    events: Events,
-    row: dict[str, Any],
-    shown: dict[str, Any],
-    previous: OrderStatus | None,
-    reason: str | None,
-    type_: str | None = None,
-) -> None:
-    """One change of an order: ``order.<status>`` unless another type is named."""
-    events.add(
-        row["client_id"], type_ or f"order.{row['status'].lower()}", "order", row["id"], shown,
-        version=row["version"], previous_status=previous.value if previous else None, reason=reason,
-    )  # fmt: skip

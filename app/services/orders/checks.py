@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.domain.execution import OrderState
 from app.domain.instruments import SymbolTable
 from app.domain.money import ZERO, text
 from app.domain.orders import LIVE, TERMINAL, OrderSource, Side
@@ -68,7 +69,7 @@ class Checks:
     dry: bool = False
     breached: dict[str, Failure] = field(default_factory=dict)  # wallets over a loss limit, found in this transaction
     _seen: dict[str, _Seen] = field(default_factory=dict)
-    _taken: list[dict[str, Any]] = field(default_factory=list)
+    _taken: list[OrderState] = field(default_factory=list)
 
     @cached_property
     def fresh(self) -> dict[str, Quote]:
@@ -102,9 +103,9 @@ class Checks:
                                         {"qty": text(draft.qty), "position_qty": text(held)}))  # fmt: skip
         return failures
 
-    def took(self, row: dict[str, Any]) -> None:
+    def took(self, order: OrderState) -> None:
         """A new order, live or rejected, that no query sees yet."""
-        self._taken.append(row)
+        self._taken.append(order)
 
     def mark(self, wallet: Wallet) -> Failure | None:
         """Remember the wallet's equity as the day's start or the peak where it is; the loss limit it has reached."""
@@ -157,7 +158,7 @@ class Checks:
             )
             # either way: a clock that was set back must not stop anybody
             seen.recent = sum(1 for at in self.session.scalars(newest) if abs(self.now - at) < RATE_WINDOW)
-        return seen.recent + sum(1 for row in self._taken if row["wallet_id"] == wallet_id)
+        return seen.recent + sum(1 for order in self._taken if order.wallet_id == wallet_id)
 
     def _of(self, wallet_id: str) -> _Seen:
         return self._seen.setdefault(wallet_id, _Seen())
@@ -176,8 +177,10 @@ class Checks:
         seen = self._of(wallet.id)
         if seen.stakes is None:
             seen.stakes = self._read_stakes(wallet.id)
-        taken = [row for row in self._taken if row["wallet_id"] == wallet.id and _opens(row)]
-        return seen.stakes + [self._stake(row) for row in taken]
+        taken = [order for order in self._taken if order.wallet_id == wallet.id and _opens(order)]
+        return seen.stakes + [
+            self._stake(order.instrument_id, order.leaves_qty, order.price or order.protection_px) for order in taken
+        ]
 
     def _read_stakes(self, wallet_id: str) -> list[Stake]:
         """Positions and live opening orders in one statement, so that a fill between two is not missed."""
@@ -198,14 +201,22 @@ class Checks:
             positions.c.wallet_id == wallet_id, positions.c.status != "CLOSED"
         )
         rows = self.session.execute(sa.union_all(live, held)).mappings()
-        return [self._stake(row) if row["id"] is not None else self._held(row) for row in rows]
+        return [
+            self._held(row) if row["id"] is None else self._stake(
+                row["instrument_id"], row["leaves_qty"], row["price"], row["cum_qty"], row["pending_qty"],
+                row["pending_price"],
+            )
+            for row in rows
+        ]  # fmt: skip
 
-    def _stake(self, row: Any) -> Stake:
+    def _stake(
+        self, instrument_id: int, leaves_qty: Decimal, price: Decimal | None, cum_qty: Decimal = ZERO,
+        pending_qty: Decimal | None = None, pending_price: Decimal | None = None,
+    ) -> Stake:  # fmt: skip
         """What a live order may add."""
-        instrument = self.instruments.by_id(row["instrument_id"])
+        instrument = self.instruments.by_id(instrument_id)
         rate = usd_rate(instrument.quote, self.fresh)
-        price = row["price"] if row["price"] is not None else row.get("protection_px")
-        value = may_add(row["leaves_qty"], price, row["cum_qty"], row["pending_qty"], row["pending_price"])
+        value = may_add(leaves_qty, price, cum_qty, pending_qty, pending_price)
         return Stake(instrument.id, instrument.symbol, None if rate is None or value is None else value * rate)
 
     def _held(self, row: Any) -> Stake:
@@ -225,11 +236,11 @@ class Checks:
         if self.besides is not None:
             query = query.where(orders.c.id != self.besides)
         taken = [
-            row["leaves_qty"] for row in self._taken
-            if row["wallet_id"] == wallet_id and row["instrument_id"] == instrument_id and row["reduce_only"]
+            order.leaves_qty for order in self._taken
+            if order.wallet_id == wallet_id and order.instrument_id == instrument_id and order.reduce_only
         ]  # fmt: skip
         return sum([*self.session.scalars(query), *taken], ZERO)
 
 
-def _opens(row: dict[str, Any]) -> bool:
-    return row["side"] == Side.BUY and not row["reduce_only"] and row["status"] in _LIVE
+def _opens(order: OrderState) -> bool:
+    return order.side is Side.BUY and not order.reduce_only and not order.terminal

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from app.core.errors import FieldError, Invalid
+from app.domain.execution import OrderState
 from app.domain.instruments import Instrument, SymbolTable, UnknownSymbol
 from app.domain.money import ONE, ZERO, decimals, floor_to, text
 from app.domain.orders import OrderType, Side, TimeInForce
@@ -152,17 +152,17 @@ def _qty_for(request: OrderIn, instrument: Instrument, wallet: Wallet, worst: De
 
 
 def check_amend(
-    row: dict[str, Any], instrument: Instrument, new_qty: Decimal, price: Decimal | None, new_price: Decimal | None
+    order: OrderState, instrument: Instrument, new_qty: Decimal, price: Decimal | None, new_price: Decimal | None
 ) -> None:
     errors = [FieldError("qty", code, message, text(new_qty)) for code, message in instrument.qty_errors(new_qty)]
-    if new_qty < row["cum_qty"]:
-        errors.append(FieldError("qty", "below_cum_qty", f"is below the {text(row['cum_qty'])} already filled",
+    if new_qty < order.cum_qty:
+        errors.append(FieldError("qty", "below_cum_qty", f"is below the {text(order.cum_qty)} already filled",
                                  text(new_qty)))  # fmt: skip
-    if price is not None and row["type"] == OrderType.MARKET:
+    if price is not None and order.type is OrderType.MARKET:
         errors.append(FieldError("price", "PRICE_NOT_ALLOWED", "is not allowed on a market order", text(price)))
     elif new_price is not None:
         errors += [FieldError("price", c, m, text(new_price)) for c, m in instrument.price_errors(new_price)]
-        if not errors and not row["reduce_only"]:
+        if not errors and not order.reduce_only:
             errors += min_notional_errors(new_qty, new_price, instrument)
     if errors:
         raise invalid(errors)
