@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from app.core.clock import iso
 from app.domain.money import ZERO, text
 from app.domain.positions import PositionState, PositionStatus
-from app.domain.protection import Protection
+from app.domain.protection import Protection, TrailType
 from app.domain.quotes import Quote
 
 from .base import AmountOut, Percent, PositiveAmount, QueryBool, Request, Response, Text, TimeOut
