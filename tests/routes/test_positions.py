@@ -88,7 +88,7 @@ def test_how_much_to_close_is_said_in_one_way(firm: Firm, position: str, said: d
     assert firm.call("key:client", "GET", "/api/v1/orders").get_json()["total"] == 0
 
 
-@pytest.mark.parametrize(("said", "qty"), [({"all": True}, "0.5"), ({"qty": "0.1"}, "0.1")])
+@pytest.mark.parametrize(("said", "qty"), [({"all": True}, "0.5"), ({"qty": "0.1", "client_order_id": "part"}, "0.1")])
 def test_closing_says_how_much(firm: Firm, position: str, said: dict[str, Any], qty: str) -> None:
     answer = firm.call("key:client", "POST", f"/api/v1/positions/{position}/close", json=said)
     assert (answer.status_code, answer.get_json()["qty"]) == (201, qty)
