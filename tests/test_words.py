@@ -15,6 +15,7 @@ from tests.data import REPOSITORY
 
 SOURCE = (REPOSITORY / "app" / "static" / "js" / "failures.js").read_text(encoding="utf-8")
 ORDER = {"symbol": "BTC/USDT", "side": "BUY", "type": "MARKET", "qty": "1"}
+NOT_ALLOWED = "has characters that are not allowed here"
 # programs alone meet these: no page sends such a request
 NOT_ON_PAGES = {"repeated", "contradiction", "invalid_key", "wrong_direction", "unknown_interval", "invalid"}
 

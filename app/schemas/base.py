@@ -193,7 +193,10 @@ def _told(item: Any) -> tuple[str, str]:
     """Code and sentence of one of pydantic's errors; a validator's of ours stands as it is."""
     if item["type"] not in _KINDS:
         return item["type"], item["msg"]
-    code, sentence = _KINDS[item["type"]]
+    kind = item["type"]
+    if kind in ("too_short", "too_long") and isinstance(item["input"], str):
+        kind = f"string_{kind}"  # of a text behind a validator of ours
+    code, sentence = _KINDS[kind]
     context = {name: str(value).replace("'", "").replace(" or ", ", ") for name, value in item.get("ctx", {}).items()}
     message = sentence.format_map(context)
     for plural, singular in _SINGULAR.items():
