@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,11 +40,11 @@ from app.engine import schedules, simulation
 from app.engine.engine import Engine
 from app.engine.lease import process_name
 from app.engine.relay import Publisher
-from app.extensions import build_socketio, csrf
+from app.extensions import build_socketio, csrf, db, engine_database, init_database, login_manager, migrate
 from app.realtime import handlers
 from app.realtime.bus import SocketBus
 from app.realtime.publisher import SocketPublisher
-from app.routes import api, edge, entrance, errors, health, limits, metrics
+from app.routes import api, edge, entrance, errors, health, metrics
 from app.services import manual_quotes, venue_control
 from app.services.assignments import TraderOf
 from app.services.bars import BarService
@@ -77,17 +78,17 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     logs.configure(settings.log_level, production=settings.production)
     app = edge.EdgeFlask(__name__)
     _configure(app, settings)
+    database = _connect(app, settings)
     bus = SocketBus(settings.redis_url) if settings.redis_url else None
     socketio = build_socketio(settings, bus)
     socketio.init_app(app)
     clock = clock or SystemClock()
     app.extensions["connections"] = _bound_connections(app, settings, socketio, clock)
     _trust_proxies(app, settings)
-    parts = app.extensions["services"] = _build_services(settings, clock, socketio)
+    parts = app.extensions["services"] = _build_services(settings, clock, socketio, database)
     sockets = app.extensions["sockets"] = handlers.register(socketio, SocketAccess(parts), parts.clock)
     if bus is not None:
         bus.on_gap = sockets.reconnect_all
-    app.extensions["rate_limits"] = limits.RateLimits(settings.redis_url)
     load_catalog(app)
     _install_edge(app, settings)
     return app
@@ -108,6 +109,13 @@ def _configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
+
+
+def _connect(app: Flask, settings: Settings) -> Database:
+    name = None if settings.engine == "off" else application_name(process_name())
+    database = init_database(app, settings.database_url, engine_name=name)
+    migrate.init_app(app, db)
+    return database
 
 
 def _bound_connections(app: Flask, settings: Settings, socketio: SocketIO, clock: Clock) -> Connections:
@@ -153,13 +161,13 @@ def _register_identity_and_pages(app: Flask) -> None:
     from app import cli
     from app.routes import identity, pages
 
-    app.extensions["load_principal"] = identity.load_principal
+    login_manager.init_app(app, add_context_processor=False)  # an error page must not look for the caller again
+    app.extensions["identify"] = identity.identify
     cli.register(app)
     pages.register(app)
 
 
-def _build_services(settings: Settings, clock: Clock, socketio: SocketIO) -> Services:
-    database = Database(settings.database_url)
+def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, database: Database) -> Services:
     instruments = SymbolTable()  # filled by load_catalog
     cache = RedisQuoteCache.from_url(settings.redis_url, clock) if settings.redis_url else None
     quotes = QuoteBook(clock, instruments, cache=cache)
@@ -294,13 +302,20 @@ def start_engine(app: Flask) -> None:
         )
     socketio: SocketIO = app.extensions["socketio"]
     stopping = parts.stopping = threading.Event()
-    socketio.start_background_task(_watch_catalog, app, stopping)
+    start = partial(socketio.start_background_task, _in_context, app)
+    start(_watch_catalog, app, stopping)
     notifier = Notifier(parts.database)
     if not parts.database.is_sqlite:
-        socketio.start_background_task(notifier.run, stopping)
+        start(notifier.run, stopping)
     parts.wake = notifier.notify
     if settings.engine != "off":
-        _start_engine(parts, socketio, notifier)
+        _start_engine(app, parts, socketio, notifier)
+
+
+def _in_context(app: Flask, work: Callable[..., None], *arguments: Any) -> None:
+    """What runs beside the requests has one app context for all its transactions; each has a session of its own."""
+    with app.app_context():
+        work(*arguments)
 
 
 def _watch_catalog(app: Flask, stopping: threading.Event) -> None:
@@ -312,12 +327,10 @@ def _watch_catalog(app: Flask, stopping: threading.Event) -> None:
             log.exception("the catalogue was not read")
 
 
-def _start_engine(parts: Services, socketio: SocketIO, notifier: Notifier) -> None:
+def _start_engine(app: Flask, parts: Services, socketio: SocketIO, notifier: Notifier) -> None:
     settings: Settings = parts.settings
-    # connections of its own: requests can neither take them all, nor make it wait for long
-    database = parts.database if parts.database.is_sqlite else Database(
-        settings.database_url, pool_size=5, lock_seconds=2, application_name=application_name(process_name())
-    )  # fmt: skip
+    database = engine_database(app, parts.database)
+    start = partial(socketio.start_background_task, _in_context, app)
     publisher = SocketPublisher(socketio, TraderOf(database, parts.clock))
 
     def take_turns() -> None:
@@ -342,9 +355,9 @@ def _start_engine(parts: Services, socketio: SocketIO, notifier: Notifier) -> No
     # another process' engine is told by PostgreSQL
     parts.wake = lambda: engine.wake() if engine.running or database.is_sqlite else notifier.notify()
     if not database.is_sqlite:
-        socketio.start_background_task(Listener(database, engine.wake).run, engine.stopping)
-    socketio.start_background_task(engine.run)
-    socketio.start_background_task(engine.relay.run, engine.stopping, take_turns)
+        start(Listener(database, engine.wake).run, engine.stopping)
+    start(engine.run)
+    start(engine.relay.run, engine.stopping, take_turns)
 
 
 def stop_engine(app: Flask) -> None:

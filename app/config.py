@@ -56,6 +56,7 @@ class Settings:
     market_protection_bps: Decimal = Decimal(100)
     order_rate_per_second: int = 10
     request_rate_per_second: int = 50
+    weight_per_minute: int = 1200
     wallet_order_rate: int | None = None
     session_idle_minutes: int = 60
     session_absolute_hours: int = 12
@@ -164,6 +165,7 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
         "market_protection_bps": read.amount("MARKET_PROTECTION_BPS", Decimal(10_000)),
         "order_rate_per_second": read.integer("ORDER_RATE_PER_SECOND", 1, 1_000_000),
         "request_rate_per_second": read.integer("REQUEST_RATE_PER_SECOND", 1, 1_000_000),
+        "weight_per_minute": read.integer("WEIGHT_PER_MINUTE", 1, 100_000_000),
         "wallet_order_rate": read.integer("WALLET_ORDER_RATE", 1, 1000),
         "session_idle_minutes": read.integer("SESSION_IDLE_MINUTES", 1, 100_000),
         "session_absolute_hours": read.integer("SESSION_ABSOLUTE_HOURS", 1, 10_000),
@@ -217,7 +219,7 @@ def TestingConfig(**values: Any) -> Settings:
     """What a test names, and nothing of the environment: no engine, the manual feed, no rate in the way."""
     base = Settings(
         environment=TESTING, engine="off", market_feed="manual",
-        order_rate_per_second=100_000, request_rate_per_second=100_000,
+        order_rate_per_second=100_000, request_rate_per_second=100_000, weight_per_minute=6_000_000,
     )  # fmt: skip
     return _checked(replace(base, **values))
 

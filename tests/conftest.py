@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, settings
 
 from app.core.clock import ManualClock
 from app.core.ids import new_id
-from app.core.migrations import upgrade
 from app.core.transaction import Database, normalize_url
+from tests import databases
+from tests.databases import upgrade
 
 LOOPBACK = "127.0.0.1,::1,localhost"
 PRODUCTION = {"secret_key": "0123456789abcdefghijklmnopqrstuvwxyz", "public_hosts": "localhost"}
@@ -142,7 +143,7 @@ def open_database() -> Iterator[Callable[..., Database]]:
     opened: list[Database] = []
 
     def open_(url: str, **options: Any) -> Database:
-        opened.append(Database(url, **options))
+        opened.append(databases.open_database(url, **options))
         return opened[-1]
 
     yield open_

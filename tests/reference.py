@@ -28,7 +28,6 @@ from app.adapters.marketdata.simulated import PROFILES
 from app.config import TestingConfig
 from app.core.clock import ManualClock
 from app.core.ids import new_id
-from app.core.migrations import upgrade
 from app.domain.quotes import Quote
 from app.models import Base, EngineFault, User, UserSession
 from app.realtime.publisher import SilentPublisher
@@ -38,6 +37,7 @@ from app.schemas.examples import CLIENT, FIRM, PERSON, REQUESTS, Example
 from app.services.feeds import FeedSupervisor
 from tests.conftest import START
 from tests.data import REPOSITORY
+from tests.databases import upgrade
 
 ANSWERS = REPOSITORY / "app" / "routes" / "api" / "answers.json"
 BUSINESS = (

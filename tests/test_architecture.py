@@ -23,7 +23,7 @@ LAYERS = {path.name for path in APP.iterdir() if path.is_dir() and (path / "__in
 ALLOWED = {
     "domain": set[str](),
     "core": {"domain"},  # JSON writes amounts as the domain does
-    "models": {"domain", "core"},
+    "models": {"domain", "core", "extensions"},  # db, and nothing else of it: see below
     "adapters": {"domain", "core"},
     "services": {"domain", "models", "core", "adapters", "schemas"},  # one shape of an object: answers and events
     "schemas": {"domain", "core"},
@@ -33,7 +33,8 @@ ALLOWED = {
 }
 ENTRY_LAYERS = {"cli"}  # commands are entry points: they may put parts together as create_app does
 EXACT = ("domain", "models", "services", "schemas", "engine")  # where a float could become money
-WEB = {"flask", "flask_login", "flask_wtf", "flask_babel", "flask_limiter", "flask_talisman", "flask_socketio",
+WEB = {"flask", "flask_login", "flask_migrate", "flask_sqlalchemy", "flask_wtf", "flask_babel", "flask_limiter",
+       "flask_talisman", "flask_socketio",
        "socketio", "engineio", "werkzeug", "jinja2"}  # fmt: skip
 OK = re.compile(r"#.*\bok: \S")
 
@@ -165,6 +166,17 @@ def test_only_the_edge_knows_the_web(layer: str) -> None:
         for path in sources(layer)
         for node, module in imports(path)
         if module.split(".")[0] in WEB and not excused(path, node)
+    ]
+    none(broken)
+
+
+def test_models_take_db_from_the_extensions_and_nothing_else() -> None:
+    """``db.Model`` is how everybody who knows Flask writes a model; a query in one would need the application."""
+    broken = [
+        f"{where(path, node)} imports {module}"
+        for path in sources("models")
+        for node, module in imports(path)
+        if layer_of(module) == "extensions" and module != "app.extensions.db"
     ]
     none(broken)
 

@@ -7,7 +7,7 @@ import socket
 import pytest
 import sqlalchemy as sa
 
-from app.core.migrations import is_current
+from app.core.schema import is_current
 from app.core.transaction import Database
 from app.models.events import EventStream
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from flask import Flask
 
-from . import audit, clients, db, demo, engine, keys, market, reconcile, users, wallets
+from . import audit, clients, demo, engine, keys, market, reconcile, users, wallets
 
 GROUPS = (
     audit.group,
     clients.group,
-    db.group,
     demo.group,
     engine.group,
     keys.group,

@@ -93,5 +93,6 @@ def configure(level: str, *, production: bool) -> None:
     root.setLevel(level)
     logging.getLogger("werkzeug").setLevel("ERROR")  # it warns of itself; the edge logs the requests
     logging.getLogger("alembic").setLevel("WARNING")
+    logging.getLogger("flask-limiter").setLevel("WARNING")  # it tells of each request that is refused
     for noisy in ("engineio", "socketio"):  # they warn of what peers send, as often as it is sent
         logging.getLogger(noisy).setLevel("ERROR")

@@ -11,8 +11,8 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +27,7 @@ from .errors import Locked, OutcomeUnknown, Unavailable
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_ATTEMPTS = 5
+_NO_LOCK = nullcontext()
 _RETRYABLE = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -71,64 +72,63 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
+def engine_options(
+    url: str, *, pool_size: int = 20, statement_seconds: int = 30, lock_seconds: int = 10,
+    application_name: str = "cambista",
+) -> dict[str, Any]:  # fmt: skip
+    """What ``sa.create_engine`` is given, ``url`` included.
+
+    ``statement_seconds`` and ``lock_seconds`` are how long PostgreSQL lets one statement run or wait;
+    ``application_name`` is what it calls these connections.
+    """
+    url = normalize_url(url)
+    if url.startswith("sqlite"):
+        found = sa.make_url(url)
+        path = Path(found.database or "").absolute()  # Flask-SQLAlchemy reads another one from its instance's folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return {"url": str(found.set(database=str(path))), "pool_size": pool_size, "max_overflow": 20}
+    timeouts = f"-c statement_timeout={statement_seconds}s -c lock_timeout={lock_seconds}s -c timezone=UTC"
+    return {
+        "url": url,
+        "pool_size": pool_size,
+        "max_overflow": 20,
+        "pool_pre_ping": True,
+        "executemany_mode": "values_plus_batch",
+        # a machine that is gone without a word is noticed within seconds
+        "connect_args": {
+            "options": timeouts,
+            "application_name": application_name,
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+        },
+    }
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Give a SQLite engine what it lacks, before its first connection; once for each engine."""
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+
+
 class Database:
-    """Engine, sessions and ``run``, the one way to a transaction.
+    """``run``, the one way to a transaction, on an engine and the sessions made for it.
 
     After a commit every function given to ``after_commit`` is called; that is how the engine and the relay
     learn that there is work.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        pool_size: int = 20,
-        statement_seconds: int = 30,
-        lock_seconds: int = 10,
-        application_name: str = "cambista",
-    ) -> None:
-        """``statement_seconds`` and ``lock_seconds`` are how long PostgreSQL lets one statement run or wait.
-
-        ``application_name`` is what it calls these connections.
-        """
-        self.url = normalize_url(url)
-        self.is_sqlite = self.url.startswith("sqlite")
-        options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite, "pool_size": pool_size}
-        if self.is_sqlite:
-            path = sa.make_url(self.url).database
-            if path and path != ":memory:":
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-        else:
-            options["executemany_mode"] = "values_plus_batch"
-            timeouts = f"-c statement_timeout={statement_seconds}s -c lock_timeout={lock_seconds}s -c timezone=UTC"
-            # a machine that is gone without a word is noticed within seconds
-            options["connect_args"] = {
-                "options": timeouts,
-                "application_name": application_name,
-                "connect_timeout": 5,
-                "keepalives_idle": 5,
-                "keepalives_interval": 2,
-                "keepalives_count": 3,
-            }
-        self.engine = sa.create_engine(self.url, max_overflow=20, **options)
-        if self.is_sqlite:
-            sa.event.listen(self.engine, "connect", _prepare_sqlite)
-            sa.event.listen(self.engine, "begin", _begin_sqlite)
+    def __init__(self, engine: sa.Engine, sessions: Callable[[sa.Engine], AbstractContextManager[Session]]) -> None:
+        """``sessions`` gives a new session on an engine, and closes it at the end."""
+        self.engine = engine
+        self.url = engine.url.render_as_string(hide_password=False)
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self._sessions = sessions
         self._write_engine = self.engine.execution_options(write=True)
         # One writer in the process: a SQLite busy wait would block every green thread, a lock only waits.
-        self._write_lock = threading.RLock() if self.is_sqlite else None
-
-    @contextmanager
-    def _session(self, write: bool) -> Iterator[Session]:
-        lock = self._write_lock if write else None
-        if lock is not None:
-            lock.acquire()
-        try:
-            with Session(self._write_engine if write else self.engine, expire_on_commit=False) as session:
-                yield session
-        finally:
-            if lock is not None:
-                lock.release()
+        self._one_writer: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else _NO_LOCK
 
     def run(self, work: Callable[[Session], T], *, write: bool = True) -> T:
         """Run ``work`` in one transaction and commit it.
@@ -137,10 +137,11 @@ class Database:
         must change nothing but the database. Raises ``Unavailable`` when nothing was stored and the same may
         be tried again, ``OutcomeUnknown`` when the connection was lost while it committed.
         """
+        engine = self._write_engine if write else self.engine
         for attempt in range(1, MAX_ATTEMPTS + 1):
             committing = False
             try:
-                with self._session(write) as session:
+                with self._one_writer if write else _NO_LOCK, self._sessions(engine) as session:
                     result = work(session)
                     committing = True
                     session.commit()

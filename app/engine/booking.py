@@ -35,7 +35,7 @@ from app.services.events import Events
 from app.services.ledger import Journal
 from app.services.locks import Locks
 from app.services.quotes import QuoteBook
-from app.services.records import order_event, store_orders
+from app.services.records import Transition, order_event, store_orders
 
 from .messages import store_messages
 from .positions import BookedPositions
@@ -70,11 +70,13 @@ class Booking:
         self.positions = BookedPositions(session, instruments, quotes, self.events, now)
         self.booked = Booked()
         self._orders: dict[str, OrderState] = {}
+        self._versions: dict[str, int] = {}  # the one each order gets: one a commit, as one event tells of it
         self._wallets: dict[str, Any] = {}
         self._trades: set[tuple[str, str, int, str]] = set()
         self._spent: dict[AccountRef, Decimal] = defaultdict(Decimal)  # by entries that are not written yet
         self._touched_orders: dict[str, None] = {}
         self._executions: list[dict[str, Any]] = []
+        self._transitions: dict[str, list[Transition]] = defaultdict(list)
         self._ended_order_ids: set[str] = set()
         self._alerts: list[tuple[str, str, str]] = []
 
@@ -109,6 +111,7 @@ class Booking:
         if not all(isinstance(report, Sent) for report in reports):
             self.positions.load(ids)
         self._orders = {order.id: order for order in Locks.of(self.session).orders(orders.c.id.in_(ids))}
+        self._versions = {order.id: order.version + 1 for order in self._orders.values()}
         self.requests.load(self._orders)
         self._load_wallets()
         if fills:
@@ -187,7 +190,7 @@ class Booking:
         self._ask(applied)
 
     def _keep(self, before: OrderState, applied: Applied) -> None:
-        """Store the order's new state with what it frees and its event."""
+        """Keep the order's new state with what it frees, to be stored and told at the end."""
         order = applied.order
         if order == before:
             return
@@ -198,7 +201,7 @@ class Booking:
         if order.terminal:
             self._ended_order_ids.add(order.id)
         if applied.moved:
-            order_event(self.events, order, self.instruments, before.status, applied.reason)
+            self._transitions[order.id].append(Transition(before.status, order.status, applied.reason))
         if applied.alert is not None:
             self._alerts.append((*applied.alert, order.id))
 
@@ -209,7 +212,7 @@ class Booking:
             return order
         freed = order.held - needed
         self.journal.add(
-            EntryKind.RELEASE, ("order", order.id), f"hold:{order.id}:{order.version}",
+            EntryKind.RELEASE, ("order", order.id), f"hold:{order.id}:{self._versions[order.id]}:{order.version}",
             self._noted(hold_lines(order.wallet_id, order.hold_currency, -freed)),
         )  # fmt: skip
         return order._replace(held=needed)
@@ -321,7 +324,11 @@ class Booking:
     def _flush(self, reports: list[Report]) -> None:
         session = self.session
         self.booked.positions = self.positions.flush()
+        for order_id in self._transitions:
+            self._orders[order_id] = self._orders[order_id]._replace(version=self._versions[order_id])
         store_orders(session, [self._orders[order_id] for order_id in self._touched_orders])
+        for order_id, transitions in self._transitions.items():
+            order_event(self.events, self._orders[order_id], self.instruments, transitions)
         self.requests.flush()
         locked = self.journal.flush()
         _INSERT_EXECUTIONS.run(session, self._executions)

@@ -38,7 +38,7 @@ from app.services.ledger import Journal
 from app.services.locks import Locks
 from app.services.orders import Canceler
 from app.services.quotes import QuoteBook
-from app.services.records import armed, insert_orders, order_event, position_event, store_positions
+from app.services.records import Transition, armed, insert_orders, order_event, position_event, store_positions
 
 from .booking import ACTOR
 
@@ -228,7 +228,7 @@ class Monitor:
             after.append(position)
         insert_orders(session, created)
         for order in created:
-            order_event(events, order, self.instruments, None, order.exit_reason)
+            order_event(events, order, self.instruments, [Transition(None, order.status, order.exit_reason)])
         owners = {position.wallet_id: position.client_id for position in closing}
         wallets.balance_events(events, owners, journal.flush().values())
         store_positions(session, after)

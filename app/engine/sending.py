@@ -19,7 +19,7 @@ from app.domain.requests import UNANSWERED, RequestKind, RequestState
 from app.models import Order, table_of
 from app.services.events import Events
 from app.services.locks import Locks
-from app.services.records import order_event
+from app.services.records import Transition, order_event
 
 from .requests import Request, Requests, requests
 
@@ -110,7 +110,7 @@ class Sending:
             order = move(order, S.PENDING_SEND, now)
             claimed.append(order)
             batch.ask(order.id, order.venue, RequestKind.SUBMIT)
-            order_event(events, order, self.instruments, S.NEW, None)
+            order_event(events, order, self.instruments, [Transition(S.NEW, order.status)])
         _CLAIM.run(session, [plain_row(order, ("id", *_CLAIM.columns)) for order in claimed])
         events.flush(session)
         return claimed

@@ -1,7 +1,7 @@
 """Tables, one file per area. Importing the package registers all of them."""
 
 from .audit import AuditRecord
-from .base import Base, exact_sum, table_of
+from .base import exact_sum, table_of
 from .clients import Client, ClientLimit
 from .engine import EngineCommand, EngineFault, EngineHeartbeat, EngineLease, VenueRequest
 from .events import Event, EventStream
@@ -14,7 +14,7 @@ from .users import ApiKey, SignInAttempt, User, UserSession
 from .wallets import Wallet
 
 __all__ = [
-    "ApiKey", "AuditRecord", "Bar", "Base", "Client", "ClientLimit", "EngineCommand", "EngineFault",
+    "ApiKey", "AuditRecord", "Bar", "Client", "ClientLimit", "EngineCommand", "EngineFault",
     "EngineHeartbeat", "EngineLease", "Event", "EventStream", "Execution", "FixMessage", "IdempotencyRecord",
     "InstrumentRow", "JournalEntry", "LedgerAccount", "Order", "Position", "PositionUpdate", "Posting",
     "SignInAttempt", "Signal", "User", "UserSession", "VenueRequest", "Wallet", "exact_sum", "table_of",

@@ -8,10 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, JsonText, uuid_pk
+from app.extensions import db
+
+from .base import JsonText, uuid_pk
 
 
-class AuditRecord(Base):
+class AuditRecord(db.Model):
     """Who did what to what. Written without a place in the chain; the relay numbers and chains it."""
 
     __tablename__ = "audit_records"

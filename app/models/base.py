@@ -1,4 +1,4 @@
-"""The declarative base and the column types that are exact on both databases."""
+"""The column types that are exact on both databases, and what all models share."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ from typing import Annotated, Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.orm import mapped_column
 from sqlalchemy.sql.functions import GenericFunction
 
 from app.core import json
 from app.domain.money import plain
-
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
+from app.extensions import db
 
 
 class ExactDecimal(sa.types.TypeDecorator[Decimal]):
@@ -108,9 +101,7 @@ serial_pk = Annotated[int, mapped_column(BigInt, primary_key=True, autoincrement
 money = Annotated[Decimal, mapped_column(ExactDecimal)]
 
 
-class Base(DeclarativeBase):
-    metadata = sa.MetaData(naming_convention=NAMING)
-    type_annotation_map = {Decimal: ExactDecimal, datetime: UtcDateTime}
+db.Model.registry.update_type_annotation_map({Decimal: ExactDecimal, datetime: UtcDateTime})
 
 
 def one_of(column: str, values: Any, name: str) -> sa.CheckConstraint:
@@ -119,6 +110,6 @@ def one_of(column: str, values: Any, name: str) -> sa.CheckConstraint:
     return sa.CheckConstraint(f"{column} IN ({listed})", name=name)
 
 
-def table_of(model: type[Base]) -> sa.Table:
+def table_of(model: type[db.Model]) -> sa.Table:
     """The Core table of a model, for statements written in bulk."""
     return cast(sa.Table, model.__table__)

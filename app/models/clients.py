@@ -8,10 +8,12 @@ from decimal import Decimal
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, Uuid, uuid_pk
+from app.extensions import db
+
+from .base import Uuid, uuid_pk
 
 
-class Client(Base):
+class Client(db.Model):
     """``code`` is unique whatever its capitals: people read them out to each other."""
 
     __tablename__ = "clients"
@@ -30,7 +32,7 @@ class Client(Base):
     updated_at: Mapped[datetime]
 
 
-class ClientLimit(Base):
+class ClientLimit(db.Model):
     """``instrument_id`` NULL is the client's general limit; a specific one goes before it."""
 
     __tablename__ = "client_limits"

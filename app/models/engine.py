@@ -10,13 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.requests import UNANSWERED, RequestKind, RequestState
+from app.extensions import db
 
-from .base import Base, JsonText, Uuid, one_of, uuid_pk
+from .base import JsonText, Uuid, one_of, uuid_pk
 
 _UNANSWERED = sa.text("state IN ({})".format(", ".join(f"'{state}'" for state in sorted(UNANSWERED))))
 
 
-class EngineLease(Base):
+class EngineLease(db.Model):
     """One row per shard. ``epoch`` grows with every engine that takes over; older ones may not write."""
 
     __tablename__ = "engine_leases"
@@ -27,7 +28,7 @@ class EngineLease(Base):
     acquired_at: Mapped[datetime]
 
 
-class EngineHeartbeat(Base):
+class EngineHeartbeat(db.Model):
     """How an engine process is, as it said itself; ``at`` is the database's clock."""
 
     __tablename__ = "engine_heartbeats"
@@ -40,7 +41,7 @@ class EngineHeartbeat(Base):
     status: Mapped[Any] = mapped_column(JsonText)
 
 
-class VenueRequest(Base):
+class VenueRequest(db.Model):
     """One message to a venue, stored before it is handed over. A query has no effect on the order itself."""
 
     __tablename__ = "venue_requests"
@@ -66,7 +67,7 @@ class VenueRequest(Base):
     error: Mapped[str | None] = mapped_column(sa.String(300))
 
 
-class EngineFault(Base):
+class EngineFault(db.Model):
     """Work that failed even alone: kept with its error, out of the way of everything else.
 
     ``reports`` are the venue's reports that wait for it; ``retry_at`` is set by whoever asks for a retry.
@@ -93,7 +94,7 @@ class EngineFault(Base):
     resolution: Mapped[str | None] = mapped_column(sa.String(300))
 
 
-class EngineCommand(Base):
+class EngineCommand(db.Model):
     """Something a request hands to the engine that leads, wherever it runs; ``payload`` depends on ``kind``."""
 
     __tablename__ = "engine_commands"

@@ -7,10 +7,12 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, Uuid, serial_pk
+from app.extensions import db
+
+from .base import Uuid, serial_pk
 
 
-class Event(Base):
+class Event(db.Model):
     """``stream`` is a client id or ``firm``.
 
     ``seq`` (per stream, gapless) and ``ordinal`` (over all streams; the cursor) are NULL until the relay
@@ -38,7 +40,7 @@ class Event(Base):
     ordinal: Mapped[int | None] = mapped_column(sa.BigInteger, unique=True)
 
 
-class EventStream(Base):
+class EventStream(db.Model):
     """The last number given in each stream; only the relay writes it."""
 
     __tablename__ = "event_streams"

@@ -7,10 +7,12 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, uuid_pk
+from app.extensions import db
+
+from .base import uuid_pk
 
 
-class IdempotencyRecord(Base):
+class IdempotencyRecord(db.Model):
     """The stored answer of one POST; unique per caller, route and key."""
 
     __tablename__ = "idempotency_keys"

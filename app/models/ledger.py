@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.ledger import AccountKind, EntryKind
+from app.extensions import db
 
-from .base import Base, Uuid, one_of, serial_pk, uuid_pk
+from .base import Uuid, one_of, serial_pk, uuid_pk
 
 
-class LedgerAccount(Base):
+class LedgerAccount(db.Model):
     """``balance`` is cached for wallets' accounts and NULL for the house's, which are summed."""
 
     __tablename__ = "ledger_accounts"
@@ -34,7 +35,7 @@ class LedgerAccount(Base):
     created_at: Mapped[datetime]
 
 
-class JournalEntry(Base):
+class JournalEntry(db.Model):
     """Inserted after its postings: from that moment they are complete and the database checks them."""
 
     __tablename__ = "journal_entries"
@@ -57,7 +58,7 @@ class JournalEntry(Base):
     reverses_id: Mapped[str | None] = mapped_column(Uuid, sa.ForeignKey("journal_entries.id"), unique=True)
 
 
-class Posting(Base):
+class Posting(db.Model):
     __tablename__ = "postings"
     __table_args__ = (sa.Index(None, "account_id", "posted_at"),)
 

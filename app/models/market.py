@@ -10,11 +10,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.calendars import Calendar
 from app.domain.instruments import InstrumentStatus, Market
+from app.extensions import db
 
-from .base import Base, one_of
+from .base import one_of
 
 
-class InstrumentRow(Base):
+class InstrumentRow(db.Model):
     __tablename__ = "instruments"
     __table_args__ = (
         one_of("market", Market, "market"),
@@ -41,7 +42,7 @@ class InstrumentRow(Base):
     stale_after_seconds: Mapped[int]
 
 
-class Bar(Base):
+class Bar(db.Model):
     """OHLCV of one interval, mid prices; ``ticks`` counts the quotes in it."""
 
     __tablename__ = "bars"

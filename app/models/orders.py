@@ -10,14 +10,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.orders import TERMINAL, OrderSource, OrderStatus, OrderType, Side, TimeInForce
+from app.extensions import db
 
-from .base import Base, JsonText, Uuid, one_of, serial_pk, uuid_pk
+from .base import JsonText, Uuid, one_of, serial_pk, uuid_pk
 
 _TO_SEND = "'NEW', 'PENDING_CANCEL', 'PENDING_REPLACE'"  # what waits for the engine
 _TERMINAL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 
 
-class Order(Base):
+class Order(db.Model):
     """``held`` is what is still set aside for it, in ``hold_currency``; zero once terminal."""
 
     __tablename__ = "orders"
@@ -82,7 +83,7 @@ class Order(Base):
     closed_at: Mapped[datetime | None]
 
 
-class Execution(Base):
+class Execution(db.Model):
     __tablename__ = "executions"
     __table_args__ = (
         sa.UniqueConstraint("venue", "wallet_id", "instrument_id", "trade_id"),
@@ -111,7 +112,7 @@ class Execution(Base):
     booked_at: Mapped[datetime]
 
 
-class FixMessage(Base):
+class FixMessage(db.Model):
     """A message as it travelled, SOH-separated."""
 
     __tablename__ = "fix_messages"

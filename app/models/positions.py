@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.positions import PositionStatus
+from app.extensions import db
 
-from .base import Base, Uuid, one_of, serial_pk, uuid_pk
+from .base import Uuid, one_of, serial_pk, uuid_pk
 
 # what waits for the engine: protection it has not armed yet, exits that have no order yet
 _TO_ATTEND = sa.text(
@@ -18,7 +19,7 @@ _TO_ATTEND = sa.text(
 )
 
 
-class Position(Base):
+class Position(db.Model):
     """Money in the instrument's quote currency. ``version`` counts every stored change."""
 
     __tablename__ = "positions"
@@ -70,7 +71,7 @@ class Position(Base):
     closed_at: Mapped[datetime | None]
 
 
-class PositionUpdate(Base):
+class PositionUpdate(db.Model):
     """A sample of a position's value; kept for seven days."""
 
     __tablename__ = "position_updates"
@@ -84,7 +85,7 @@ class PositionUpdate(Base):
     action: Mapped[str | None] = mapped_column(sa.String(30))
 
 
-class Signal(Base):
+class Signal(db.Model):
     """What an outside strategy said about a position, and what came of it."""
 
     __tablename__ = "signals"

@@ -8,11 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.permissions import Role
+from app.extensions import db
 
-from .base import Base, JsonText, Uuid, one_of, uuid_pk
+from .base import JsonText, Uuid, one_of, uuid_pk
 
 
-class User(Base):
+class User(db.Model):
     __tablename__ = "users"
     __table_args__ = (
         one_of("role", Role, "role"),
@@ -34,7 +35,7 @@ class User(Base):
     last_sign_in_at: Mapped[datetime | None]
 
 
-class UserSession(Base):
+class UserSession(db.Model):
     """One browser signed in. The cookie carries the token, the row its SHA-256."""
 
     __tablename__ = "user_sessions"
@@ -49,7 +50,7 @@ class UserSession(Base):
     user_agent: Mapped[str | None] = mapped_column(sa.String(200))
 
 
-class SignInAttempt(Base):
+class SignInAttempt(db.Model):
     """Failed sign-ins, counted per address and account to slow guessing down."""
 
     __tablename__ = "sign_in_attempts"
@@ -61,7 +62,7 @@ class SignInAttempt(Base):
     at: Mapped[datetime]
 
 
-class ApiKey(Base):
+class ApiKey(db.Model):
     """``prefix_secret`` was shown once; only the SHA-256 of the secret stays here."""
 
     __tablename__ = "api_keys"

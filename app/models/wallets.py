@@ -9,12 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, JsonText, Uuid, one_of, uuid_pk
+from app.extensions import db
+
+from .base import JsonText, Uuid, one_of, uuid_pk
 
 WALLET_STATUSES = ("active", "paused", "suspended")
 
 
-class Wallet(Base):
+class Wallet(db.Model):
     __tablename__ = "wallets"
     __table_args__ = (one_of("status", WALLET_STATUSES, "status"),)
 

@@ -120,8 +120,8 @@ class Sockets:
         found = self._access.identify(key, session, address)
         if found is None:
             self.inlet.refused(self._transport(sid))
-            limits = current_app.extensions.get("rate_limits")
-            if key is not None and limits is not None and not limits.bad_key(address):
+            is_welcome = current_app.extensions.get("is_bad_key_welcome")
+            if key is not None and is_welcome is not None and not is_welcome(address):
                 raise ConnectionRefusedError("rate_limited")
             raise ConnectionRefusedError("unauthenticated")
         principal, credential = found

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Blueprint, current_app, flash, g, make_response, redirect, render_template, request, session
+from flask import Blueprint, current_app, flash, make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_login import login_user
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, IntegerField, PasswordField, SelectField, SelectMultipleField, StringField
 from wtforms.validators import NumberRange, Optional
@@ -20,9 +21,18 @@ from app.core.permissions import Role, Scope
 from app.models import Client
 from app.services import access, api_keys, users
 
-from .edge import db, no_transaction, now, services
+from .edge import db, no_transaction, now, principal, services
 from .errors import wants_json
-from .identity import TOKEN, disconnect_sockets, own_path, remote_ip, session_limits, sign_in_first, signed_in
+from .identity import (
+    Caller,
+    disconnect_sockets,
+    own_path,
+    person,
+    person_required,
+    remote_ip,
+    session_limits,
+    signed_in,
+)
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 SHOWN_KEYS = 200
@@ -64,8 +74,8 @@ _BEFORE_OWN_PASSWORD = frozenset({
 
 def require_own_password() -> ResponseReturnValue | None:
     """Whoever signed in with a password that somebody else knows gets nowhere before choosing their own."""
-    person = g.get("signed_in")
-    if person is None or not person.user.must_change_password or request.endpoint in _BEFORE_OWN_PASSWORD:
+    me = person()
+    if me is None or not me.user.must_change_password or request.endpoint in _BEFORE_OWN_PASSWORD:
         return None
     view = current_app.view_functions.get(request.endpoint or "")
     described = getattr(view, "endpoint", None)
@@ -77,7 +87,7 @@ def require_own_password() -> ResponseReturnValue | None:
 
 
 @blueprint.get("/password")
-@sign_in_first
+@person_required
 def show_password() -> ResponseReturnValue:
     return render_template("account/password.html", password_form=PasswordForm(formdata=None))
 
@@ -86,7 +96,7 @@ def show_password() -> ResponseReturnValue:
 
 
 @blueprint.get("/sessions")
-@sign_in_first
+@person_required
 def sessions() -> ResponseReturnValue:
     me = signed_in()
     rows = users.live_sessions(db(), me.user.id, now(), session_limits())
@@ -97,7 +107,7 @@ def sessions() -> ResponseReturnValue:
 
 @blueprint.post("/sessions/<session_id>/end")
 @no_transaction
-@sign_in_first
+@person_required
 def end_session(session_id: str) -> ResponseReturnValue:
     me, moment = signed_in(), now()
     services().database.run(lambda s: users.end_session(s, me.principal, session_id, moment))
@@ -108,7 +118,7 @@ def end_session(session_id: str) -> ResponseReturnValue:
 
 @blueprint.post("/sessions/end-others")
 @no_transaction
-@sign_in_first
+@person_required
 def end_other_sessions() -> ResponseReturnValue:
     me, moment = signed_in(), now()
 
@@ -125,7 +135,7 @@ def end_other_sessions() -> ResponseReturnValue:
 
 @blueprint.post("/password")
 @no_transaction
-@sign_in_first
+@person_required
 def change_password() -> ResponseReturnValue:
     me, moment, form = signed_in(), now(), PasswordForm()
     given = (form.current_password.data or "", form.password.data or "")
@@ -139,7 +149,7 @@ def change_password() -> ResponseReturnValue:
         page = render_template("account/sessions.html", sessions=rows, current_id=me.session_id, password_form=form,
                                error=_sentence(error))  # fmt: skip
         return page, error.status
-    session[TOKEN] = token
+    login_user(Caller(me.principal, me, token))
     disconnect_sockets(user=me.user.id)  # this browser's comes back by itself
     flash(_("The password is changed; all other sessions have ended."), "success")
     return redirect("/" if me.user.must_change_password else "/account/sessions", 303)
@@ -150,7 +160,7 @@ def change_password() -> ResponseReturnValue:
 
 def _key_form(s: Any, *, filled: bool) -> KeyForm:
     form = KeyForm() if filled else KeyForm(formdata=None)
-    master = g.principal.role is Role.MASTER
+    master = principal().role is Role.MASTER
     form.scopes.choices = [(scope.value, str(SCOPE_NAMES[scope])) for scope in (Scope if master else CLIENT_SCOPES)]
     form.client_id.choices = []
     if master:
@@ -160,11 +170,11 @@ def _key_form(s: Any, *, filled: bool) -> KeyForm:
 
 
 def _keys_page(s: Any, form: KeyForm, error: AppError | None = None) -> ResponseReturnValue:
-    rows, total = api_keys.list_keys(s, g.principal, SHOWN_KEYS, 0)
+    rows, total = api_keys.list_keys(s, principal(), SHOWN_KEYS, 0)
     page = render_template(
         "account/keys.html", scope_names=SCOPE_NAMES, keys=rows, total=total, form=form, now=now(),
         error=_sentence(error) if error else None,
-        may_create=g.principal.role in (Role.MASTER, Role.CLIENT), master=g.principal.role is Role.MASTER,
+        may_create=principal().role in (Role.MASTER, Role.CLIENT), master=principal().role is Role.MASTER,
     )  # fmt: skip
     return page, 200 if error is None else error.status
 
@@ -205,14 +215,14 @@ def _show_errors(form: Any, error: AppError) -> None:
 
 
 @blueprint.get("/keys")
-@sign_in_first
+@person_required
 def keys() -> ResponseReturnValue:
     return _keys_page(db(), _key_form(db(), filled=False))
 
 
 @blueprint.post("/keys")
 @no_transaction
-@sign_in_first
+@person_required
 def create_key() -> ResponseReturnValue:
     """Make a key, after the password again; the answer page is the one place that shows it."""
     me, moment, database = signed_in(), now(), services().database
@@ -253,7 +263,7 @@ def _key_request(s: Any, form: KeyForm) -> api_keys.KeyRequest:
 
 @blueprint.post("/keys/<key_id>/revoke")
 @no_transaction
-@sign_in_first
+@person_required
 def revoke_key(key_id: str) -> ResponseReturnValue:
     me, moment = signed_in(), now()
 
@@ -278,9 +288,9 @@ def _preference(name: str) -> ResponseReturnValue:
         raise Invalid.field(name, "required", "must be named")
     users.check_preference(**{name: value})
     session[name] = value
-    if g.get("user") is not None:
-        user_id = g.user.id
-        services().database.run(lambda s: users.set_preference(s, user_id, **{name: value}))
+    me = person()
+    if me is not None:
+        services().database.run(lambda s: users.set_preference(s, me.user.id, **{name: value}))
     if request.mimetype == "application/json":
         return "", 204
     return redirect(own_path(request.form.get("next")), 303)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, g, make_response, redirect, render_template, request, session
+from flask import Blueprint, Response, make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from flask_login import login_user, logout_user
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField, StringField
 
@@ -12,7 +13,7 @@ from app.core.errors import RateLimited, Unauthenticated
 from app.services import users
 
 from .edge import no_transaction, now, services
-from .identity import TOKEN, disconnect_sockets, own_path, remote_ip
+from .identity import Caller, disconnect_sockets, own_path, person, remote_ip
 
 blueprint = Blueprint("auth", __name__)
 KEPT = ("language", "theme")  # what a browser keeps through sign-in and sign-out
@@ -35,7 +36,7 @@ def forget_session() -> None:
 @no_transaction
 def show_sign_in() -> ResponseReturnValue:
     target = own_path(request.args.get("next"))
-    if g.get("signed_in") is not None:
+    if person() is not None:
         return redirect(target, 303)
     return _form(SignInForm(formdata=None, data={"next": target}))
 
@@ -61,7 +62,7 @@ def sign_in() -> ResponseReturnValue:
         return _form(form, _("The e-mail address or the password is wrong."), 401)
     _end_previous()
     forget_session()
-    session[TOKEN] = found.token
+    login_user(Caller(found.principal, found, found.token))
     return redirect(target, 303)
 
 
@@ -74,7 +75,7 @@ def _form(form: SignInForm, error: str | None = None, status: int = 200) -> Resp
 
 def _end_previous() -> None:
     """Whoever signs in again in the same browser leaves the session before."""
-    previous = g.get("signed_in")
+    previous = person()
     if previous is not None:
         moment, ip = now(), remote_ip()
         services().database.run(lambda db: users.sign_out(db, previous, moment, ip))
@@ -85,5 +86,6 @@ def _end_previous() -> None:
 @no_transaction
 def sign_out() -> ResponseReturnValue:
     _end_previous()
+    logout_user()
     forget_session()
     return redirect("/sign-in", 303)

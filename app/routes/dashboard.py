@@ -7,14 +7,14 @@ from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, Resource
 
-from .identity import sign_in_first
+from .identity import person_required
 from .page import instrument_choices, is_staff, may
 
 blueprint = Blueprint("dashboard", __name__)
 
 
 @blueprint.get("/")
-@sign_in_first
+@person_required
 def index() -> ResponseReturnValue:
     template = "dashboard/staff.html" if is_staff() else "dashboard/client.html"
     return render_template(template, instruments=instrument_choices(), system=may(Resource.SYSTEM, READ),
@@ -22,7 +22,7 @@ def index() -> ResponseReturnValue:
 
 
 @blueprint.get("/help")
-@sign_in_first
+@person_required
 def help_page() -> ResponseReturnValue:
     return render_template(
         "dashboard/help.html", staff=is_staff(), users=may(Resource.USERS, READ), audit=may(Resource.AUDIT, READ),

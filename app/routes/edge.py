@@ -27,7 +27,7 @@ from app.core.errors import (
 )
 from app.core.ids import new_id
 from app.core.permissions import Principal, Resource
-from app.extensions import csrf
+from app.extensions import RETRY_AFTER, csrf
 from app.schemas.base import Request, validate
 from app.services import idempotency
 from app.services.container import Services
@@ -63,6 +63,7 @@ class Endpoint:
     public: bool = False
     session_only: bool = False
     order_entry: bool = False
+    orders: Callable[[], int] = lambda: 1  # of an order entry: how many it is, for the limits
     media_type: str = "application/json"
     etag: bool = False
     if_match: bool = False
@@ -97,7 +98,11 @@ def shared_commit(view: View) -> View:
 
 
 def services() -> Services:
-    return cast(Services, current_app.extensions["services"])
+    return services_of(current_app)
+
+
+def services_of(app: Flask) -> Services:
+    return cast(Services, app.extensions["services"])
 
 
 def principal() -> Principal:
@@ -135,10 +140,17 @@ def body(model: type[M]) -> M:
 
     Raises ``UnsupportedMediaType``, ``Malformed`` or ``Invalid``.
     """
-    raw = whole_body()
-    if raw and request.mimetype != "application/json":
+    if whole_body() and request.mimetype != "application/json":
         raise UnsupportedMediaType("send the body as application/json")
-    return validate(model, json.loads(raw) if raw else {})
+    return validate(model, payload())
+
+
+def payload() -> Any:
+    """The body read as JSON, once; an absent one is an empty object. Raises ``Malformed``."""
+    if "payload" not in g:
+        raw = whole_body()
+        g.payload = json.loads(raw) if raw else {}
+    return g.payload
 
 
 def query(model: type[M]) -> M:
@@ -317,12 +329,12 @@ def _guard() -> None:
         return
     view = current_app.view_functions[request.endpoint]
     described: Endpoint | None = getattr(view, "endpoint", None)
+    caller: Principal | None = None
     if request.path not in ("/health", "/ready"):
-        load: Callable[[], None] = current_app.extensions["load_principal"]
-        load()
-    caller: Principal | None = g.get("principal")
+        identify: Callable[[], Principal | None] = current_app.extensions["identify"]
+        caller = g.principal = identify()
     if described is not None:
-        limits.count(services(), caller, order_entry=described.order_entry)
+        limits.count(described.orders() if described.order_entry else 0)
         if not described.public:
             _require(described, caller)
     by_key = caller is not None and caller.kind == "key"
@@ -343,15 +355,15 @@ def _close(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "-")
     if request.endpoint is None or not request.endpoint.endswith("static"):
         response.headers["Cache-Control"] = "no-store"
-    for name, value in g.get("rate_headers", {}).items():
-        response.headers[name] = value
+    response.headers.pop(RETRY_AFTER, None)
     return response
 
 
 def install(app: Flask) -> None:
     app.before_request(_open)
-    app.before_request(_guard)
     app.after_request(_close)
+    limits.install(app, services_of(app).settings.redis_url)  # begins before the guard, ends before what closes
+    app.before_request(_guard)
 
 
 __all__ = [

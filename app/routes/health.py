@@ -11,8 +11,8 @@ from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from app.core.errors import Forbidden, Unauthenticated, Unavailable
-from app.core.migrations import is_current
 from app.core.permissions import READ, Principal, Resource
+from app.core.schema import is_current
 from app.services import oversight
 from app.services.oversight import SILENT_SECONDS
 

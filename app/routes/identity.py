@@ -1,4 +1,4 @@
-"""Who is calling: from a key in the headers, else from the browser's session."""
+"""Who is calling: Flask-Login's ``current_user``, by a key in the headers, else by the browser's session."""
 
 from __future__ import annotations
 
@@ -6,24 +6,36 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
-from flask import Response, current_app, g, redirect, request, session
+from flask import Request, Response, current_app, g, redirect, request
+from flask_login import UserMixin, current_user, login_required
 from sqlalchemy.orm import Session
 
-from app.core.errors import AppError, Forbidden, RateLimited, Unauthenticated
+from app.core.errors import AppError, Forbidden, Unauthenticated
+from app.core.permissions import Principal
+from app.extensions import login_manager
 from app.services import api_keys, users
-from app.services.api_keys import Caller
 from app.services.users import SessionLimits, SignedIn
 
+from . import limits
 from .edge import now, services
 
 log = logging.getLogger(__name__)
-TOKEN = "token"  # in Flask's signed cookie
-KEY, BROWSER = "key", "session"
 _BEARER = "bearer "
 _MOST_REMEMBERED = 10_000
+
+
+class Caller(UserMixin):  # type: ignore[misc]
+    """Flask-Login's user: a person with a browser session, or a program with a key."""
+
+    def __init__(self, principal: Principal, signed_in: SignedIn | None = None, token: str = "") -> None:
+        self.principal, self.signed_in, self._token = principal, signed_in, token
+
+    def get_id(self) -> str:
+        """The session's secret token, which the signed cookie keeps: a user's id would outlive every sign-out."""
+        return self._token
 
 
 def remote_ip() -> str:
@@ -47,42 +59,47 @@ def session_limits() -> SessionLimits:
     )
 
 
-def load_principal() -> None:
-    """Set ``g.principal``, ``g.user``, ``g.signed_in`` and ``g.auth``; None where nobody is known.
-
-    Raises ``Unauthenticated`` for a bad key, whatever session comes with it, ``RateLimited`` for the many.
-    """
-    g.principal = g.user = g.signed_in = g.auth = None
-    raw = presented_key()
-    if raw is not None:
-        _load_key(raw)
-    elif TOKEN in session:
-        _load_session(str(session[TOKEN]))
-
-
-def _load_key(raw: str) -> None:
-    moment, ip = now(), remote_ip()
-    try:
-        caller: Caller = services().database.read(lambda db: api_keys.identify(db, raw, ip, moment))
-    except Unauthenticated:
-        if not current_app.extensions["rate_limits"].bad_key(ip):
-            raise RateLimited("too many keys that are not good came from your address", retry_after=60) from None
-        raise
-    g.principal, g.auth = caller.principal, KEY
-    if caller.is_touch_due(moment):
-        key_id = caller.principal.id
-        _note_use(f"key:{key_id}", moment, api_keys.USED_INTERVAL, lambda db: api_keys.touch(db, key_id, moment))
-
-
-def _load_session(token: str) -> None:
-    moment, limits = now(), session_limits()
-    found: SignedIn | None = services().database.read(lambda db: users.find_session(db, token, moment, limits))
+@login_manager.user_loader  # type: ignore[untyped-decorator]
+def load_session(token: str) -> Caller | None:
+    """The person whose session it is, while it has not ended; a key that is presented goes first."""
+    if presented_key() is not None:
+        return None
+    moment, lasting = now(), session_limits()
+    found: SignedIn | None = services().database.read(lambda db: users.find_session(db, token, moment, lasting))
     if found is None:
-        return
-    g.principal, g.user, g.signed_in, g.auth = found.principal, found.user, found, BROWSER
+        return None
     if found.is_touch_due(moment):
         row = found.session_id
         _note_use(f"session:{row}", moment, users.SEEN_INTERVAL, lambda db: users.touch(db, row, moment))
+    return Caller(found.principal, found, token)
+
+
+@login_manager.request_loader  # type: ignore[untyped-decorator]
+def load_key(_request: Request) -> Caller | None:
+    raw, moment, ip = presented_key(), now(), remote_ip()
+    if raw is None:
+        return None
+    try:
+        caller = services().database.read(lambda db: api_keys.identify(db, raw, ip, moment))
+    except Unauthenticated:
+        return None
+    if caller.is_touch_due(moment):
+        key_id = caller.principal.id
+        _note_use(f"key:{key_id}", moment, api_keys.USED_INTERVAL, lambda db: api_keys.touch(db, key_id, moment))
+    return Caller(caller.principal)
+
+
+def identify() -> Principal | None:
+    """Who calls; None where nobody is known. Asked once, by the edge, which keeps the answer in ``g.principal``.
+
+    Raises ``Unauthenticated`` for a bad key, whatever session comes with it, ``RateLimitExceeded`` for the many.
+    """
+    if current_user.is_authenticated:
+        return cast(Principal, current_user.principal)
+    if presented_key() is not None:
+        limits.count_bad_key()
+        raise Unauthenticated
+    return None
 
 
 def _note_use(name: str, moment: datetime, interval: timedelta, write: Callable[[Session], None]) -> None:
@@ -113,28 +130,33 @@ def own_path(target: str | None) -> str:
 
 def signed_in() -> SignedIn:
     """The person in the browser. Raises ``Unauthenticated``, or ``Forbidden`` for a key."""
-    if g.get("auth") == KEY:
-        raise Forbidden("this needs a person who has signed in", code="session_required")
-    found: SignedIn | None = g.get("signed_in")
-    if found is None:
+    if not current_user.is_authenticated:
         raise Unauthenticated
-    return found
+    if current_user.signed_in is None:
+        raise Forbidden("this needs a person who has signed in", code="session_required")
+    return cast(SignedIn, current_user.signed_in)
 
 
-def sign_in_first(view: Callable[..., Any]) -> Callable[..., Any]:
-    """For pages: whoever has not signed in is sent to do so and comes back."""
+def person() -> SignedIn | None:
+    """The same, or None; also on a page that refuses before anybody was identified."""
+    return current_user.signed_in if g.get("principal") is not None else None
+
+
+def person_required(view: Callable[..., Any]) -> Callable[..., Any]:
+    """``login_required`` for pages: strangers are sent to sign in, keys are refused."""
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if g.get("principal") is None:
-            return _to_sign_in()
         signed_in()
         return view(*args, **kwargs)
 
-    return wrapper
+    guarded: Callable[..., Any] = login_required(wrapper)
+    return guarded
 
 
-def _to_sign_in() -> Response:
+@login_manager.unauthorized_handler  # type: ignore[untyped-decorator]
+def to_sign_in() -> Response:
+    """Whoever has not signed in is sent to do so and comes back."""
     here = request.full_path.rstrip("?") if request.method == "GET" else "/"
     answer = redirect("/sign-in" if here == "/" else f"/sign-in?{urlencode({'next': here})}", 303)
     return current_app.make_response(answer)
@@ -145,9 +167,3 @@ def disconnect_sockets(**which: str) -> None:
     sockets = current_app.extensions.get("sockets")
     if sockets is not None:
         sockets.disconnect(**which)
-
-
-__all__ = [
-    "TOKEN", "disconnect_sockets", "is_own_path", "load_principal", "own_path", "remote_ip", "sign_in_first",
-    "signed_in",
-]  # fmt: skip

@@ -1,78 +1,118 @@
-"""Requests per second, by key, by signed-in person, or by address where nobody is known."""
+"""How often: Flask-Limiter's limits for a key, for a signed-in person, or for an address where nobody is known."""
 
 from __future__ import annotations
 
-import logging
 import math
+import time
 from typing import Any
 
-from flask import current_app, g, request
-from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
+from flask import Flask, Response, current_app, g, request
+from flask_limiter import RateLimitExceeded
+from flask_limiter.util import get_remote_address
+from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage, Storage
-from limits.strategies import MovingWindowRateLimiter
 
 from app.core.errors import RateLimited
 from app.core.permissions import Principal
-from app.services.container import Services
+from app.extensions import limiter
 
-log = logging.getLogger(__name__)
-BAD_KEYS_PER_MINUTE = 20
+from .errors import answer
 
-
-class RateLimits:
-    """Moving windows. While Redis cannot be reached this process counts alone."""
-
-    def __init__(self, redis_url: str | None) -> None:
-        self._memory = MovingWindowRateLimiter(MemoryStorage())
-        self._shared: MovingWindowRateLimiter | None = None
-        if redis_url is not None:
-            storage: Storage = RedisStorage(redis_url, wrap_exceptions=True, socket_timeout=0.25,
-                                            socket_connect_timeout=0.25)  # fmt: skip
-            self._shared = MovingWindowRateLimiter(storage)
-
-    def hit(self, name: str, per_second: int, cost: int = 1) -> tuple[bool, int, float]:
-        """Count ``cost`` hits: whether they fit, how many more do, and when (epoch seconds) all do again."""
-        # a batch larger than a second's allowance takes all of it
-        return self._count(RateLimitItemPerSecond(per_second), name, min(cost, per_second))
-
-    def bad_key(self, address: str) -> bool:
-        """Count a key that was refused; False once the address has sent too many of them in a minute.
-
-        Good keys are never asked: whoever shares an address with somebody who tries keys is not locked out.
-        """
-        return self._count(RateLimitItemPerMinute(BAD_KEYS_PER_MINUTE), f"bad keys:{address}", 1)[0]
-
-    def _count(self, item: RateLimitItem, name: str, cost: int) -> tuple[bool, int, float]:
-        if self._shared is not None:
-            try:
-                return self._hit(self._shared, item, name, cost)
-            except StorageError as error:
-                log.warning("rate limits: Redis cannot be reached: %s", error)
-        return self._hit(self._memory, item, name, cost)
-
-    @staticmethod
-    def _hit(limiter: MovingWindowRateLimiter, item: RateLimitItem, name: str, cost: int) -> tuple[bool, int, float]:
-        allowed = limiter.hit(item, name, cost=cost)
-        window = limiter.get_window_stats(item, name)
-        return allowed, window.remaining, window.reset_time
+BAD_KEYS = RateLimitItemPerMinute(20)
+_WEIGHT, _BAD_KEYS = "weight", "bad keys"
 
 
-def count(services: Services, caller: Principal | None, *, order_entry: bool, cost: int = 1) -> None:
-    """Count this request and set the ``X-RateLimit-*`` headers. Raises ``RateLimited``."""
-    settings = services.settings
-    if order_entry:
-        per_second = (caller and caller.orders_per_second) or settings.order_rate_per_second
+def _own(name: str) -> int | None:
+    """A rate that the calling key has of its own."""
+    caller: Principal | None = g.principal
+    return None if caller is None else getattr(caller, name)
+
+
+def _settings() -> Any:
+    return current_app.extensions["services"].settings
+
+
+def _caller() -> str:
+    caller: Principal | None = g.principal
+    return f"ip:{request.remote_addr}" if caller is None else caller.actor
+
+
+def _kind(_endpoint: str = "") -> str:
+    return "orders" if g.orders else "requests"
+
+
+def _a_second() -> int:
+    if g.orders:
+        return int(_own("orders_per_second") or _settings().order_rate_per_second)
+    return int(_own("requests_per_second") or _settings().request_rate_per_second)
+
+
+def _a_minute() -> int:
+    """A key with rates of its own may use them all the minute."""
+    own = max(_own("orders_per_second") or 0, _own("requests_per_second") or 0)
+    return max(int(_settings().weight_per_minute), 60 * own)
+
+
+# Flask-Limiter also asks for the limits before the guard has counted: then there are none
+
+
+@limiter.shared_limit(
+    lambda: f"{_a_second()}/second" if "orders" in g else "",
+    scope=_kind,
+    key_func=_caller,
+    cost=lambda: min(max(1, g.orders), _a_second()),  # a batch larger than a second's allowance takes all of it
+)
+@limiter.shared_limit(
+    lambda: f"{_a_minute()}/minute" if "orders" in g else "",
+    scope=_WEIGHT,
+    key_func=_caller,
+    cost=lambda: max(1, g.orders),
+)
+def _check() -> None:
+    """The call checks the limits."""
+
+
+def count(orders: int) -> None:
+    """Count this request: so many orders, or 0 for one of another kind. Raises ``RateLimitExceeded``."""
+    g.orders = orders
+    _check()
+
+
+@limiter.shared_limit(lambda: f"{BAD_KEYS.amount}/minute", scope=_BAD_KEYS, key_func=get_remote_address)
+def count_bad_key() -> None:
+    """Count a key that was refused, by address. Raises ``RateLimitExceeded``.
+
+    Good keys are never asked: whoever shares an address with somebody who tries keys is not locked out.
+    """
+
+
+def is_bad_key_welcome(address: str) -> bool:
+    """The same for sockets, which belong to no route; False once the address has sent too many."""
+    try:
+        return limiter.limiter.hit(BAD_KEYS, address, _BAD_KEYS)
+    except StorageError:  # the next request falls back to memory
+        return True
+
+
+def _refused(error: RateLimitExceeded) -> Response:
+    found, limit = limiter.current_limit, error.limit
+    assert found is not None and limit is not None
+    if limit.scope == _BAD_KEYS:
+        sentence = "too many keys that are not good came from your address"
     else:
-        per_second = (caller and caller.requests_per_second) or settings.request_rate_per_second
-    who = caller.actor if caller is not None else f"ip:{request.remote_addr}"
-    limits: RateLimits = current_app.extensions["rate_limits"]
-    allowed, remaining, reset = limits.hit(f"{'orders' if order_entry else 'requests'}:{who}", per_second, cost)
-    headers: dict[str, Any] = {
-        "X-RateLimit-Limit": str(per_second),
-        "X-RateLimit-Remaining": str(remaining),
-        "X-RateLimit-Reset": str(math.ceil(reset)),
-    }
-    g.rate_headers = headers
-    if not allowed:
-        raise RateLimited(f"more than {per_second} {'orders' if order_entry else 'requests'} a second", retry_after=1)
+        kind = f"{_WEIGHT} a minute" if limit.scope == _WEIGHT else f"{_kind()} a second"
+        sentence = f"more than {limit.limit.amount} {kind}"
+    seconds = math.ceil(found.window.reset_time - time.time())
+    return answer(RateLimited(sentence, retry_after=max(1, seconds)))
+
+
+def install(app: Flask, redis_url: str | None) -> None:
+    app.config.update(
+        RATELIMIT_STORAGE_URI=redis_url or "memory://",
+        RATELIMIT_STORAGE_OPTIONS={} if redis_url is None else {
+            "socket_timeout": 0.25, "socket_connect_timeout": 0.25, "wrap_exceptions": True,
+        },
+    )  # fmt: skip
+    limiter.init_app(app)
+    app.register_error_handler(RateLimitExceeded, _refused)
+    app.extensions["is_bad_key_welcome"] = is_bad_key_welcome

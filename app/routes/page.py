@@ -16,7 +16,7 @@ from app.models import Client
 from app.services import access
 
 from .edge import db, principal, services
-from .identity import sign_in_first
+from .identity import person_required
 
 SHOWN_CLIENTS = 500
 # of the first catalogue; what a firm names itself stands as it is
@@ -42,7 +42,7 @@ def needs(resource: Resource, right: str = READ) -> Callable[[Callable[..., Any]
             return view(*args, **kwargs)
 
         guarded.page = (resource, right)  # type: ignore[attr-defined]
-        return sign_in_first(guarded)
+        return person_required(guarded)
 
     return mark
 

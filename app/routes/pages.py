@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask, g, request, session
 from flask_babel import Babel, get_locale
 from flask_babel import lazy_gettext as _l
+from flask_login import current_user
 
 from app.core.errors import AppError
 from app.core.permissions import READ, Principal, Resource, Role
@@ -15,6 +16,7 @@ from app.services import events, users
 
 from . import account, audit, auth, clients, dashboard, desk, journal, orders, positions, system, wallets
 from . import users as user_pages
+from .identity import person
 
 MODULES = ("i18n.js", "dom.js", "api.js", "live.js", "format.js", "decimal.js", "labels.js", "toast.js",
            "../vendor/socket.io-client/socket.io.esm.min.js")  # fmt: skip
@@ -65,24 +67,25 @@ def register(app: Flask) -> None:
 
 def choose_language() -> str:
     """The person's choice, then the browser's memory of one, then what the browser asks for."""
-    user = g.get("user")
-    chosen = (user.language if user is not None else None) or session.get("language")
+    me = person()
+    chosen = (me.user.language if me is not None else None) or session.get("language")
     if chosen in users.LANGUAGES:
         return str(chosen)
     return request.accept_languages.best_match(users.LANGUAGES) or "en"
 
 
 def _context() -> dict[str, Any]:
-    person = g.get("signed_in")
-    caller: Principal | None = None if person is None else person.principal
-    theme = (g.user.theme if caller is not None else None) or session.get("theme")
+    me = person()
+    caller: Principal | None = None if me is None else me.principal
+    theme = (None if me is None else me.user.theme) or session.get("theme")
     return {
         "me": caller,
+        "current_user": current_user,
         "ui": {
             "language": str(get_locale() or "en"),
-            "name": "" if caller is None else g.user.name,
+            "name": "" if me is None else me.user.name,
             "theme": theme if theme in users.THEMES else None,
-            "nav": [] if caller is None or g.user.must_change_password else _navigation(caller),
+            "nav": [] if me is None or caller is None or me.user.must_change_password else _navigation(caller),
             "roles": _ROLES,
             "role": "" if caller is None or caller.role is None else _ROLES[caller.role],
             "modules": MODULES,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -44,19 +45,29 @@ def store_orders(session: Session, changed: Collection[OrderState]) -> None:
     _UPDATE_ORDERS.run(session, [plain_row(order, ("id", *_ORDER_CHANGES)) for order in changed])
 
 
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A step of an order from one status to another; ``before`` is None for a new order."""
+
+    before: OrderStatus | None
+    after: OrderStatus
+    reason: str | None = None
+
+
 def order_event(
     events: Events,
     order: OrderState,
     instruments: SymbolTable,
-    previous: OrderStatus | None,
-    reason: str | None,
+    transitions: Sequence[Transition],
     type_: str | None = None,
 ) -> None:
-    """One change of an order: ``order.<status>`` unless another type is named."""
+    """What one commit has changed of an order: ``order.<status>`` unless another type is named."""
     shown = order_json(order, instruments.by_id(order.instrument_id).symbol)
+    first, last = transitions[0], transitions[-1]
     events.add(
         order.client_id, type_ or f"order.{order.status.lower()}", "order", order.id, shown, version=order.version,
-        previous_status=previous.value if previous else None, reason=reason,
+        previous_status=first.before and first.before.value, reason=last.reason,
+        transitions=[{"status": step.after.value, "reason": step.reason} for step in transitions],
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from . import access, api_keys, events, users
 from .container import Services
 
 KEY, SESSION = "key", "session"
-TOKEN = "token"  # its name in the browser's signed cookie
+TOKEN = "_user_id"  # where Flask-Login keeps it in the browser's signed cookie
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-from app.core.migrations import replace_check
+from app.core.schema import replace_check
 from app.models.base import ExactDecimal, JsonText, UtcDateTime
 
 revision = "0002"
@@ -135,6 +135,7 @@ def _faults() -> None:
 
 
 def downgrade() -> None:
+    _refuse_loss()
     op.drop_table("venue_requests")
     op.drop_table("engine_heartbeats")
     op.drop_table("engine_commands")
@@ -142,9 +143,23 @@ def downgrade() -> None:
     op.drop_index("ix_engine_faults_object_id", "engine_faults")
     op.add_column("engine_faults", sa.Column("order_id", sa.String(36)))
     op.execute("UPDATE engine_faults SET order_id = object_id WHERE object_id <> ''")
+    op.execute("UPDATE engine_faults SET stage = 'intake' WHERE stage = 'send'")
     op.create_index("ix_engine_faults_order_id", "engine_faults", ["order_id"])
     for name in ("object_type", "object_id", "reports", "attempts", "retry_at", "resolved_by", "resolution"):
         op.drop_column("engine_faults", name)
     op.drop_column("wallets", "stopped_by")
-    # fails, and changes nothing, once a receivable has been booked: the books do not forget
+    # external_ref stays as wide as it is: the version before does not mind
     replace_check(op.get_bind(), "ledger_accounts", "ck_ledger_accounts_kind", ACCOUNT_KINDS.format(""))
+
+
+def _refuse_loss() -> None:
+    """What the version before has no place for is not dropped without a word."""
+    for query, sentence in (
+        ("SELECT count(*) FROM ledger_accounts WHERE kind = 'receivable'",
+         "A receivable has been booked, and the version before knows none. Restore a backup instead."),
+        ("SELECT count(*) FROM engine_faults WHERE resolved_at IS NULL AND reports IS NOT NULL",
+         "The venue's reports wait behind open faults and would be lost. Retry or resolve them first: "
+         "flask engine faults."),
+    ):  # fmt: skip
+        if op.get_bind().scalar(sa.text(query)):
+            raise RuntimeError(sentence)

@@ -31,7 +31,7 @@ def environment(folder: Path, port: int, **settings: str) -> dict[str, str]:
     return {
         **kept, "DATABASE_URL": f"sqlite:///{folder / 'browser.db'}", "HOST": "127.0.0.1", "PORT": str(port),
         "MARKET_FEED": "manual", "SIM_VENUE_LATENCY_MS": "50", "SIM_VENUE_SLIPPAGE_BPS": "0",
-        "ORDER_RATE_PER_SECOND": "1000", "REQUEST_RATE_PER_SECOND": "5000", **settings,
+        "ORDER_RATE_PER_SECOND": "1000", "REQUEST_RATE_PER_SECOND": "5000", "WEIGHT_PER_MINUTE": "300000", **settings,
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from app.core.transaction import Database
 from app.domain.reports import Accepted
 from app.models import EngineFault, Event, table_of
 from app.services import faults
+from tests.databases import open_database
 
 from .conftest import SignIn, Watched
 from .server import Server
@@ -27,7 +28,7 @@ events = table_of(Event)
 @pytest.fixture
 def database(server: Server) -> Iterator[Database]:
     """The running server's."""
-    database = Database(f"sqlite:///{server.log.parent / 'browser.db'}")
+    database = open_database(f"sqlite:///{server.log.parent / 'browser.db'}")
     yield database
     database.run(lambda session: session.execute(sa.delete(EngineFault)))
     database.dispose()

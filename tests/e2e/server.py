@@ -24,10 +24,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.ids import new_id
-from app.core.migrations import upgrade
 from app.core.permissions import SYSTEM
-from app.core.transaction import Database, normalize_url
+from app.core.transaction import normalize_url
 from app.services import api_keys, clients, market, wallets
+from tests.databases import open_database, upgrade
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_ANSWER = (OSError, http.client.HTTPException)
@@ -39,6 +39,7 @@ SETTINGS = {
     "SIM_VENUE_PARTIAL_RATE": "0.5",
     "ORDER_RATE_PER_SECOND": "100000",
     "REQUEST_RATE_PER_SECOND": "100000",
+    "WEIGHT_PER_MINUTE": "6000000",
     "MAX_CONNECTIONS_PER_ADDRESS": "100000",  # everybody in a test calls from the same one
 }
 
@@ -54,7 +55,7 @@ class Firm:
 def prepare(url: str, count: int = 2) -> Firm:
     """Bring a database to the newest schema and put a small firm into it."""
     upgrade(url)
-    database = Database(url)
+    database = open_database(url)
 
     def work(session: Session) -> Firm:
         now = datetime.now(UTC)

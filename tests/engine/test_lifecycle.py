@@ -17,8 +17,8 @@ from tests.firm import Firm
 
 
 def statuses(firm: Firm, order_id: str) -> list[str]:
-    return [e["data"]["status"] for e in firm.recorder.pushed
-            if e["object_id"] == order_id and e["type"].startswith("order.")]  # fmt: skip
+    told = [event for event in firm.recorder.pushed if event["object_id"] == order_id]
+    return [step["status"] for event in told if event["type"].startswith("order.") for step in event["transitions"]]
 
 
 def test_a_market_buy_goes_through_every_status_and_becomes_a_position(firm: Firm) -> None:

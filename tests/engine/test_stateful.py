@@ -33,6 +33,7 @@ from app.engine.monitor import Monitor
 from app.models import Client, Execution, LedgerAccount, Order, Position, Posting, Wallet, exact_sum, table_of
 from app.services import faults
 from tests.conftest import _administrate
+from tests.databases import open_database
 from tests.firm import Firm
 
 START = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
@@ -335,14 +336,14 @@ def test_trading(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> N
     def sqlite() -> tuple[Database, Callable[[], None]]:
         path = tmp_path / f"{new_id()}.db"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
-        database = Database(f"sqlite:///{path}")
+        database = open_database(f"sqlite:///{path}")
         return database, database.dispose
 
     def postgres() -> tuple[Database, Callable[[], None]]:
         server, template = request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_template")
         name = f"test_{new_id().replace('-', '')}"
         _administrate(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        database = Database(server.set(database=name).render_as_string(hide_password=False))
+        database = open_database(server.set(database=name).render_as_string(hide_password=False))
 
         def close() -> None:
             database.dispose()

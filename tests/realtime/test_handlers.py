@@ -34,7 +34,7 @@ from app.models import Client, Event, UserSession
 from app.realtime import handlers, inlet
 from app.services import api_keys, clients, market, users
 from app.services.container import Services
-from app.services.sockets import SocketAccess
+from app.services.sockets import TOKEN, SocketAccess
 
 WAIT = 10  # seconds until a missing answer fails the test
 
@@ -170,7 +170,7 @@ def _cookie(live: Live, user_id: str) -> str:
     live.services.database.run(lambda session: session.add(row))
     serializer = SecureCookieSessionInterface().get_signing_serializer(live.app)
     assert serializer is not None
-    return f"session={serializer.dumps({'token': token})}"
+    return f"session={serializer.dumps({TOKEN: token})}"
 
 
 def _eventually(condition: Callable[[], bool]) -> None:

@@ -84,7 +84,7 @@ class Firm:
         if who not in self.browsers:
             self.browsers[who] = self.app.test_client()
             with self.browsers[who].session_transaction() as cookie:
-                cookie["token"], cookie["csrf_token"] = self.tokens[who], "c" * 40
+                cookie["_user_id"], cookie["csrf_token"] = self.tokens[who], "c" * 40
         if csrf and method not in ("GET", "HEAD", "OPTIONS"):
             headers["X-CSRFToken"] = URLSafeTimedSerializer(self.app.secret_key, salt="wtf-csrf-token").dumps("c" * 40)
         return self.browsers[who].open(path, method=method, headers=headers, **options)

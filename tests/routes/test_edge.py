@@ -371,7 +371,8 @@ def test_orders_a_second(open_app: Callable[..., Firm], frozen: list[float]) -> 
     assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
     refused = answers[-1]
     assert (refused.headers["Retry-After"], refused.headers["X-RateLimit-Limit"]) == ("1", "3")
-    assert int(refused.headers["X-RateLimit-Reset"]) == 1_000_001
+    assert int(refused.headers["X-RateLimit-Reset"]) == 1_000_002  # the second after which all fit again
+    assert "Retry-After" not in answers[0].headers
     assert refused.get_json()["code"] == "rate_limited"
     assert count(firm) == 3
     assert firm.call("key:client", "GET", "/api/v1/orders").status_code == 200  # other requests have their own
@@ -392,6 +393,32 @@ def test_a_batch_counts_as_its_orders(open_app: Callable[..., Firm], frozen: lis
     assert count(firm) == 4
     frozen[0] += 1.01
     assert batch(5) == 201
+
+
+def test_a_batch_larger_than_a_second_takes_all_of_it(open_app: Callable[..., Firm], frozen: list[float]) -> None:
+    firm = open_app(order_rate_per_second=2)
+    batch = firm.call("key:client", "POST", "/api/v1/orders/batch", json={"orders": [LIMIT] * 5})
+    assert (batch.status_code, batch.headers["X-RateLimit-Remaining"]) == (201, "0")
+    assert firm.order().status_code == 429
+
+
+def test_weight_a_minute(open_app: Callable[..., Firm], frozen: list[float]) -> None:
+    firm = open_app(weight_per_minute=5)
+    assert firm.call("key:client", "GET", "/api/v1/orders").status_code == 200
+    batch = {"orders": [LIMIT] * 3}
+    assert firm.call("key:client", "POST", "/api/v1/orders/batch", json=batch).status_code == 201
+    frozen[0] += 20
+    assert firm.order().status_code == 201
+    refused = firm.order()
+    assert (refused.status_code, refused.headers["X-RateLimit-Limit"], refused.headers["Retry-After"]) == (
+        429,
+        "5",
+        "40",
+    )
+    assert refused.get_json()["detail"] == "more than 5 weight a minute"
+    assert firm.order("key:other").status_code == 201
+    frozen[0] += 40.1
+    assert firm.order().status_code == 201
 
 
 def test_requests_a_second(open_app: Callable[..., Firm], frozen: list[float]) -> None:

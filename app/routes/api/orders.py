@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
@@ -14,7 +13,6 @@ from app.domain.execution import OrderState
 from app.domain.orders import OrderSource
 from app.domain.positions import PositionState
 from app.models import Client, Wallet
-from app.routes import limits
 from app.routes.edge import (
     body,
     check_version,
@@ -23,6 +21,7 @@ from app.routes.edge import (
     in_transaction,
     named_client,
     now,
+    payload,
     principal,
     query,
     services,
@@ -115,28 +114,28 @@ def create_order() -> ResponseReturnValue:
     return tagged(shown, status) if "version" in shown else (shown, status)
 
 
+def _batch_size() -> int:
+    """How many orders a batch counts as; what is no batch is refused when it is validated."""
+    try:
+        return max(1, len(payload()["orders"]))
+    except (AppError, KeyError, TypeError):
+        return 1
+
+
 @blueprint.post("/orders/batch")
 @endpoint(
     "Submit up to 100 orders", tag="orders", body=OrderBatchIn, response=BatchOut, status=201, needs=TRADING,
-    order_entry=True, description="Each order has its own outcome, in the order sent; one that fails stores nothing "
+    order_entry=True, orders=_batch_size,
+    description="Each order has its own outcome, in the order sent; one that fails stores nothing "
     "and does not touch the others. For the rate it counts as its number of orders.",
 )  # fmt: skip
 def create_orders() -> ResponseReturnValue:
     wanted = body(OrderBatchIn).orders
-    if len(wanted) > 1:
-        _count_rest(len(wanted) - 1)
     found: list[Any] = [_wanted(data) for data in wanted]
     entries = [entry for entry in found if isinstance(entry, Entry)]
     answers = iter(services().orders.submit_many(db(), entries, now()) if entries else ())
     outcomes = [next(answers) if isinstance(entry, Entry) else entry for entry in found]
     return {"items": [_item(index, outcome) for index, outcome in enumerate(outcomes)]}, 201
-
-
-def _count_rest(cost: int) -> None:
-    """The orders of a batch after its first count for the rate, once however often the work is tried."""
-    if not g.get("batch_counted"):
-        g.batch_counted = True
-        limits.count(services(), principal(), order_entry=True, cost=cost)
 
 
 def _wanted(data: dict[str, Any]) -> Entry | tuple[dict[str, Any], int] | AppError:

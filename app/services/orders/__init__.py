@@ -24,7 +24,7 @@ from app.services import wallets
 from app.services.events import Events
 from app.services.ledger import Journal
 from app.services.locks import Locks
-from app.services.records import insert_orders, order_event, store_orders
+from app.services.records import Transition, insert_orders, order_event, store_orders
 
 from .cancel import LIVE_ORDERS, Canceler, suspend
 from .checks import Checks
@@ -152,7 +152,7 @@ class Orders(Drafting):
             checks.took(order)
             entered.append(order)
             known[name] = order
-            order_event(events, order, self.instruments, None, order.reject_reason)
+            order_event(events, order, self.instruments, [Transition(None, order.status, order.reject_reason)])
             outcomes.append((self.show(order), True))
         return outcomes, entered
 
@@ -248,7 +248,8 @@ class Orders(Drafting):
             order = order._replace(version=order.version + 1, held=hold, qty=new_qty, leaves_qty=new_qty,
                             price=new_price)  # fmt: skip
         store_orders(session, [order])
-        order_event(events, order, self.instruments, before, "amended", None if sent else "order.amended")
+        step = Transition(before, order.status, "amended")
+        order_event(events, order, self.instruments, [step], None if sent else "order.amended")
         events.flush(session)
         return self.show(order)
 

@@ -22,7 +22,7 @@ from app.services.events import Events
 from app.services.ledger import Journal
 from app.services.locks import Locks
 from app.services.quotes import QuoteBook
-from app.services.records import order_event, position_event, store_orders, store_positions
+from app.services.records import Transition, order_event, position_event, store_orders, store_positions
 
 table, positions = table_of(Order), table_of(Position)
 LIVE_ORDERS = table.c.status.not_in(sorted(status.value for status in TERMINAL))
@@ -101,7 +101,7 @@ class Canceler:
             )  # fmt: skip
         else:
             order = move(order, OrderStatus.PENDING_CANCEL, self.now)
-        order_event(self.events, order, self.instruments, before, reason)
+        order_event(self.events, order, self.instruments, [Transition(before, order.status, reason)])
         return order
 
     def _reopen(self, order: OrderState) -> None:

@@ -18,18 +18,26 @@ const TAGS = {
   434: "CxlRejResponseTo", 1003: "TradeID", 18: "ExecInst", 15: "Currency", 21: "HandlInst", 99: "StopPx", 126: "ExpireTime", 880: "TrdMatchID",
 };
 
+/** The steps an event tells of; those before its last have no figures of their own. */
+function steps(event) {
+  const order = event.data;
+  const filled = order.cum_qty && order.cum_qty !== "0" ? t("%(done)s of %(qty)s", { done: format.number(order.cum_qty), qty: format.number(order.qty) }) : "";
+  const price = order.avg_px ? t("at %(price)s", { price: format.number(order.avg_px, { max: 8 }) }) : "";
+  const figures = [filled, price].filter(Boolean).join(" ");
+  const told = event.transitions ?? [{ status: order.status, reason: event.reason }];
+  return told.map((step, index) => {
+    const last = index === told.length - 1;
+    return h("li", { class: TONES[step.status] ?? null, "data-status": step.status },
+      h("div", { class: "fw-semibold" }, event.type === "order.amended" ? eventLabel(event.type) : label(step.status)),
+      h("div", { class: "when" }, format.dateTime(event.at), last && event.version ? ` · v${event.version}` : ""),
+      last && figures ? h("div", { class: "small num" }, figures) : null,
+      step.reason && step.status === "REJECTED" ? h("div", { class: "small down" }, step.reason) : null);
+  });
+}
+
 export function historyList(events) {
   if (!events.length) return h("p", { class: "text-secondary" }, t("Nothing yet"));
-  return h("ol", { class: "timeline" }, events.map((event) => {
-    const order = event.data;
-    const filled = order.cum_qty && order.cum_qty !== "0" ? t("%(done)s of %(qty)s", { done: format.number(order.cum_qty), qty: format.number(order.qty) }) : "";
-    const price = order.avg_px ? t("at %(price)s", { price: format.number(order.avg_px, { max: 8 }) }) : "";
-    return h("li", { class: TONES[order.status] ?? null, "data-status": order.status },
-      h("div", { class: "fw-semibold" }, event.type === "order.amended" ? eventLabel(event.type) : label(order.status)),
-      h("div", { class: "when" }, format.dateTime(event.at), event.version ? ` · v${event.version}` : ""),
-      [filled, price].filter(Boolean).length ? h("div", { class: "small num" }, [filled, price].filter(Boolean).join(" ")) : null,
-      event.reason && order.status === "REJECTED" ? h("div", { class: "small down" }, event.reason) : null);
-  }));
+  return h("ol", { class: "timeline" }, events.flatMap(steps));
 }
 
 export function fixList(messages) {

@@ -1,32 +1,64 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
 
 from app.adapters.venues.simulated import Behaviour
 from app.core.clock import ManualClock
 from app.core.ids import new_id
-from app.core.migrations import FOLDER, is_current, upgrade
+from app.core.schema import is_current
 from app.core.transaction import Database
-from app.models import Base, Client, LedgerAccount, Order, Wallet
-from tests.conftest import START
+from app.extensions import db
+from app.models import Client, LedgerAccount, Order, Wallet
+from tests.conftest import START, _administrate
+from tests.data import REPOSITORY
+from tests.databases import check, downgrade, upgrade
 from tests.firm import Firm
 
 BEFORE_CODES = "0002"
 
 
-@pytest.mark.filterwarnings("ignore:.*expression-based index")
-def test_the_migrations_build_what_the_models_say(database: Database) -> None:
-    with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": False})
-        assert compare_metadata(context, Base.metadata) == []
+def test_the_migrations_build_what_the_models_say(database: Database, database_url: str) -> None:
+    """``flask db check``, which ends with status 1 where ``flask db migrate`` would find something to write."""
+    check(database_url)
+
+
+def test_a_difference_is_found(database: Database, database_url: str) -> None:
+    with database.engine.execution_options(write=True).begin() as connection:
+        connection.execute(sa.text("ALTER TABLE wallets DROP COLUMN stopped_by"))
+    with pytest.raises(SystemExit):
+        check(database_url)
+
+
+def test_what_the_version_before_cannot_hold_is_not_dropped(
+    database: Database, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = {"owner": "house", "currency": "USD", "kind": "receivable", "code": "1", "version": 0, "created_at": START}
+    with database.engine.execution_options(write=True).begin() as connection:
+        connection.execute(sa.insert(LedgerAccount), [row])
+    with pytest.raises(SystemExit):
+        downgrade(database_url, "0001")
+    assert "A receivable has been booked" in caplog.messages[-1]
+    assert is_current(database)  # nothing of it was done
+    downgrade(database_url, "0002")
+    upgrade(database_url)
+    assert is_current(database)
+
+
+@pytest.mark.postgres
+def test_two_processes_that_upgrade_at_once_do_it_one_after_the_other(postgres_server: sa.URL) -> None:
+    name = f"test_{new_id().replace('-', '')}"
+    _administrate(postgres_server, f"CREATE DATABASE {name}")
+    url = postgres_server.set(database=name).render_as_string(hide_password=False)
+    code = "import sys; from tests.databases import upgrade; upgrade(sys.argv[1])"
+    started = [subprocess.Popen([sys.executable, "-c", code, url], cwd=REPOSITORY) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    _administrate(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_upgrading_again_changes_nothing(database: Database, database_url: str) -> None:
@@ -42,35 +74,26 @@ def test_an_empty_database_is_not_current(database: Database) -> None:
     assert not is_current(database)
 
 
-def test_codes_that_collide_stop_the_upgrade_with_their_names(database: Database, database_url: str) -> None:
-    to_revision(database_url, BEFORE_CODES)
+def test_codes_that_collide_stop_the_upgrade_with_their_names(
+    database: Database, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    downgrade(database_url, BEFORE_CODES)
     with database.engine.begin() as connection:
         rows = [
             {"id": new_id(), "code": code, "name": "Ana", "active": True, "version": 1, "at": START}
             for code in ("C-A", "c-a", "C-B")
         ]
-        table = Base.metadata.tables["clients"]
+        table = db.metadata.tables["clients"]
         for row in rows:
             at = row.pop("at")
             connection.execute(sa.insert(table).values(**row, created_at=at, updated_at=at))
-    with pytest.raises(RuntimeError, match=r"C-A, c-a$"):
+    with pytest.raises(SystemExit):
         upgrade(database_url)
+    assert caplog.messages[-1].endswith("C-A, c-a")
     with database.engine.begin() as connection:
         connection.execute(sa.text("UPDATE clients SET code = 'C-C' WHERE code = 'c-a'"))
     upgrade(database_url)
     assert is_current(database)
-
-
-def to_revision(url: str, revision: str) -> None:
-    database = Database(url)
-    try:
-        with database.engine.execution_options(write=True).begin() as connection:
-            config = Config()
-            config.set_main_option("script_location", str(FOLDER))
-            config.attributes["connection"] = connection
-            command.downgrade(config, revision)
-    finally:
-        database.dispose()
 
 
 def test_a_database_of_the_first_version_with_live_orders_is_upgraded_and_trades_on(
@@ -100,7 +123,7 @@ def test_a_database_of_the_first_version_with_live_orders_is_upgraded_and_trades
     firm.engine.lease.release()
     before = {row["id"]: row["held"] for row in firm.all(Order)}
     database.engine.dispose()
-    to_revision(database_url, "0001")
+    downgrade(database_url, "0001")
     upgrade(database_url)
     assert {row["id"]: row["held"] for row in firm.all(Order)} == before
     firm = Firm(database, clock, slow).start()
