@@ -29,7 +29,8 @@ from app.config import TestingConfig
 from app.core.clock import ManualClock
 from app.core.ids import new_id
 from app.domain.quotes import Quote
-from app.models import Base, EngineFault, User, UserSession
+from app.extensions import db
+from app.models import EngineFault, User, UserSession
 from app.realtime.publisher import SilentPublisher
 from app.routes.api.openapi import _ARGUMENT, described
 from app.routes.edge import Endpoint
@@ -173,7 +174,7 @@ class Demo:
         def read(session: Any) -> Snapshot:
             found: Snapshot = {}
             for name in BUSINESS:
-                table = Base.metadata.tables[name]
+                table = db.metadata.tables[name]
                 key = table.c.id if "id" in table.c else next(iter(table.primary_key))
                 rows = session.execute(sa.select(table)).mappings()
                 found[name] = {row[key.name]: dict(row) for row in rows}
