@@ -90,7 +90,7 @@ class Demo:
             self.quote(symbol, profile.start)
         self.browser = self.app.test_client()
         with self.browser.session_transaction() as cookie:
-            cookie["token"], cookie["csrf_token"] = self.run(self._sign_in), "c" * 40
+            cookie["_user_id"], cookie["csrf_token"] = self.run(self._sign_in), "c" * 40
         self.csrf = URLSafeTimedSerializer(self.app.secret_key, salt="wtf-csrf-token").dumps("c" * 40)
 
     def close(self) -> None:
