@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from app.core.permissions import SYSTEM, Scope
 from app.services import access, api_keys
 
-from .answers import prints_json, run
+from .answers import prints_json, run, services
 
+MOST = 100_000
 group = AppGroup("keys", help="Keys of programs for the JSON API.")
 
 
@@ -46,6 +47,23 @@ def create(
         return {"key": key, **api_keys.show(row)}
 
     return run(work)
+
+
+@group.command("list")
+@click.option("--client", "client_ref", help="Code or id of the client; every key without it.")
+@click.option("--live", is_flag=True, help="Leave out those that are revoked or have expired.")
+@prints_json
+def list_keys(client_ref: str | None, live: bool) -> dict[str, Any]:
+    """The keys, newest first, without anything of their secrets."""
+
+    def work(session: Session) -> dict[str, Any]:
+        client_id = access.client(session, SYSTEM, client_ref, "read").id if client_ref else None
+        rows, _ = api_keys.list_keys(session, SYSTEM, MOST, 0)
+        now = services().clock.now()
+        found = [key for key in rows if client_id is None or key.client_id == client_id]
+        return {"items": [api_keys.show(key) for key in found if not live or api_keys.is_live(key, now)]}
+
+    return services().database.read(work)
 
 
 @group.command("revoke")

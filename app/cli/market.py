@@ -50,7 +50,11 @@ def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @with_appcontext
 @prints_json
 def replay(file: str, instrument: str, speed: float | None) -> dict[str, Any]:
-    """Run a recording through the engine, in market time: the same fills at every speed."""
+    """Run a recording through the engine, in market time: the same fills at every speed.
+
+    FILE is CSV, plain or gzip, with a header. Columns: time and either bid and ask, or price, or close; size, open,
+    high, low, volume and symbol may be there too. Times are ISO 8601 (UTC without a zone) or seconds since 1970.
+    """
     parts = services()
     try:
         recording = ReplayFile(file, parts.orders.resolve(instrument))

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.core.permissions import SYSTEM, Role
 from app.services import access, users
 
-from .answers import prints_json, run
+from .answers import prints_json, run, services
 
 group = AppGroup("users", help="People who sign in.")
 
@@ -53,6 +53,43 @@ def create(
 
     shown = run(work)
     return {**shown, "password": password} if generate_password else shown
+
+
+@group.command("list")
+@click.option("--role", type=click.Choice([role.value for role in Role]), help="Only users of this role.")
+@click.option("--active/--disabled", default=None, help="Only those who may sign in, or who may not.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=1_000, show_default=True)
+@prints_json
+def list_users(role: str | None, active: bool | None, limit: int) -> dict[str, Any]:
+    """The users, by name."""
+    wanted = users.UserFilter(role=None if role is None else Role(role), active=active)
+
+    def work(session: Session) -> dict[str, Any]:
+        found, total = users.search(session, wanted, limit, 0)
+        return {"items": [users.show(user) for user in found], "total": total}
+
+    return services().database.read(work)
+
+
+@group.command("password")
+@click.argument("email")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--one-time", is_flag=True, help="Make one that works for the next sign-in only, and print it.")
+@prints_json
+def password(email: str, password_stdin: bool, one_time: bool) -> dict[str, Any]:
+    """Replace a password and end the sessions."""
+    if one_time:
+        plain, password_hash = users.one_time_password(email)
+    else:
+        plain, password_hash = "", users.hash_password(email, _password(password_stdin, False))
+
+    def work(session: Session, now: datetime) -> dict[str, Any]:
+        user = users.by_id(session, users.by_email(session, email).id, lock=True)
+        ended = users.reset_password(session, user, password_hash, SYSTEM, now, one_time=one_time)
+        return {**users.show(user), "sessions_ended": ended}
+
+    shown = run(work)
+    return {**shown, "one_time_password": plain} if one_time else shown
 
 
 @group.command("disable")

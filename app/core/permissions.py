@@ -30,12 +30,15 @@ class Resource(StrEnum):
     ORDERS = "orders"  # and positions, protection
     WALLETS = "wallets"  # and balances, movements
     CLIENTS = "clients"
+    LIMITS = "limits"  # of a client, beside those of the wallets
     LEDGER = "ledger"
     MARKET = "market"
     MARKET_CONTROL = "market_control"
     SYSTEM = "system"
     API_KEYS = "api_keys"
     EVENTS = "events"
+    AUDIT = "audit"
+    USERS = "users"
 
 
 class Reach(StrEnum):
@@ -71,6 +74,13 @@ ACCESS: Final[dict[Resource, dict[Role, dict[str, Reach]]]] = {
         Role.MIDDLE_OFFICE: {READ: _ALL, WRITE: _ALL},
         Role.CLIENT: {READ: _OWN},
     },
+    Resource.LIMITS: {
+        Role.MASTER: {READ: _ALL, WRITE: _ALL},
+        Role.TRADER: {READ: _ASSIGNED},
+        Role.OPERATOR: {READ: _ALL},
+        Role.MIDDLE_OFFICE: {READ: _ALL, WRITE: _ALL},
+        Role.CLIENT: {READ: _OWN},
+    },
     Resource.LEDGER: {**_STAFF_READ, Role.TRADER: {READ: _ASSIGNED}, Role.CLIENT: {READ: _OWN}},
     Resource.EVENTS: {**_STAFF_READ, Role.TRADER: {READ: _ASSIGNED}, Role.CLIENT: {READ: _OWN}},
     Resource.MARKET: _EVERYBODY_READS,
@@ -80,6 +90,8 @@ ACCESS: Final[dict[Resource, dict[Role, dict[str, Reach]]]] = {
         Role.OPERATOR: {READ: _ALL},
         Role.MIDDLE_OFFICE: {READ: _ALL},
     },
+    Resource.AUDIT: {Role.MASTER: {READ: _ALL}, Role.MIDDLE_OFFICE: {READ: _ALL}},
+    Resource.USERS: {Role.MASTER: {READ: _ALL, WRITE: _ALL}},
     Resource.API_KEYS: {
         Role.MASTER: {READ: _ALL, WRITE: _ALL},
         Role.TRADER: {READ: _OWN, WRITE: _OWN},
@@ -94,11 +106,13 @@ SCOPES: Final[dict[Resource, dict[str, Scope]]] = {
     Resource.ORDERS: {READ: Scope.READ, WRITE: Scope.TRADE},
     Resource.WALLETS: {READ: Scope.READ, WRITE: Scope.ADMIN},
     Resource.CLIENTS: {READ: Scope.READ, WRITE: Scope.CLIENTS},
+    Resource.LIMITS: {READ: Scope.READ, WRITE: Scope.ADMIN},
     Resource.LEDGER: {READ: Scope.READ},
     Resource.EVENTS: {READ: Scope.READ},
     Resource.MARKET: {READ: Scope.READ},
     Resource.MARKET_CONTROL: {READ: Scope.ADMIN, WRITE: Scope.ADMIN},
     Resource.SYSTEM: {READ: Scope.ADMIN, WRITE: Scope.ADMIN},
+    Resource.AUDIT: {READ: Scope.ADMIN},
 }
 
 

@@ -27,6 +27,8 @@ class User(db.Model):
     client_id: Mapped[str | None] = mapped_column(Uuid, sa.ForeignKey("clients.id"))
     password_hash: Mapped[str] = mapped_column(sa.String(200))
     active: Mapped[bool] = mapped_column(default=True)
+    must_change_password: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
     language: Mapped[str | None] = mapped_column(sa.String(5))
     theme: Mapped[str | None] = mapped_column(sa.String(5))
     number_format: Mapped[str | None] = mapped_column(sa.String(5))

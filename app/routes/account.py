@@ -6,21 +6,23 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Blueprint, flash, make_response, redirect, render_template, request, session
+from flask import Blueprint, current_app, flash, make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import login_user
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, IntegerField, PasswordField, SelectField, SelectMultipleField, StringField
 from wtforms.validators import NumberRange, Optional
 
 from app.core import json
-from app.core.errors import AppError, Invalid, RateLimited
+from app.core.errors import AppError, FieldError, Forbidden, Invalid, RateLimited
 from app.core.permissions import Role, Scope
 from app.models import Client
 from app.services import access, actors, api_keys, users
 
 from .edge import db, no_transaction, now, principal, services
+from .errors import wants_json
 from .identity import (
     Caller,
     disconnect_sockets,
@@ -35,6 +37,14 @@ from .identity import (
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 SHOWN_KEYS = 200
 SHOWN_NAMES = 50
+SCOPE_NAMES = {
+    Scope.READ: _l("read"),
+    Scope.TRADE: _l("trade"),
+    Scope.FUNDING: _l("deposits and withdrawals"),
+    Scope.CLIENTS: _l("clients"),
+    Scope.OPERATIONS: _l("operations"),
+    Scope.ADMIN: _l("administration"),
+}
 CLIENT_SCOPES = (Scope.READ, Scope.TRADE, Scope.FUNDING)
 
 
@@ -54,6 +64,33 @@ class KeyForm(FlaskForm):  # type: ignore[misc]
 class PasswordForm(FlaskForm):  # type: ignore[misc]
     current_password = PasswordField()
     password = PasswordField()
+
+
+# a one-time password
+
+_BEFORE_OWN_PASSWORD = frozenset({
+    "account.show_password", "account.change_password", "account.set_language", "account.set_theme", "auth.sign_out",
+})  # fmt: skip
+
+
+def require_own_password() -> ResponseReturnValue | None:
+    """Whoever signed in with a password that somebody else knows gets nowhere before choosing their own."""
+    me = person()
+    if me is None or not me.user.must_change_password or request.endpoint in _BEFORE_OWN_PASSWORD:
+        return None
+    view = current_app.view_functions.get(request.endpoint or "")
+    described = getattr(view, "endpoint", None)
+    if view is None or (request.endpoint or "").endswith("static") or (described is not None and described.public):
+        return None
+    if wants_json():
+        raise Forbidden("choose a password of your own first", code="password_change_required")
+    return redirect("/account/password", 303)
+
+
+@blueprint.get("/password")
+@person_required
+def show_password() -> ResponseReturnValue:
+    return render_template("account/password.html", password_form=PasswordForm(formdata=None))
 
 
 # sessions
@@ -106,15 +143,17 @@ def change_password() -> ResponseReturnValue:
     try:
         token, _ended = users.change_password(services().database, me, *given, remote_ip(), moment)
     except (Invalid, RateLimited) as error:
-        rows = services().database.read(lambda s: users.live_sessions(s, me.user.id, moment, session_limits()))
         _show_errors(form, error)
+        if me.user.must_change_password:
+            return render_template("account/password.html", password_form=form, error=_sentence(error)), error.status
+        rows = services().database.read(lambda s: users.live_sessions(s, me.user.id, moment, session_limits()))
         page = render_template("account/sessions.html", sessions=rows, current_id=me.session_id, password_form=form,
-                               error=error.detail)  # fmt: skip
+                               error=_sentence(error))  # fmt: skip
         return page, error.status
     login_user(Caller(me.principal, me, token))
     disconnect_sockets(user=me.user.id)  # this browser's comes back by itself
     flash(_("The password is changed; all other sessions have ended."), "success")
-    return redirect("/account/sessions", 303)
+    return redirect("/" if me.user.must_change_password else "/account/sessions", 303)
 
 
 # keys
@@ -123,7 +162,7 @@ def change_password() -> ResponseReturnValue:
 def _key_form(s: Any, *, filled: bool) -> KeyForm:
     form = KeyForm() if filled else KeyForm(formdata=None)
     master = principal().role is Role.MASTER
-    form.scopes.choices = [(scope.value, scope.value) for scope in (Scope if master else CLIENT_SCOPES)]
+    form.scopes.choices = [(scope.value, str(SCOPE_NAMES[scope])) for scope in (Scope if master else CLIENT_SCOPES)]
     form.client_id.choices = []
     if master:
         rows = s.execute(sa.select(Client.id, Client.code, Client.name).order_by(Client.code).limit(1000))
@@ -134,16 +173,46 @@ def _key_form(s: Any, *, filled: bool) -> KeyForm:
 def _keys_page(s: Any, form: KeyForm, error: AppError | None = None) -> ResponseReturnValue:
     rows, total = api_keys.list_keys(s, principal(), SHOWN_KEYS, 0)
     page = render_template(
-        "account/keys.html", keys=rows, total=total, form=form, now=now(), error=error.detail if error else None,
+        "account/keys.html", scope_names=SCOPE_NAMES, keys=rows, total=total, form=form, now=now(),
+        error=_sentence(error) if error else None,
         may_create=principal().role in (Role.MASTER, Role.CLIENT), master=principal().role is Role.MASTER,
     )  # fmt: skip
     return page, 200 if error is None else error.status
 
 
+_FIELD_SENTENCES = {
+    "wrong_password": _l("Is wrong."),
+    "password_length": _l("Must have 12 to 128 characters."),
+    "password_common": _l("Is one of those tried first; choose another."),
+    "password_contains_email": _l("Must not contain the name of the e-mail address."),
+    "invalid_name": _l("Must have 1 to 100 characters that can be seen."),
+    "required": _l("Is needed."),
+    "invalid_network": _l("Must be addresses or networks."),
+    "too_many": _l("Too many."),
+    "in_the_past": _l("Must be in the future."),
+    "client_or_system": _l("Choose a client, or a system account."),
+    "system_only": _l("Is for system accounts."),
+    "scope_not_for_clients": _l("A key of a client cannot reach the firm."),
+}
+
+
+def _field_sentence(item: FieldError) -> str:
+    return str(_FIELD_SENTENCES.get(item.code, item.message))
+
+
+def _sentence(error: AppError) -> str:
+    """What was refused, in the reader's language."""
+    if isinstance(error, RateLimited):
+        return str(_("Too many attempts. Try again in %(seconds)s seconds.", seconds=error.retry_after))
+    if error.code == "too_many_keys":
+        return str(_("There are too many keys; revoke one first."))
+    return " ".join(_field_sentence(item) for item in error.errors) or error.detail
+
+
 def _show_errors(form: Any, error: AppError) -> None:
     for item in error.errors:
         if item.field in form:
-            form[item.field].errors = (*form[item.field].errors, item.message)
+            form[item.field].errors = (*form[item.field].errors, _field_sentence(item))
 
 
 @blueprint.get("/keys")

@@ -12,7 +12,7 @@ from app.services import access
 from app.services import clients as client_records
 
 from .edge import db, principal
-from .page import is_staff, may, needs
+from .page import instrument_choices, is_staff, may, needs
 
 blueprint = Blueprint("clients", __name__, url_prefix="/clients")
 
@@ -46,4 +46,5 @@ def detail(ref: str) -> ResponseReturnValue:
     return render_template(
         "clients/detail.html", client=client_records.show(client), trader=trader.name if trader else None,
         edit=may(Resource.CLIENTS), open_wallet=may(Resource.WALLETS), trade=may(Resource.ORDERS), traders=_traders(),
+        limits=may(Resource.LIMITS, READ), set_limits=may(Resource.LIMITS), instruments=instrument_choices(),
     )  # fmt: skip

@@ -24,4 +24,7 @@ def index() -> ResponseReturnValue:
 @blueprint.get("/help")
 @person_required
 def help_page() -> ResponseReturnValue:
-    return render_template("dashboard/help.html")
+    return render_template(
+        "dashboard/help.html", staff=is_staff(), users=may(Resource.USERS, READ), audit=may(Resource.AUDIT, READ),
+        system=may(Resource.SYSTEM, READ), trade=may(Resource.ORDERS),
+    )  # fmt: skip

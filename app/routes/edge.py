@@ -290,7 +290,8 @@ class EdgeFlask(Flask):
 def _keep(session: Session, ticket: idempotency.Ticket, response: Response) -> None:
     """Store the answer for repeats; one that says "try again" is no answer."""
     if response.status_code not in (429, 503):
-        idempotency.store(session, ticket, response.status_code, response.get_data(as_text=True), now())
+        text = g.get("answer_to_keep") or response.get_data(as_text=True)  # without what is shown once
+        idempotency.store(session, ticket, response.status_code, text, now())
 
 
 def _is_foreseen(error: Exception) -> bool:

@@ -82,7 +82,7 @@ class Entrance:
             environ[REFUSAL] = refusal
             return self._app(environ, start_response)
         text = json.dumps({
-            "type": f"/api/docs#problem-{refusal.code}", "title": refusal.title, "status": refusal.status,
+            "type": f"/api/docs/errors/{refusal.code}", "title": refusal.title, "status": refusal.status,
             "detail": refusal.detail, "code": refusal.code, "errors": [], "request_id": new_id(),
         }).encode()  # fmt: skip
         headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(text)))]

@@ -13,9 +13,9 @@ from werkzeug.exceptions import HTTPException
 
 from app.core import json
 from app.core.errors import AppError, Malformed, NotFound, RateLimited, TooLarge, Unauthenticated, UnsupportedMediaType
+from app.schemas.problems import TYPE
 
 log = logging.getLogger(__name__)
-PROBLEM_TYPE = "/api/docs#problem-"
 _FOR_PROGRAMS = ("/api/", "/health", "/ready", "/metrics")
 _KNOWN: dict[int, type[AppError]] = {
     kind.status: kind for kind in (Malformed, NotFound, RateLimited, TooLarge, Unauthenticated, UnsupportedMediaType)
@@ -45,7 +45,7 @@ def problem(error: AppError) -> dict[str, Any]:
     """The body of a problem; ``extra`` members stand beside the registered ones."""
     return {
         **error.extra,
-        "type": PROBLEM_TYPE + error.code,
+        "type": TYPE + error.code,
         "title": error.title,
         "status": error.status,
         "detail": error.detail,

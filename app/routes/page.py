@@ -20,6 +20,17 @@ from .edge import db, principal, services
 from .identity import person_required
 
 SHOWN_CLIENTS = 500
+# of the first catalogue; what a firm names itself stands as it is
+_INSTRUMENTS = {
+    "Bitcoin / Tether": _l("Bitcoin / Tether"),
+    "Ethereum / Tether": _l("Ethereum / Tether"),
+    "Solana / Tether": _l("Solana / Tether"),
+    "Euro / US dollar": _l("Euro / US dollar"),
+    "Pound sterling / US dollar": _l("Pound sterling / US dollar"),
+    "US dollar / Japanese yen": _l("US dollar / Japanese yen"),
+    "US dollar / Peruvian sol": _l("US dollar / Peruvian sol"),
+    "Gold, troy ounce / US dollar": _l("Gold, troy ounce / US dollar"),
+}
 
 
 def needs(resource: Resource, right: str = READ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -73,7 +84,8 @@ def instrument_choices() -> list[dict[str, Any]]:
 
 def _instrument(instrument: Instrument) -> dict[str, Any]:
     return {
-        "symbol": instrument.symbol, "name": instrument.name, "base": instrument.base, "quote": instrument.quote,
+        "symbol": instrument.symbol, "name": str(_INSTRUMENTS.get(instrument.name, instrument.name)),
+        "base": instrument.base, "quote": instrument.quote,
         "tick_size": text(instrument.tick_size), "lot_size": text(instrument.lot_size),
         "min_notional": text(instrument.min_notional), "market": instrument.market.value,
     }  # fmt: skip

@@ -16,7 +16,8 @@ from app.core.permissions import READ, Principal, Resource, Role
 from app.services import events, users
 from app.services.users import SignedIn
 
-from . import account, auth, clients, dashboard, desk, journal, orders, portfolio, positions, system, wallets
+from . import account, audit, auth, clients, dashboard, desk, journal, orders, portfolio, positions, system, wallets
+from . import users as user_pages
 from .identity import identify, person
 
 MODULES = ("i18n.js", "dom.js", "api.js", "live.js", "format.js", "decimal.js", "labels.js", "toast.js",
@@ -33,6 +34,8 @@ _NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
     (_l("Clients"), "/clients", "people", Resource.CLIENTS),
     (_l("Journal"), "/journal", "journal-text", Resource.LEDGER),
     (_l("System"), "/system", "hdd-network", Resource.SYSTEM),
+    (_l("Users"), "/users", "person-circle", Resource.USERS),
+    (_l("Audit"), "/audit", "shield-check", Resource.AUDIT),
 )
 _ROLES = {
     Role.MASTER: _l("Master"),
@@ -66,8 +69,13 @@ _HINTS = {
 
 def register(app: Flask) -> None:
     Babel(app, default_locale="en", locale_selector=choose_language)
-    for module in (auth, account, dashboard, desk, clients, wallets, orders, positions, portfolio, journal, system):
+    pages = (
+        auth, account, dashboard, desk, clients, wallets, orders, positions, portfolio, journal, system, user_pages,
+        audit,
+    )  # fmt: skip
+    for module in pages:
         app.register_blueprint(module.blueprint)
+    app.before_request(account.require_own_password)
     app.context_processor(_context)
 
 
@@ -99,7 +107,8 @@ def _context() -> dict[str, Any]:
             "name": "" if me is None else me.user.name,
             "theme": theme if theme in users.THEMES else None,
             "number_format": _number_format(None if me is None else me.user.number_format),
-            "nav": [] if caller is None else _navigation(caller),
+            "nav": [] if me is None or caller is None or me.user.must_change_password else _navigation(caller),
+            "roles": _ROLES,
             "role": "" if caller is None or caller.role is None else _ROLES[caller.role],
             "modules": MODULES,
             "cursor": _cursor(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
@@ -118,12 +118,35 @@ class Response(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-_CODES = {
-    "missing": "required",
-    "extra_forbidden": "unknown_field",
-    "enum": "invalid_choice",
-    "literal_error": "invalid_choice",
+# pydantic's kinds of error: our code, and a sentence that the values of its context fill
+_KINDS: Final[dict[str, tuple[str, str]]] = {
+    "missing": ("required", "is required"),
+    "extra_forbidden": ("unknown_field", "is not known here"),
+    "enum": ("invalid_choice", "must be one of {expected}"),
+    "literal_error": ("invalid_choice", "must be one of {expected}"),
+    "string_type": ("invalid_type", "must be a text"),
+    "string_unicode": ("invalid_characters", "must be a text in UTF-8"),
+    "bool_type": ("invalid_type", "must be true or false"),
+    "bool_parsing": ("invalid_type", "must be true or false"),
+    "list_type": ("invalid_type", "must be a list"),
+    "dict_type": ("invalid_type", "must be an object"),
+    "model_type": ("invalid_type", "must be an object"),
+    "model_attributes_type": ("invalid_type", "must be an object"),
+    "int_type": ("invalid_number", "must be a whole number"),
+    "int_parsing": ("invalid_number", "must be a whole number"),
+    "int_parsing_size": ("invalid_number", "must be a whole number of fewer digits"),
+    "int_from_float": ("invalid_number", "must be a whole number"),
+    "string_too_short": ("string_too_short", "must have at least {min_length} characters"),
+    "string_too_long": ("string_too_long", "must have at most {max_length} characters"),
+    "too_short": ("too_few", "must have at least {min_length} members"),
+    "too_long": ("too_many", "must have at most {max_length} members"),
+    "string_pattern_mismatch": ("invalid_characters", "has characters that are not allowed here"),
+    "greater_than": ("out_of_range", "must be greater than {gt}"),
+    "greater_than_equal": ("out_of_range", "must be at least {ge}"),
+    "less_than": ("out_of_range", "must be less than {lt}"),
+    "less_than_equal": ("out_of_range", "must be at most {le}"),
 }
+_SINGULAR = {"at least 1 characters": "at least 1 character", "at least 1 members": "at least 1 member"}
 M = TypeVar("M", bound=Request)
 
 
@@ -151,18 +174,34 @@ def validate(model: type[M], data: Any) -> M:
 
 def _invalid(error: ValidationError) -> Invalid:
     errors = []
-    for item in error.errors(include_url=False, include_context=False)[:MAX_ERRORS]:
+    for item in error.errors(include_url=False)[:MAX_ERRORS]:
         field = ".".join(str(part)[:MAX_SHOWN] for part in item["loc"]) or "body"
         shown = item["input"] if isinstance(item["input"], str | int | bool | None) else None
         if isinstance(shown, str):
             shown = shown[:MAX_SHOWN]
         elif isinstance(shown, int) and abs(shown) > 2**53:
             shown = str(shown)[:MAX_SHOWN]
-        errors.append(FieldError(field, _CODES.get(item["type"], item["type"]), item["msg"], shown))
-    detail = "; ".join(f"{e.field}: {e.message}" for e in errors[:5])
+        code, message = _told(item)
+        errors.append(FieldError(field, code, message, shown))
+    detail = "; ".join(f"{e.field} {e.message}" for e in errors[:5])
     if error.error_count() > MAX_ERRORS:
         detail += f"; and more, {error.error_count()} in all"
     return Invalid(detail, code=errors[0].code if len({e.code for e in errors}) == 1 else None, errors=errors)
+
+
+def _told(item: Any) -> tuple[str, str]:
+    """Code and sentence of one of pydantic's errors; a validator's of ours stands as it is."""
+    if item["type"] not in _KINDS:
+        return item["type"], item["msg"]
+    kind = item["type"]
+    if kind in ("too_short", "too_long") and isinstance(item["input"], str):
+        kind = f"string_{kind}"  # of a text behind a validator of ours
+    code, sentence = _KINDS[kind]
+    context = {name: str(value).replace("'", "").replace(" or ", ", ") for name, value in item.get("ctx", {}).items()}
+    message = sentence.format_map(context)
+    for plural, singular in _SINGULAR.items():
+        message = message.replace(plural, singular)
+    return code, message
 
 
 def time_from(value: Any) -> Any:

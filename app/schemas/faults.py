@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from .base import QueryBool, Request, Response, Text, TimeOut
 from .orders import PageQuery
@@ -17,8 +17,6 @@ class FaultQuery(PageQuery):
 
 
 class FaultResolution(Request):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "Booked by hand with entry 4711"}]})
-
     note: Text = Field(
         min_length=3,
         max_length=300,
@@ -27,7 +25,7 @@ class FaultResolution(Request):
 
 
 class FaultOut(Response):
-    id: str
+    id: str = Field(description="Id of the fault")
     at: TimeOut = Field(description="When it was parked")
     stage: STAGES = Field(
         description="What failed: booking of the venue's reports; trigger, arm or exit of a position's levels; "

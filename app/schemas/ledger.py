@@ -17,14 +17,18 @@ _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UT
 
 
 class EntryQuery(PageQuery):
-    kind: EntryKind | None = None
-    about_type: Annotated[str, Field(max_length=20)] | None = None
-    about_id: Annotated[str, Field(max_length=36)] | None = None
-    client_id: Annotated[str, Field(max_length=64)] | None = None
-    wallet_id: Annotated[str, Field(max_length=64)] | None = None
-    from_: Annotated[Time | None, Field(alias="from")] = None
-    to: Time | None = None
-    format: Format = "json"
+    kind: EntryKind | None = Field(None, description="Of this kind")
+    about_type: Annotated[str, Field(max_length=20)] | None = Field(
+        None, description="About an order, execution or wallet"
+    )
+    about_id: Annotated[str, Field(max_length=36)] | None = Field(None, description="About the object with this id")
+    client_id: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="That touch a wallet of this client, by code or id"
+    )
+    wallet_id: Annotated[str, Field(max_length=64)] | None = Field(None, description="That touch this wallet")
+    from_: Annotated[Time | None, Field(alias="from")] = Field(None, description="Booked at this moment or later")
+    to: Time | None = Field(None, description="Booked before this moment")
+    format: Format = Field("json", description="json, or csv for a spreadsheet")
 
     @model_validator(mode="after")
     def _range(self) -> EntryQuery:
@@ -33,44 +37,44 @@ class EntryQuery(PageQuery):
 
 
 class TrialBalanceQuery(Request):
-    until: Time | None = None
-    format: Format = "json"
+    until: Time | None = Field(None, description="As of this moment; now when left out")
+    format: Format = Field("json", description="json, or csv for a spreadsheet")
 
 
 class PostingOut(Response):
     code: str = Field(description="In the firm's chart of accounts")
-    owner: str
-    wallet_id: str | None
+    owner: str = Field(description="Id of the wallet, or the house account")
+    wallet_id: str | None = Field(description="Id of the wallet; null: the house")
     client_id: str | None = Field(description="Whose wallet it is; null for the house's accounts")
-    account: str
-    currency: str
-    amount: AmountOut
+    account: str = Field(description="available, held, fees, clearing, external, rounding or receivable")
+    currency: str = Field(description="Such as USDT")
+    amount: AmountOut = Field(description="In currency; negative decreases the account")
 
 
 class EntryOut(Response):
-    id: str
-    number: int
-    kind: EntryKind
-    about_type: str
-    about_id: str
-    external_ref: str
-    at: TimeOut
-    created_by: str
-    memo: str | None
-    reverses_id: str | None
-    postings: list[PostingOut]
+    id: str = Field(description="Id of the entry")
+    number: int = Field(description="Its number, growing")
+    kind: EntryKind = Field(description="deposit, hold, release, trade or reversal")
+    about_type: str = Field(description="What it is about")
+    about_id: str = Field(description="Its id")
+    external_ref: str = Field(description="Reference outside, by which it is booked once")
+    at: TimeOut = Field(description="When it was booked")
+    created_by: str = Field(description="user:<id>, key:<id>, engine or system")
+    memo: str | None = Field(description="A note, else null")
+    reverses_id: str | None = Field(description="Id of the entry it takes back, else null")
+    postings: list[PostingOut] = Field(description="Two or more; they sum to zero in each currency")
 
 
 class TrialBalanceRow(Response):
-    code: str
-    kind: str
-    currency: str
-    increases: AmountOut
-    decreases: AmountOut
-    balance: AmountOut
-    postings: int
+    code: str = Field(description="In the firm's chart of accounts")
+    kind: str = Field(description="The kind of account")
+    currency: str = Field(description="Such as USDT")
+    increases: AmountOut = Field(description="Sum of what was added, in currency")
+    decreases: AmountOut = Field(description="Sum of what was taken, in currency")
+    balance: AmountOut = Field(description="increases minus decreases")
+    postings: int = Field(description="How many")
 
 
 class TrialBalanceOut(Response):
-    until: TimeOut | None
-    items: list[TrialBalanceRow]
+    until: TimeOut | None = Field(description="The moment asked for; null: now")
+    items: list[TrialBalanceRow] = Field(description="One for each account and currency")

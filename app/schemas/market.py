@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StrictBool
+from pydantic import Field, StrictBool
 
 from app.core.clock import iso
 from app.domain.bars import Bar
@@ -17,14 +17,10 @@ from .base import AmountOut, PositiveAmount, QueryInt, Request, Response, Text, 
 
 
 class QuoteIn(Request):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"symbol": "BTC/USDT", "bid": "67000.00", "ask": "67000.50"}]}
-    )
-
-    symbol: Text = Field(max_length=32)
-    bid: PositiveAmount
-    ask: PositiveAmount
-    last: PositiveAmount | None = None
+    symbol: Text = Field(max_length=32, description="The instrument, in any known form")
+    bid: PositiveAmount = Field(description="What buyers pay, above 0, in quote currency, on the tick")
+    ask: PositiveAmount = Field(description="What sellers want, above bid, in quote currency, on the tick")
+    last: PositiveAmount | None = Field(None, description="Price of the last trade, in quote currency")
     confirm: StrictBool = Field(False, description="Asked for where the quote leaves the instrument's band")
 
 
@@ -33,57 +29,59 @@ class QuotesQuery(Request):
 
 
 class BarsQuery(Request):
-    symbol: Annotated[str, Field(max_length=32)]
-    interval: Annotated[str, Field(max_length=4)] = "1m"
-    limit: Annotated[QueryInt, Field(ge=1, le=1000)] = 300
-    before: Time | None = None
+    symbol: Annotated[str, Field(max_length=32)] = Field(description="The instrument, in any known form")
+    interval: Annotated[str, Field(max_length=4)] = Field("1m", description="1s, 1m, 5m, 15m, 1h, 4h or 1d")
+    limit: Annotated[QueryInt, Field(ge=1, le=1000)] = Field(300, description="Most bars, 1 to 1,000")
+    before: Time | None = Field(None, description="Only bars that begin earlier")
 
 
 class InstrumentOut(Response):
-    symbol: str
-    name: str
-    market: str
-    base: str
-    quote: str
-    tick_size: AmountOut
-    lot_size: AmountOut
-    min_qty: AmountOut
-    max_qty: AmountOut
-    min_notional: AmountOut
-    price_band: AmountOut
-    calendar: str
-    status: str
-    stale_after_seconds: int
-    forms: dict[str, str]
+    symbol: str = Field(description="As we write it, base/quote")
+    name: str = Field(description="For people")
+    market: str = Field(description="crypto, stocks, forex or commodities")
+    base: str = Field(description="What is bought and sold")
+    quote: str = Field(description="What is paid with")
+    tick_size: AmountOut = Field(description="Prices are multiples of it, in quote currency")
+    lot_size: AmountOut = Field(description="Quantities are multiples of it, in base currency")
+    min_qty: AmountOut = Field(description="Smallest quantity of an order, in base currency")
+    max_qty: AmountOut = Field(description="Largest quantity of an order, in base currency")
+    min_notional: AmountOut = Field(description="Smallest value of an order, in quote currency")
+    price_band: AmountOut = Field(description="How far a limit may lie from the market, part of it: 0.1 is 10 %")
+    calendar: str = Field(description="24x7, 24x5 (Sunday to Friday, 17:00 New York) or us_stocks")
+    status: str = Field(description="trading; halted or delisted: no orders")
+    stale_after_seconds: int = Field(
+        description="After so long without a newer one a quote is old, and market orders are rejected"
+    )
+    forms: dict[str, str] = Field(description="How others write it")
 
 
 class QuoteOut(Response):
-    symbol: str
-    bid: AmountOut
-    ask: AmountOut
-    last: AmountOut | None
-    mid: AmountOut
-    spread: AmountOut
-    at: TimeOut
-    received_at: TimeOut
-    source: str
-    stale: bool
+    symbol: str = Field(description="The instrument")
+    bid: AmountOut = Field(description="What buyers pay, in quote currency")
+    ask: AmountOut = Field(description="What sellers want, in quote currency")
+    last: AmountOut | None = Field(description="Price of the last trade, else null")
+    mid: AmountOut = Field(description="Middle of bid and ask")
+    spread: AmountOut = Field(description="ask minus bid")
+    at: TimeOut = Field(description="Market time")
+    received_at: TimeOut = Field(description="When we got it")
+    source: str = Field(description="The feed it came from")
+    stale: bool = Field(description="true: too old to trade on")
 
 
 class BarOut(Response):
-    start: TimeOut
-    open: AmountOut
-    high: AmountOut
-    low: AmountOut
-    close: AmountOut
-    volume: AmountOut
-    ticks: int
+    start: TimeOut = Field(description="When it begins; it lasts one interval")
+    open: AmountOut = Field(description="First mid, in quote currency")
+    high: AmountOut = Field(description="Highest mid")
+    low: AmountOut = Field(description="Lowest mid")
+    close: AmountOut = Field(description="Last mid")
+    volume: AmountOut = Field(description="In base currency; 0 where the feed tells none")
+    ticks: int = Field(description="How many quotes it was made of")
 
 
 class BarsOut(Response):
-    symbol: str
-    interval: str
-    items: list[BarOut]
+    symbol: str = Field(description="The instrument")
+    interval: str = Field(description="As asked for")
+    items: list[BarOut] = Field(description="Oldest first; the last one may still be growing")
 
 
 class DayOut(Response):
@@ -99,17 +97,17 @@ class DayOut(Response):
 
 
 class FeedOut(Response):
-    name: str
-    state: str
-    messages: int
-    quotes: int
-    quarantined: int
-    errors: int
-    restarts: int
-    last_error: str | None
-    last_message_at: TimeOut | None
-    lag_ms: int | None
-    detail: dict[str, Any]
+    name: str = Field(description="simulated, replay or manual")
+    state: str = Field(description="stopped, connecting, live, degraded, failed or finished")
+    messages: int = Field(description="Received since it started")
+    quotes: int = Field(description="Taken of these")
+    quarantined: int = Field(description="Refused of these: crossed, out of band or out of order")
+    errors: int = Field(description="Failures since it started")
+    restarts: int = Field(description="How often its supervisor started it again")
+    last_error: str | None = Field(description="The newest failure, else null")
+    last_message_at: TimeOut | None = Field(description="Time of the newest message, else null")
+    lag_ms: int | None = Field(description="From market time to us, in milliseconds; null: not known")
+    detail: dict[str, Any] = Field(description="Figures of its own")
 
 
 def instrument_json(instrument: Instrument, forms: dict[str, str]) -> dict[str, Any]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from .base import Response
+from .problems import problem_example
 
 
 class FieldProblem(Response):
-    field: str
-    code: str
-    message: str
-    value: Any
+    field: str = Field(description="Dotted name of the field, as it was sent; body: the whole")
+    code: str = Field(description="Stable; to be told apart by programs")
+    message: str = Field(description="For people")
+    value: Any = Field(description="What was sent, shortened; null where it is not shown")
 
 
 PROBLEM: dict[str, Any] = {
@@ -19,32 +22,19 @@ PROBLEM: dict[str, Any] = {
     "description": "RFC 9457. Some problems carry further members, named in the operation.",
     "required": ["type", "title", "status", "detail", "code", "errors", "request_id"],
     "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
+        "type": {"type": "string", "format": "uri-reference", "description": "The page that explains the code"},
+        "title": {"type": "string", "description": "The kind of problem, for people"},
+        "status": {"type": "integer", "description": "The HTTP status"},
+        "detail": {"type": "string", "description": "What is wrong this time, for people"},
         "code": {"type": "string", "description": "Stable; to be told apart by programs"},
-        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldProblem"}},
-        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "description": "Each field that is wrong, at most 20",
+            "items": {"$ref": "#/components/schemas/FieldProblem"},
+        },
+        "request_id": {"type": "string", "description": "The same as X-Request-Id"},
     },
-    "examples": [
-        {
-            "type": "/api/docs#problem-tick_size",
-            "title": "The request is not valid",
-            "status": 422,
-            "detail": "price must be a multiple of the tick size 0.01",
-            "code": "tick_size",
-            "errors": [
-                {
-                    "field": "price",
-                    "code": "tick_size",
-                    "message": "must be a multiple of the tick size 0.01",
-                    "value": "67000.005",
-                }
-            ],
-            "request_id": "0197f3b2-7a10-7c11-9d1e-0c6c2ad3a001",
-        }
-    ],
+    "examples": [problem_example("tick_size")],
 }
 
 SECURITY_SCHEMES: dict[str, Any] = {
@@ -57,25 +47,3 @@ SECURITY_SCHEMES: dict[str, Any] = {
         "description": "A browser that has signed in; unsafe methods need the header X-CSRFToken.",
     },
 }
-
-ERRORS: dict[int, tuple[str, tuple[str, ...]]] = {
-    400: ("The request could not be read", ("malformed_json", "duplicate_key", "too_deep",
-          "too_many_fields", "too_many_values", "bad_request")),
-    401: ("Valid credentials are required", ("unauthenticated",)),
-    403: ("Not allowed", ("forbidden", "csrf", "session_required", "may_not_act_for_clients")),
-    404: ("Not found, or somebody else's", ("not_found",)),
-    408: ("The body did not arrive in time; nothing was begun", ("request_timeout",)),
-    409: ("Conflicts with the current state", ("conflict", "in_progress")),
-    411: ("Send Content-Length; a body in chunks is not read", ("length_required",)),
-    412: ("The object has changed since it was read", ("stale_version",)),
-    413: ("The request is too large", ("too_large",)),
-    415: ("Send JSON", ("unsupported_media_type",)),
-    422: (
-        "Understood and refused; errors names each field",
-        ("invalid", "required", "unknown_field", "invalid_choice", "invalid_amount", "amount_out_of_range",
-         "precision", "invalid_characters", "idempotency_key_reused", "invalid_key"),
-    ),
-    429: ("Too many requests; see Retry-After", ("rate_limited",)),
-    500: ("Something went wrong on our side", ("internal_error",)),
-    503: ("Nothing was stored; try again after Retry-After", ("unavailable",)),
-}  # fmt: skip

@@ -6,13 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StrictBool, model_validator
+from pydantic import Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core.clock import iso
 from app.domain.money import ZERO, text
 from app.domain.positions import PositionState, PositionStatus
-from app.domain.protection import Protection
+from app.domain.protection import Protection, TrailType
 from app.domain.quotes import Quote
 
 from .base import AmountOut, Percent, PositiveAmount, QueryBool, Request, Response, Text, TimeOut
@@ -21,8 +21,6 @@ from .orders import PageQuery, ProtectionIn
 
 class ProtectIn(ProtectionIn):
     """What of the protection changes: what is left out stays as it is, null removes."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"stop_loss": "60000", "take_profit": None}]})
 
     @model_validator(mode="after")
     def _something(self) -> ProtectIn:
@@ -42,11 +40,14 @@ class ProtectIn(ProtectionIn):
 
 
 class CloseIn(Request):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"qty": "0.05"}, {"all": True}]})
-
     qty: PositiveAmount | None = Field(None, description="Part of it, in base currency")
     all: StrictBool = Field(False, description="true: all of it, in place of qty")
-    client_order_id: Annotated[Text, Field(min_length=1, max_length=48, pattern=r"^[\x21-\x7e]+$")] | None = None
+    client_order_id: Annotated[Text, Field(min_length=1, max_length=48, pattern=r"^[\x21-\x7e]+$")] | None = Field(
+        None,
+        description="Yours, for the order that closes: 1 to 48 printable ASCII characters. With qty it is "
+        "needed, unless an Idempotency-Key is sent: a partial close sent again after a lost "
+        "answer would sell twice",
+    )
 
     @model_validator(mode="after")
     def _how_much(self) -> CloseIn:
@@ -56,41 +57,112 @@ class CloseIn(Request):
 
 
 class SignalIn(Request):
-    action: Literal["hold", "reduce", "close"]
-    confidence: Annotated[Percent, Field(ge=0, le=100)]
-    urgency: Literal["low", "medium", "high"] | None = None
-    reasoning: str | None = Field(None, max_length=2000)
-    reduce_percent: Annotated[Percent, Field(ge=1, le=99)] = 50
+    action: Literal["hold", "reduce", "close"] = Field(
+        description="hold only notes; reduce sells reduce_percent, close all, where confidence reaches the "
+        "threshold of the wallet"
+    )
+    confidence: Annotated[Percent, Field(ge=0, le=100)] = Field(
+        description="How sure the strategy is, percent, 0 to 100"
+    )
+    urgency: Literal["low", "medium", "high"] | None = Field(None, description="Kept with the signal, never judged")
+    reasoning: str | None = Field(None, max_length=2000, description="Why, at most 2,000 characters")
+    reduce_percent: Annotated[Percent, Field(ge=1, le=99)] = Field(
+        50, description="How much of the position reduce sells, percent, 1 to 99"
+    )
 
 
 class PositionQuery(PageQuery):
-    client_id: str | None = None
-    wallet_id: str | None = None
-    symbol: str | None = None
-    status: PositionStatus | None = None
+    client_id: str | None = Field(None, description="Of this client, by code or id")
+    wallet_id: str | None = Field(None, description="Of this wallet")
+    symbol: str | None = Field(None, description="In this instrument, in any known form")
+    status: PositionStatus | None = Field(None, description="In this status")
     open: QueryBool | None = Field(None, description="true: not yet closed; false: closed")
 
 
+class PositionEntryOut(Response):
+    order_id: str | None = Field(description="Id of the first order that opened it")
+    price: AmountOut = Field(description="Average entry price, in quote currency, at most 10 decimals")
+    qty: AmountOut = Field(description="Bought in all, in base currency")
+    value: AmountOut = Field(description="Paid for it in all, in quote currency")
+    fees: AmountOut = Field(description="Fees of that, in quote currency")
+    at: TimeOut = Field(description="Time of the first fill")
+
+
+class PositionCurrentOut(Response):
+    """Null where there is no quote, or nothing is held any more."""
+
+    price: AmountOut | None = Field(description="The bid of a long position, in quote currency")
+    value: AmountOut | None = Field(description="price times qty, in quote currency")
+    unrealized_pnl: AmountOut | None = Field(description="Profit if it were sold at price, after entry fees")
+    unrealized_percent: str | None = Field(description="The same in percent of the cost")
+    minutes_held: int = Field(description="Whole minutes since the first fill")
+    high: AmountOut | None = Field(description="Highest price while held, in quote currency")
+    low: AmountOut | None = Field(description="Lowest price while held, in quote currency")
+    drawdown_percent: str | None = Field(description="How far price is below high, percent of high")
+    risk_level: Literal["low", "medium", "high"] | None = Field(
+        description="high from a loss of 5 %, medium from 2 %, else low"
+    )
+
+
+class PositionExitOut(Response):
+    order_id: str | None = Field(description="Id of the order that closes it, else null")
+    price: AmountOut | None = Field(description="Average exit price, in quote currency; null before any")
+    qty: AmountOut = Field(description="Sold so far, in base currency")
+    value: AmountOut = Field(description="Received for it, in quote currency")
+    fees: AmountOut = Field(description="Fees of that, in quote currency")
+    reason: str | None = Field(
+        description="manual, stop_loss, take_profit, trailing_stop, break_even, ai_signal or null"
+    )
+    at: TimeOut | None = Field(description="When nothing was left, else null")
+
+
+class PositionStatisticsOut(Response):
+    fees: AmountOut = Field(description="Of entry and exit, in quote currency")
+    entry_slippage: AmountOut | None = Field(description="Entry price minus the market's then, in quote currency")
+    price_moves: int = Field(description="How many quotes changed its value")
+    stop_adjustments: int = Field(description="How often its exits were changed by hand")
+    mfe: AmountOut | None = Field(description="Best unrealized profit of all its quantity, in quote currency")
+    mae: AmountOut | None = Field(description="Worst unrealized loss of all its quantity, in quote currency, positive")
+
+
+class PositionTrailOut(Response):
+    type: TrailType = Field(description="percent, amount (quote currency) or bps")
+    value: AmountOut = Field(description="Distance from the best price")
+    activation_price: AmountOut | None = Field(description="Follows from this price, in quote currency; null: at once")
+    best_price: AmountOut | None = Field(description="Best price seen since, in quote currency")
+    trigger_price: AmountOut | None = Field(description="Where it would sell now, in quote currency")
+
+
+class PositionProtectionOut(Response):
+    stop_loss: AmountOut | None = Field(description="Price in quote currency, else null")
+    take_profit: AmountOut | None = Field(description="Price in quote currency, else null")
+    trailing_stop: PositionTrailOut | None = Field(description="A stop that follows the best price, else null")
+    break_even_percent: AmountOut | None = Field(description="Gain in percent at which the stop moves, else null")
+    break_even_price: AmountOut | None = Field(description="Where it moved to, in quote currency; null before")
+
+
 class PositionOut(Response):
-    id: str
-    client_id: str
-    wallet_id: str
-    symbol: str
-    side: Literal["LONG", "SHORT"]
-    status: PositionStatus
-    version: int
-    qty: AmountOut
-    quote_currency: str
-    entry: dict[str, Any]
-    current: dict[str, Any]
-    exit: dict[str, Any]
-    statistics: dict[str, Any]
-    protection: dict[str, Any]
-    realized_pnl: AmountOut
-    realized_percent: str
-    opened_at: TimeOut
-    updated_at: TimeOut
-    closed_at: TimeOut | None
+    id: str = Field(description="Id of the position")
+    client_id: str = Field(description="Id of the client")
+    wallet_id: str = Field(description="Id of the wallet")
+    symbol: str = Field(description="The instrument, such as BTC/USDT")
+    side: Literal["LONG", "SHORT"] = Field(description="LONG or SHORT")
+    status: PositionStatus = Field(
+        description="OPENING until its entry is done, OPEN, CLOSING while an exit is on its way, CLOSED"
+    )
+    version: int = Field(description="Grows by one with each change; the ETag is made of it")
+    qty: AmountOut = Field(description="Held now, in base currency")
+    quote_currency: str = Field(description="Of prices, values, fees and profits")
+    entry: PositionEntryOut = Field(description="How it was entered")
+    current: PositionCurrentOut = Field(description="Its worth now, at the side of the quote it would be closed at")
+    exit: PositionExitOut = Field(description="How it was left so far")
+    statistics: PositionStatisticsOut = Field(description="Of its life so far")
+    protection: PositionProtectionOut = Field(description="The exits that are armed")
+    realized_pnl: AmountOut = Field(description="Profit of what was sold, after fees, in quote currency")
+    realized_percent: str = Field(description="The same in percent of what that part cost")
+    opened_at: TimeOut = Field(description="Time of the first fill")
+    updated_at: TimeOut = Field(description="When it last changed")
+    closed_at: TimeOut | None = Field(description="When nothing of it was left, else null")
 
 
 def _number(value: Decimal | None) -> str | None:

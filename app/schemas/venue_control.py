@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -57,8 +57,6 @@ def _left_out() -> Any:
 class VenueChange(Request):
     """Only what is to change; the rest stays."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"latency_ms": 500, "reject_rate": "0.1"}]})
-
     latency_ms: Annotated[Milliseconds, Field(description=LATENCY)] = _left_out()
     reject_rate: Annotated[Rate, Field(description=REJECTED)] = _left_out()
     partial_rate: Annotated[Rate, Field(description=PARTIAL)] = _left_out()
@@ -93,7 +91,7 @@ class VenueBehaviourOut(Response):
 
 class VenueChangeOut(Response):
     changes: dict[str, str | int | bool] = Field(description="The fields that were named, with their new values")
-    asked_at: TimeOut
+    asked_at: TimeOut = Field(description="When it was asked for")
 
 
 class VenueOut(Response):

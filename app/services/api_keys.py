@@ -187,6 +187,11 @@ def revoke(session: Session, key: ApiKey, principal: Principal, now: datetime) -
     audit.record(session, principal, "key.revoke", "api_key", key.id, now, prefix=key.prefix)
 
 
+def is_live(key: ApiKey, now: datetime) -> bool:
+    """Neither revoked nor expired."""
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+
+
 def ids_of_client(session: Session, client_id: str) -> list[str]:
     """The keys of a client that are not revoked. They are refused while the client is not active."""
     return list(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -18,6 +20,7 @@ from app.models import AuditRecord, table_of
 
 GENESIS = "0" * 64
 CHAINED_AT_ONCE = 500
+MOST_BREAKS = 100  # of one report
 table = table_of(AuditRecord)
 
 
@@ -94,13 +97,98 @@ def chain(session: Session, limit: int = CHAINED_AT_ONCE, skip: Collection[str] 
 
 
 def verify(session: Session) -> list[dict[str, Any]]:
-    """Every place where the chain is broken: a gap, a changed record, a wrong link."""
+    """Every place where the chain is broken: a gap, a changed record, a wrong link, details that are no JSON."""
     breaks = []
     expected, previous = 1, GENESIS
-    for row in session.execute(sa.select(table).where(table.c.seq.is_not(None)).order_by(table.c.seq)).mappings():
+    for row in session.execute(_RAW.where(table.c.seq.is_not(None)).order_by(table.c.seq)).mappings():
         if row["seq"] != expected or row["previous_hash"] != previous:
             breaks.append({"seq": row["seq"], "problem": "gap or wrong link"})
-        elif chain_hash(previous, row, row["seq"]) != row["hash"]:
-            breaks.append({"seq": row["seq"], "problem": "the record was changed"})
+        else:
+            details, readable = _parsed(row["stored"])
+            if not readable:
+                breaks.append({"seq": row["seq"], "problem": "the details are no JSON"})
+            elif chain_hash(previous, {**row, "details": details}, row["seq"]) != row["hash"]:
+                breaks.append({"seq": row["seq"], "problem": "the record was changed"})
         expected, previous = row["seq"] + 1, row["hash"]
     return breaks
+
+
+# the details as they are stored: one record that is no JSON must not hide all others
+_RAW: Final = sa.select(
+    *(column for column in table.c if column is not table.c.details),
+    sa.type_coerce(table.c.details, sa.Text).label("stored"),
+)
+
+
+def _parsed(stored: str | None) -> tuple[Any, bool]:
+    try:
+        return None if stored is None else json.loads_stored(stored), True
+    except ValueError:
+        return stored, False
+
+
+def report(session: Session) -> dict[str, Any]:
+    """``verify`` with the length and the head of the chain."""
+    breaks = verify(session)
+    last = session.execute(
+        sa.select(table.c.seq, table.c.hash).where(table.c.seq.is_not(None)).order_by(table.c.seq.desc()).limit(1)
+    ).first()
+    waiting = session.scalar(sa.select(sa.func.count()).where(table.c.seq.is_(None)))
+    chained = session.scalar(sa.select(sa.func.count()).where(table.c.seq.is_not(None)))
+    return {
+        "ok": not breaks, "records": chained or 0, "unchained": waiting or 0, "head": last.hash if last else None,
+        "breaks": breaks[:MOST_BREAKS],
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """``actor`` is an exact one or part of its label; an ``action`` may end in ``*``."""
+
+    actor: str | None = None
+    action: str | None = None
+    object_type: str | None = None
+    object_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([%_/])", r"/\1", text)
+
+
+def search(session: Session, wanted: AuditFilter, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """Records, newest first, and how many there are; the last ones may not be in the chain yet."""
+    conditions = []
+    if wanted.actor is not None:
+        label = sa.func.lower(table.c.actor_label).like(f"%{_escaped(wanted.actor.lower())}%", escape="/")
+        conditions.append(sa.or_(table.c.actor == wanted.actor, label))
+    if wanted.action is not None and wanted.action.endswith("*"):
+        conditions.append(table.c.action.like(_escaped(wanted.action[:-1]) + "%", escape="/"))
+    elif wanted.action is not None:
+        conditions.append(table.c.action == wanted.action)
+    for column, value in ((table.c.object_type, wanted.object_type), (table.c.object_id, wanted.object_id)):
+        if value is not None:
+            conditions.append(column == value)
+    if wanted.since is not None:
+        conditions.append(table.c.at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(table.c.at < wanted.until)
+    total = session.scalar(sa.select(sa.func.count()).select_from(table).where(*conditions)) or 0
+    rows = session.execute(_RAW.where(*conditions).order_by(table.c.id.desc()).limit(limit).offset(offset)).mappings()
+    return [_show(row) for row in rows], total
+
+
+def _show(row: Mapping[Any, Any]) -> dict[str, Any]:
+    details, readable = _parsed(row["stored"])
+    return {
+        "id": row["id"], "seq": row["seq"], "at": iso(row["at"]), "actor": row["actor"],
+        "actor_label": row["actor_label"], "ip": row["ip"], "action": row["action"],
+        "object_type": row["object_type"], "object_id": row["object_id"], "details": details, "readable": readable,
+        "hash": row["hash"],
+    }  # fmt: skip
+
+
+def actions(session: Session) -> list[str]:
+    """Every action that has been recorded, for a picker."""
+    return list(session.scalars(sa.select(table.c.action).distinct().order_by(table.c.action)))

@@ -63,15 +63,43 @@ class Events:
 
 
 def since(
-    session: Session, streams: list[str] | None, after: int, limit: int, types: list[str] | None = None
-) -> list[dict[str, Any]]:
+    session: Session, streams: list[str] | None, after: int, limit: int, types: list[str] | None = None,
+    without: list[str] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Numbered events after a cursor, oldest first; ``streams`` None means every stream."""
-    query = sa.select(table).where(table.c.ordinal > after).order_by(table.c.ordinal).limit(limit)
+    query = sa.select(table).where(table.c.ordinal > after, *_of(streams, types, without))
+    return [event_json(row) for row in session.execute(query.order_by(table.c.ordinal).limit(limit)).mappings()]
+
+
+def newest(
+    session: Session, streams: list[str] | None, before: int | None, limit: int, types: list[str] | None = None,
+    without: list[str] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Numbered events before a cursor, or the last ones, newest first.
+
+    Of one stream they are walked by its own numbers: however busy the house is, no other's are looked at.
+    """
+    query = sa.select(table).where(table.c.ordinal.is_not(None), *_of(streams, types, without))
+    if before is not None:
+        query = query.where(table.c.ordinal < before)
+    order = table.c.seq if streams is not None and len(streams) == 1 else table.c.ordinal
+    return [event_json(row) for row in session.execute(query.order_by(order.desc()).limit(limit)).mappings()]
+
+
+def _of(streams: list[str] | None, types: list[str] | None, without: list[str] | None) -> list[Any]:
+    conditions: list[Any] = []
     if streams is not None:
-        query = query.where(table.c.stream.in_(streams))
+        conditions.append(table.c.stream == streams[0] if len(streams) == 1 else table.c.stream.in_(streams))
     if types:
-        query = query.where(sa.or_(*(table.c.type.like(pattern.replace("*", "%")) for pattern in types)))
-    return [event_json(row) for row in session.execute(query).mappings()]
+        conditions.append(sa.or_(*(_like(pattern) for pattern in types)))
+    if without:
+        conditions.append(sa.not_(sa.or_(*(_like(pattern) for pattern in without))))
+    return conditions
+
+
+def _like(pattern: str) -> Any:
+    escaped = pattern.replace("_", "/_").replace("*", "%")
+    return table.c.type.like(escaped, escape="/")
 
 
 def last_ordinal(session: Session) -> int:

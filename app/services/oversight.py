@@ -1,4 +1,4 @@
-"""What supervisors read: the engines and their lease, and the audit trail."""
+"""What supervisors read: the engines and their lease."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import iso
 from app.core.transaction import database_now
-from app.models import AuditRecord, EngineHeartbeat, EngineLease, table_of
+from app.models import EngineHeartbeat, EngineLease, table_of
 
 SILENT_SECONDS = 3  # a leader without a heartbeat for so long does not lead any more
-audit, leases, heartbeats = table_of(AuditRecord), table_of(EngineLease), table_of(EngineHeartbeat)
+leases, heartbeats = table_of(EngineLease), table_of(EngineHeartbeat)
 LEASE_KEY: Final = 6_174_100  # + shard: PostgreSQL's advisory lock of the engine that leads
 _ENGINE: Final = "cambista-engine "
 
@@ -82,24 +82,3 @@ def engines(session: Session) -> list[dict[str, Any]]:
          "age_seconds": round(max((now - row["at"]).total_seconds(), 0.0), 3)}
         for row in session.execute(query).mappings()
     ]  # fmt: skip
-
-
-def list_audit(
-    session: Session, limit: int, offset: int, *, action: str | None, object_id: str | None, actor: str | None
-) -> tuple[list[dict[str, Any]], int]:
-    """Audit records, newest first; the last ones may not be in the chain yet."""
-    query = sa.select(audit)
-    for column, value in ((audit.c.action, action), (audit.c.object_id, object_id), (audit.c.actor, actor)):
-        if value is not None:
-            query = query.where(column == value)
-    total = session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
-    rows = session.execute(query.order_by(audit.c.id.desc()).limit(limit).offset(offset)).mappings()
-    return [
-        {
-            "id": row["id"], "seq": row["seq"], "at": iso(row["at"]), "actor": row["actor"],
-            "actor_label": row["actor_label"], "ip": row["ip"], "action": row["action"],
-            "object_type": row["object_type"], "object_id": row["object_id"], "details": row["details"],
-            "hash": row["hash"],
-        }
-        for row in rows
-    ], total  # fmt: skip

@@ -39,7 +39,9 @@ class SocketAccess:
         if not isinstance(token, str):
             return None
         found = database.read(lambda session: users.find_session(session, token, now, self._limits()))
-        return None if found is None else (found.principal, (SESSION, found.session_id))
+        if found is None or found.user.must_change_password:
+            return None
+        return found.principal, (SESSION, found.session_id)
 
     def _limits(self) -> users.SessionLimits:
         settings = self.services.settings

@@ -5,17 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from ipaddress import IPv6Address, ip_address
-from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy.orm import Session
 
 from app.core.blocking import run_blocking
@@ -28,10 +23,24 @@ from app.domain.identifiers import is_visible
 from app.models import Client, SignInAttempt, User, UserSession
 
 from . import audit
+from .access import is_uuid
+from .passwords import (
+    HASHER,
+    PASSWORD_MAX,
+    PASSWORD_MIN,
+    check_password_rules,
+    hash_password,
+    normalize_email,
+    one_time_password,
+    prepared,
+    verify_password,
+)
 
-# OWASP Password Storage Cheat Sheet: argon2id, 19 MiB, two passes, one lane
-HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-PASSWORD_MIN, PASSWORD_MAX = 12, 128
+__all__ = [
+    "HASHER", "PASSWORD_MAX", "PASSWORD_MIN", "check_password_rules", "hash_password", "normalize_email",
+    "one_time_password", "verify_password",
+]  # fmt: skip
+
 SEEN_INTERVAL: Final = timedelta(minutes=1)
 FREE_ATTEMPTS, FREE_ATTEMPTS_OF_ADDRESS = 5, 30
 LONGEST_WAIT: Final = timedelta(minutes=15)
@@ -42,7 +51,6 @@ WRONG: Final = "the e-mail or the password is wrong"
 
 _LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _EMAIL = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})+")
-_COMMON = Path(__file__).with_name("common_passwords.txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,63 +78,8 @@ class SignedIn:
         return now - self.seen_at >= SEEN_INTERVAL
 
 
-def normalize_email(email: str) -> str:
-    return unicodedata.normalize("NFKC", email).strip().lower()
-
-
 def principal_of(user: User) -> Principal:
     return Principal(kind="user", id=user.id, label=user.email, role=Role(user.role), client_id=user.client_id)
-
-
-# passwords
-
-
-def _prepared(password: str) -> str:
-    # what is typed with one keyboard must match what was typed with another; a longer one never matches
-    return unicodedata.normalize("NFKC", password).encode("utf-8", "replace").decode()[: PASSWORD_MAX + 1]
-
-
-@cache
-def _common_passwords() -> frozenset[str]:
-    return frozenset(_COMMON.read_text(encoding="utf-8").split())
-
-
-@cache
-def _dummy_hash() -> str:
-    return HASHER.hash(secrets.token_urlsafe(16))
-
-
-def check_password_rules(email: str, password: str) -> None:
-    """Raises ``Invalid`` for a password that is too short, too long, common, or holds the e-mail's name."""
-    plain = _prepared(password)
-    if not PASSWORD_MIN <= len(plain) <= PASSWORD_MAX:
-        raise Invalid.field("password", "password_length", f"must have {PASSWORD_MIN} to {PASSWORD_MAX} characters")
-    folded = plain.casefold()
-    if folded in _common_passwords() or len(set(folded)) < 4:
-        raise Invalid.field("password", "password_common", "is one of those tried first; choose another")
-    local = normalize_email(email).partition("@")[0]
-    if len(local) >= 3 and local in folded:
-        raise Invalid.field("password", "password_contains_email", "must not contain the name of the e-mail address")
-
-
-def hash_password(email: str, password: str) -> str:
-    """The argon2id hash of an acceptable password. Slow: call it before the transaction, never in it."""
-    check_password_rules(email, password)
-    return run_blocking(HASHER.hash, _prepared(password))
-
-
-def _matches(password_hash: str, password: str) -> bool:
-    try:
-        return HASHER.verify(password_hash, password)
-    except (VerificationError, InvalidHashError):
-        return False
-
-
-def verify_password(password_hash: str | None, password: str) -> bool:
-    """Whether the password is the one; takes as long when there is no hash to compare with. Slow."""
-    dummy = run_blocking(_dummy_hash)
-    matches = run_blocking(_matches, password_hash or dummy, _prepared(password))
-    return matches and password_hash is not None
 
 
 # people
@@ -142,8 +95,13 @@ def create(
     principal: Principal,
     now: datetime,
     client: Client | None = None,
+    one_time: bool = False,
+    ip: str | None = None,
 ) -> User:
-    """A new user; ``client`` exactly for the client role. Raises ``Invalid``, ``Conflict``."""
+    """A new user; ``client`` exactly for the client role. Raises ``Invalid``, ``Conflict``.
+
+    ``one_time``: somebody else knows the password; nothing is open to the user before they chose their own.
+    """
     email, name = normalize_email(email), name.strip()
     if len(email) > 254 or not _EMAIL.fullmatch(email):
         raise Invalid.field("email", "invalid_email", "must be an e-mail address", email[:100])
@@ -155,13 +113,91 @@ def create(
         raise Conflict("there is a user with this e-mail address", code="email_taken")
     user = User(
         id=new_id(), email=email, name=name, role=role.value, client_id=client.id if client else None,
-        password_hash=password_hash, active=True, created_at=now,
+        password_hash=password_hash, active=True, must_change_password=one_time, created_at=now,
     )  # fmt: skip
     session.add(user)
     session.flush()
-    audit.record(session, principal, "user.create", "user", user.id, now, email=email, role=role.value,
+    audit.record(session, principal, "user.create", "user", user.id, now, ip=ip, email=email, role=role.value,
                  client_id=user.client_id)  # fmt: skip
     return user
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    text: str | None = None
+    role: Role | None = None
+    active: bool | None = None
+
+
+def search(session: Session, wanted: UserFilter, limit: int, offset: int) -> tuple[list[User], int]:
+    """Users by name, and how many there are; for callers who may read users."""
+    query = sa.select(User)
+    if wanted.text:
+        escaped = re.sub(r"([%_/])", r"/\1", wanted.text.lower())
+        columns = (User.name, User.email)
+        query = query.where(sa.or_(*(sa.func.lower(column).like(f"%{escaped}%", escape="/") for column in columns)))
+    if wanted.role is not None:
+        query = query.where(User.role == wanted.role.value)
+    if wanted.active is not None:
+        query = query.where(User.active == wanted.active)
+    total = session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
+    return list(session.scalars(query.order_by(User.name, User.id).limit(limit).offset(offset))), total
+
+
+def by_id(session: Session, user_id: str, *, lock: bool = False) -> User:
+    """Raises ``NotFound``."""
+    query = sa.select(User).where(User.id == user_id.lower())
+    user = session.scalars(query.with_for_update() if lock else query).one_or_none() if is_uuid(user_id) else None
+    if user is None:
+        raise NotFound("there is no such user")
+    return user
+
+
+def change(
+    session: Session, user: User, changes: dict[str, Any], principal: Principal, now: datetime, ip: str | None = None
+) -> bool:
+    """Change name, role or active; ``user`` must be locked. Returns whether its sessions ended.
+
+    Raises ``Invalid`` for a role that is or was a client's, ``Conflict`` for oneself and for the last Master.
+    """
+    changed = {name: value for name, value in changes.items() if getattr(user, name) != value}
+    if not changed:
+        return False
+    if "role" in changed and Role.CLIENT in (user.role, changed["role"]):
+        raise Invalid.field("role", "role_of_client", "of a client's user is fixed; create another user")
+    if "role" in changed:
+        _check_loss(session, user, principal)
+    if changed.get("active") is False:
+        disable(session, user, principal, now, ip=ip)
+        del changed["active"]
+    if changed:
+        previous = {name: getattr(user, name) for name in changed}
+        for name, value in changed.items():
+            setattr(user, name, value)
+        user.version += 1
+        audit.record(session, principal, "user.update", "user", user.id, now, ip=ip, changed=changed, previous=previous)
+    return not user.active
+
+
+def _check_loss(session: Session, user: User, principal: Principal) -> None:
+    """Refuse what would leave the firm without a Master. Locks all of them: two at once must not remove both."""
+    if principal.kind == "user" and principal.id == user.id:
+        raise Conflict("nobody changes their own role or disables themselves", code="own_account")
+    masters = sa.select(User.id).where(User.role == Role.MASTER.value, User.active).order_by(User.id).with_for_update()
+    if user.role == Role.MASTER and set(session.scalars(masters)) <= {user.id}:
+        raise Conflict("the firm keeps at least one active Master", code="last_master")
+
+
+def reset_password(
+    session: Session, user: User, password_hash: str, principal: Principal, now: datetime, *, ip: str | None = None,
+    one_time: bool = True,
+) -> int:  # fmt: skip
+    """Replace a forgotten password; ``user`` must be locked. Returns how many sessions that ended."""
+    user.password_hash, user.must_change_password = password_hash, one_time
+    user.version += 1
+    ended = _end(session, now, UserSession.user_id == user.id)
+    audit.record(session, principal, "user.password_reset", "user", user.id, now, ip=ip, sessions_ended=ended)
+    return ended
 
 
 def by_email(session: Session, email: str) -> User:
@@ -172,11 +208,14 @@ def by_email(session: Session, email: str) -> User:
     return user
 
 
-def disable(session: Session, user: User, principal: Principal, now: datetime) -> int:
-    """Keep a user out from now on; returns how many sessions that ended."""
+def disable(session: Session, user: User, principal: Principal, now: datetime, *, ip: str | None = None) -> int:
+    """Keep a user out from now on; returns how many sessions that ended. Raises ``Conflict`` as ``change`` does."""
+    _check_loss(session, user, principal)
     user.active = False
+    user.version += 1
     ended = _end(session, now, UserSession.user_id == user.id)
-    audit.record(session, principal, "user.disable", "user", user.id, now, email=user.email, sessions_ended=ended)
+    audit.record(session, principal, "user.disable", "user", user.id, now, ip=ip, email=user.email,
+                 sessions_ended=ended)  # fmt: skip
     return ended
 
 
@@ -205,7 +244,8 @@ def check_preference(**chosen: str) -> None:
 def show(user: User) -> dict[str, Any]:
     return {
         "id": user.id, "email": user.email, "name": user.name, "role": user.role, "client_id": user.client_id,
-        "active": user.active, "created_at": iso(user.created_at),
+        "active": user.active, "must_change_password": user.must_change_password, "version": user.version,
+        "created_at": iso(user.created_at),
         "last_sign_in_at": None if user.last_sign_in_at is None else iso(user.last_sign_in_at),
     }  # fmt: skip
 
@@ -231,7 +271,7 @@ def sign_in(database: Database, email: str, password: str, ip: str, user_agent: 
             )
         raise Unauthenticated(WRONG)
     checked, stale = user, HASHER.check_needs_rehash(user.password_hash)
-    renewed = run_blocking(HASHER.hash, _prepared(password)) if stale else None
+    renewed = run_blocking(HASHER.hash, prepared(password)) if stale else None
     token = secrets.token_urlsafe(32)
 
     def open_session(session: Session) -> SignedIn:
@@ -284,7 +324,9 @@ def change_password(
     token = secrets.token_urlsafe(32)
 
     def store(session: Session) -> int:
-        session.execute(sa.update(User).where(User.id == signed_in.user.id).values(password_hash=password_hash))
+        session.execute(sa.update(User).where(User.id == signed_in.user.id).values(
+            password_hash=password_hash, must_change_password=False, version=User.version + 1
+        ))  # fmt: skip
         ended = _end(session, now, UserSession.user_id == signed_in.user.id, UserSession.id != signed_in.session_id)
         mine = sa.update(UserSession).where(UserSession.id == signed_in.session_id, UserSession.ended_at.is_(None))
         rotated: Any = session.execute(mine.values(token_hash=_token_hash(token)))
@@ -448,9 +490,10 @@ def end_session(session: Session, principal: Principal, session_id: str, now: da
 
 
 def end_all_sessions(
-    session: Session, user_id: str, principal: Principal, now: datetime, *, keep: str | None = None
-) -> int:
+    session: Session, user_id: str, principal: Principal, now: datetime, *, keep: str | None = None,
+    ip: str | None = None,
+) -> int:  # fmt: skip
     """End every session of a user but ``keep``; returns how many."""
     ended = _end(session, now, UserSession.user_id == user_id, UserSession.id != (keep or ""))
-    audit.record(session, principal, "user.sessions_end", "user", user_id, now, count=ended)
+    audit.record(session, principal, "user.sessions_end", "user", user_id, now, ip=ip, count=ended)
     return ended

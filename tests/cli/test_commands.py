@@ -258,3 +258,43 @@ def test_demo_is_refused_in_production(tmp_path: Path, sqlite_template: Path) ->
     assert result.exit_code == 1 and json.loads(result.stderr)["code"] == "demo_in_production"
     assert app.extensions["services"].database.read(demo.is_empty)
     app.extensions["services"].database.dispose()
+
+
+def test_users_are_listed_given_a_password_and_disabled(run: Run, database: Database, clock: ManualClock) -> None:
+    run("users", "create", "--email", "m@example.com", "--name", "M", "--role", "master", "--generate-password")
+    run("users", "create", "--email", "eva@example.com", "--name", "Eva", "--role", "trader", "--generate-password")
+    assert [user["name"] for user in run("users", "list")["items"]] == ["Eva", "M"]
+    assert [user["name"] for user in run("users", "list", "--role", "trader")["items"]] == ["Eva"]
+    given = run("users", "password", "eva@example.com", "--one-time")
+    assert given["must_change_password"] is True
+    signed = users.sign_in(database, "eva@example.com", given["one_time_password"], IP, None, clock.now())
+    assert signed.user.must_change_password
+    typed = run("users", "password", "eva@example.com", "--password-stdin", typed="a longer word 41\n")
+    assert (typed["must_change_password"], typed["sessions_ended"]) == (False, 1) and "one_time_password" not in typed
+    users.sign_in(database, "eva@example.com", "a longer word 41", IP, None, clock.now())
+    assert run("users", "disable", "eva@example.com")["active"] is False
+    assert [user["name"] for user in run("users", "list", "--disabled")["items"]] == ["Eva"]
+    refused = run("users", "disable", "m@example.com", status=1)
+    assert refused["code"] == "last_master"
+    assert run("users", "password", "nobody@example.com", "--one-time", status=1)["status"] == 404
+
+
+def test_clients_and_their_limits_are_listed(run: Run) -> None:
+    run("clients", "create", "--code", "C-7", "--name", "Ana")
+    run("clients", "create", "--code", "C-8", "--name", "Luis")
+    assert [client["code"] for client in run("clients", "list")["items"]] == ["C-7", "C-8"]
+    assert [client["code"] for client in run("clients", "list", "--search", "lui")["items"]] == ["C-8"]
+    assert run("clients", "list", "--inactive")["total"] == 0
+    assert run("clients", "limits", "C-7") == {"items": []}
+
+
+def test_keys_are_listed_without_their_secrets(run: Run) -> None:
+    run("clients", "create", "--code", "C-7", "--name", "Ana")
+    bound = run("keys", "create", "--client", "C-7", "--scopes", "read")
+    firm = run("keys", "create", "--system", "--scopes", "read")
+    listed = run("keys", "list")
+    assert [key["prefix"] for key in listed["items"]] == [firm["prefix"], bound["prefix"]]
+    assert bound["key"] not in json.dumps(listed)
+    assert [key["prefix"] for key in run("keys", "list", "--client", "C-7")["items"]] == [bound["prefix"]]
+    assert run("keys", "revoke", bound["prefix"])["revoked_at"]
+    assert [key["prefix"] for key in run("keys", "list", "--live")["items"]] == [firm["prefix"]]

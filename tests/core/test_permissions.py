@@ -13,11 +13,14 @@ TABLE = """
 orders           R*       Ra.Wa    R*        R*             Ro.Wo    read     trade
 wallets          R*.W*    Ra       R*        R*             Ro       read     admin
 clients          R*.W*    Ra.Wa    R*        R*.W*          Ro       read     clients
+limits           R*.W*    Ra       R*        R*.W*          Ro       read     admin
 ledger           R*       Ra       R*        R*             Ro       read     -
 events           R*       Ra       R*        R*             Ro       read     -
 market           R*       R*       R*        R*             R*       read     -
 market_control   R*.W*    -        -         -              -        admin    admin
 system           R*.W*    -        R*        R*             -        admin    admin
+audit            R*       -        -         R*             -        admin    -
+users            R*.W*    -        -         -              -        -        -
 api_keys         R*.W*    Ro.Wo    Ro.Wo     Ro.Wo          Ro.Wo    -        -
 """
 REACH = {"*": Reach.ALL, "a": Reach.ASSIGNED, "o": Reach.OWN}

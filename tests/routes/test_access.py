@@ -21,6 +21,7 @@ CALLERS = [*ROLES, *KEYS]
 SEEING = EVERYBODY | READERS
 TRADING = {"trader", "client"} | TRADERS - {"key:firm-trade"}  # a firm's key trades only where it may act
 SUPERVISING = {"master", "operator", "middle_office"} | ADMINS
+AUDITING = {"master", "middle_office"} | ADMINS
 ANYBODY = {*CALLERS, None}
 
 API = {
@@ -50,6 +51,9 @@ API = {
     "POST /api/v1/clients": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
     "GET /api/v1/clients/<ref>": SEEING,
     "PATCH /api/v1/clients/<ref>": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
+    "GET /api/v1/clients/<ref>/limits": SEEING,
+    "PUT /api/v1/clients/<ref>/limits": {"master", "middle_office"} | ADMINS,
+    "DELETE /api/v1/clients/<ref>/limits/<limit_id>": {"master", "middle_office"} | ADMINS,
     "GET /api/v1/wallets": SEEING,
     "POST /api/v1/wallets": MANAGING,
     "GET /api/v1/wallets/<wallet_id>": SEEING,
@@ -82,9 +86,19 @@ API = {
     "POST /api/v1/admin/faults/<fault_id>/resolve": {"master"} | ADMINS,
     "GET /api/v1/admin/venue": SUPERVISING,
     "PATCH /api/v1/admin/venue": MANAGING,
-    "GET /api/v1/admin/audit": SUPERVISING,
+    "GET /api/v1/admin/audit": AUDITING,
+    "GET /api/v1/admin/audit/verify": AUDITING,
+    "GET /api/v1/users": {"master"},
+    "POST /api/v1/users": {"master"},
+    "GET /api/v1/users/<user_id>": {"master"},
+    "PATCH /api/v1/users/<user_id>": {"master"},
+    "POST /api/v1/users/<user_id>/reset-password": {"master"},
+    "GET /api/v1/users/<user_id>/sessions": {"master"},
+    "POST /api/v1/users/<user_id>/end-sessions": {"master"},
     "GET /api/v1/openapi.json": ANYBODY,
     "GET /api/docs": ANYBODY,
+    "GET /api/docs/errors": ANYBODY,
+    "GET /api/docs/errors/<code>": ANYBODY,
     "GET /health": ANYBODY,
     "GET /ready": ANYBODY,
     "GET /metrics": ANYBODY,  # from this machine; from elsewhere see test_health
@@ -105,9 +119,13 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /journal/<entry_id>": EVERYBODY,
     "GET /journal/trial-balance": {"master", "operator", "middle_office"},
     "GET /system": {"master", "operator", "middle_office"},
+    "GET /users": {"master"},
+    "GET /users/<user_id>": {"master"},
+    "GET /audit": {"master", "middle_office"},
     "GET /help": EVERYBODY,
     "GET /account/keys": EVERYBODY,
     "GET /account/sessions": EVERYBODY,
+    "GET /account/password": EVERYBODY,
 }
 # covered, body and all, by the tests of signing in and of the account pages
 ELSEWHERE = {

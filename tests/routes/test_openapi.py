@@ -7,6 +7,7 @@ import re
 import runpy
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,33 @@ from tests.data import REPOSITORY
 from .conftest import Firm, open_firm
 from .test_api import Recording
 
+
+@cache
+def committed() -> Any:
+    return json.loads((REPOSITORY / "docs" / "openapi.json").read_text(encoding="utf-8"))
+
+
+def examples_of(case: schemathesis.Case, status: str) -> set[str]:
+    operation = committed()["paths"][case.operation.path][case.operation.method.lower()]
+    response = operation["responses"].get(status, {})
+    name = response.get("$ref", "").rpartition("/")[2]
+    content = committed()["components"]["responses"][name]["content"] if name else {}
+    return set(content.get("application/problem+json", {}).get("examples", ()))
+
+
+def code_is_documented(ctx: Any, response: Any, case: schemathesis.Case) -> None:
+    """What a program meets is among the errors that the operation lists."""
+    if response.status_code < 400:
+        return
+    problem = response.json()
+    assert problem["code"] in examples_of(case, str(response.status_code)), problem
+    known = {code for status in ("400", "409", "422") for code in examples_of(case, status)}
+    assert {error["code"] for error in problem["errors"]} <= known, problem
+
+
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
-    response_schema_conformance,
+    response_schema_conformance, code_is_documented,
 ]  # fmt: skip
 
 
@@ -109,15 +134,20 @@ def fuzzed(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     firm.app.extensions["services"].database.dispose()
 
 
+@pytest.fixture(scope="module")
+def schema(fuzzed: Firm) -> Any:
+    return schemathesis.openapi.from_wsgi("/api/v1/openapi.json", fuzzed.app)
+
+
 def operations() -> list[str]:
     document = json.loads((REPOSITORY / "docs" / "openapi.json").read_text(encoding="utf-8"))
     return [f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item]
 
 
 @pytest.mark.parametrize("name", operations())
-def test_the_server_keeps_to_the_document(fuzzed: Firm, name: str) -> None:
+def test_the_server_keeps_to_the_document(fuzzed: Firm, schema: Any, name: str) -> None:
     method, path = name.split(" ")
-    operation = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", fuzzed.app)[path][method]
+    operation = schema[path][method]
 
     @settings(max_examples=20, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy())

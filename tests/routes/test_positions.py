@@ -123,7 +123,7 @@ def test_how_much_to_close_is_said_in_one_way(firm: Firm, position: str, said: d
     assert firm.call("key:client", "GET", "/api/v1/orders").get_json()["total"] == 0
 
 
-@pytest.mark.parametrize(("said", "qty"), [({"all": True}, "0.5"), ({"qty": "0.1"}, "0.1")])
+@pytest.mark.parametrize(("said", "qty"), [({"all": True}, "0.5"), ({"qty": "0.1", "client_order_id": "part"}, "0.1")])
 def test_closing_says_how_much(firm: Firm, position: str, said: dict[str, Any], qty: str) -> None:
     answer = firm.call("key:client", "POST", f"/api/v1/positions/{position}/close", json=said)
     assert (answer.status_code, answer.get_json()["qty"]) == (201, qty)
@@ -153,3 +153,19 @@ def test_a_form_that_brings_a_body_is_no_empty_body(firm: Firm) -> None:
     firm.order(**LIMIT)
     answer = firm.call("client", "POST", "/api/v1/orders/cancel-all", data={"symbol": "ETH/USDT"})
     assert (answer.status_code, answer.get_json()["code"]) == (415, "unsupported_media_type")
+
+
+def test_a_part_is_closed_only_so_that_it_can_be_repeated(firm: Firm) -> None:
+    """Sent again after a lost answer, a bare partial close would sell twice."""
+    path = f"/api/v1/positions/{new_id()}/close"
+    bare = firm.call("key:client", "POST", path, json={"qty": "0.05"})
+    assert (bare.status_code, bare.get_json()["errors"][0]["code"]) == (422, "idempotency_required")
+    for safe in ({"json": {"qty": "0.05", "client_order_id": "x"}}, {"json": {"all": True}},
+                 {"json": {"qty": "0.05"}, "headers": {"Idempotency-Key": "k"}}):  # fmt: skip
+        assert firm.call("key:client", "POST", path, **safe).status_code == 404
+    signal = {"action": "reduce", "confidence": 90}
+    path = path.replace("close", "signals")
+    assert firm.call("key:client", "POST", path, json=signal).get_json()["code"] == "idempotency_required"
+    kept = firm.call("key:client", "POST", path, json=signal, headers={"Idempotency-Key": "s"})
+    assert kept.status_code == 404
+    assert firm.call("key:client", "POST", path, json={**signal, "action": "hold"}).status_code == 404

@@ -15,7 +15,7 @@ from app.core.ids import new_id
 from app.core.permissions import SYSTEM, Role
 from app.core.transaction import Database
 from app.models import AuditRecord, SignInAttempt, User, UserSession
-from app.services import clients, users
+from app.services import clients, passwords, users
 
 EMAIL, PASSWORD = "mia@firm.example", "violin-otter-47"
 HOME, AWAY = "192.0.2.1", "198.51.100.7"
@@ -192,7 +192,7 @@ def test_unknown_user_costs_as_much_hashing_as_a_known_one(
             verified.append(hash.rsplit("$", 2)[0])
             return super().verify(hash, password)
 
-    monkeypatch.setattr(users, "HASHER", Counting(time_cost=2, memory_cost=19_456, parallelism=1))
+    monkeypatch.setattr(passwords, "HASHER", Counting(time_cost=2, memory_cost=19_456, parallelism=1))
     for email in (EMAIL, "nobody@firm.example"):
         with pytest.raises(Unauthenticated):
             sign_in(sqlite_database, clock, "wrong-password-1", email=email)

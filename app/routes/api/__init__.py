@@ -29,6 +29,8 @@ def csv(text: str, name: str) -> Response:
 
 def register(app: Flask) -> None:
     from . import (
+        audit,
+        client_limits,
         clients,
         events,
         faults,
@@ -40,17 +42,22 @@ def register(app: Flask) -> None:
         portfolio,
         positions,
         system,
+        users,
         venue_control,
         wallets,
     )
 
-    assert all(
-        (clients, events, faults, keys, ledger, market, orders, portfolio, positions, system, venue_control, wallets)
-    )
+    areas = (
+        audit, client_limits, clients, events, faults, keys, ledger, market, orders, portfolio, positions, system,
+        users, venue_control, wallets,
+    )  # fmt: skip
+    assert all(areas)
     if not blueprint._got_registered_once:
         openapi.add_routes(blueprint)
     app.register_blueprint(blueprint)
     app.add_url_rule("/api/docs", "api_docs", openapi.docs)
+    app.add_url_rule("/api/docs/errors", "api_errors", openapi.error_index)
+    app.add_url_rule("/api/docs/errors/<code>", "api_error", openapi.error_page)
 
 
 __all__ = ["blueprint", "csv", "is_uuid", "json", "page", "register", "whole"]

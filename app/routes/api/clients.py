@@ -19,7 +19,8 @@ READING, WRITING = (Resource.CLIENTS, READ), (Resource.CLIENTS, WRITE)
 
 
 @blueprint.get("/clients")
-@endpoint("List clients", tag="clients", query=ClientQuery, response=ClientOut, many=True, needs=READING)
+@endpoint("List clients, by code", tag="clients", query=ClientQuery, response=ClientOut, many=True, needs=READING,
+          errors=("invalid_id",))  # fmt: skip
 def list_clients() -> ResponseReturnValue:
     asked = query(ClientQuery)
     wanted = clients.ClientFilter(asked.q, asked.active, asked.trader_id)
@@ -29,7 +30,7 @@ def list_clients() -> ResponseReturnValue:
 
 @blueprint.post("/clients")
 @endpoint("Register a client", tag="clients", body=ClientIn, response=ClientOut, status=201, needs=WRITING,
-          errors=("code_taken", "invalid_code", "invalid_email", "unknown_trader"), etag=True)  # fmt: skip
+          errors=("code_taken", "invalid_code", "invalid_email", "unknown_trader", "invisible"), etag=True)  # fmt: skip
 def create_client() -> ResponseReturnValue:
     given = body(ClientIn)
     client = clients.create(
@@ -46,7 +47,7 @@ def get_client(ref: str) -> ResponseReturnValue:
 
 @blueprint.patch("/clients/<ref>")
 @endpoint("Change a client", tag="clients", body=ClientPatch, response=ClientOut, needs=WRITING, if_match=True,
-          etag=True, errors=("invalid_email", "unknown_trader", "stale_version"))  # fmt: skip
+          etag=True, errors=("invalid_email", "unknown_trader", "required", "invisible"))  # fmt: skip
 def change_client(ref: str) -> ResponseReturnValue:
     changes = body(ClientPatch).model_dump(exclude_unset=True)
     client = access.client(db(), principal(), ref, WRITE)

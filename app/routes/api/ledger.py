@@ -17,7 +17,7 @@ READING = (Resource.LEDGER, READ)
 
 @blueprint.get("/journal/entries")
 @endpoint("List journal entries with their postings", tag="journal", query=EntryQuery, response=EntryOut, many=True,
-          needs=READING)  # fmt: skip
+          needs=READING, errors=("reversed_range",))  # fmt: skip
 def list_entries() -> ResponseReturnValue:
     asked = query(EntryQuery)
     ref = named_client(asked.client_id)

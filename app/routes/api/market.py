@@ -78,7 +78,7 @@ def quote(symbol: str) -> ResponseReturnValue:
 @blueprint.post("/market/quotes")
 @endpoint("Set a quote by hand", tag="market", body=QuoteIn, response=QuoteOut, status=201, needs=SETTING,
           errors=("unknown_instrument", "feed_not_settable", "feed_not_running", "crossed", "spread",
-                  "needs_confirmation"),
+                  "non_positive_price", "needs_confirmation", "engine_not_leading"),
           description="With the manual feed; with the simulated one its walk goes on from here. A quote that leaves "
           "the instrument's band around the last one is taken with confirm: true alone.")  # fmt: skip
 @no_transaction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, current_app, render_template
@@ -11,16 +12,49 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
+from app.core import json
+from app.core.errors import NotFound
 from app.routes.edge import Endpoint, endpoint, no_transaction
-from app.schemas.openapi import ERRORS, PROBLEM, SECURITY_SCHEMES, FieldProblem
+from app.schemas.examples import REQUESTS, Example
+from app.schemas.openapi import PROBLEM, SECURITY_SCHEMES, FieldProblem
+from app.schemas.problems import CATALOG, REJECTIONS, TITLES, TYPE, problem_example
+
+from .openapi_errors import errors_of
 
 REF = "#/components/schemas/{model}"
 _BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 _ARGUMENT = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
+_FOLDER = Path(__file__).resolve()
+_INTRODUCTION = _FOLDER.parents[3] / "docs" / "bots.md"
+_ANSWERS = _FOLDER.with_name("answers.json")
+# what one needs first comes first
+_TAGS = {
+    "orders": "Enter orders, follow them, change and cancel them.",
+    "positions": "What is held: its value, its exits, closing it.",
+    "market": "Instruments, quotes and bars.",
+    "wallets": "Balances, movements and limits.",
+    "events": "What happened, in order: over HTTP by cursor; live over Socket.IO, see above.",
+    "journal": "The double-entry journal behind every balance.",
+    "clients": "For the firm: clients and their trading limits.",
+    "keys": "Keys of programs. Only people who have signed in reach these.",
+    "system": "How the parts are doing.",
+    "users": "People who sign in. Only Masters who have signed in reach these.",
+    "audit": "Who did what, chained by hash.",
+    "admin": "Engine, faults, reconciliation and the simulated venue.",
+    "documentation": "This document.",
+}
+_PATH_ARGUMENTS = {
+    "order_id": "Id of the order", "position_id": "Id of the position", "wallet_id": "Id of the wallet",
+    "client_order_id": "The id its sender gave it", "ref": "Code or id of the client, such as C-1001",
+    "limit_id": "Id of the limit", "symbol": "The instrument, in any known form, such as BTC/USDT or BTCUSDT",
+    "entry_id": "Id of the journal entry", "key_id": "Id of the key, or its prefix", "user_id": "Id of the user",
+    "fault_id": "Id of the fault",
+}  # fmt: skip
+_PATH_EXAMPLES = {"ref": "C-1001", "symbol": "BTCUSDT"}
 _RESPONSE_HEADERS = {
     "X-Request-Id": {"schema": {"type": "string"}, "description": "Name it when you ask for help"},
     "X-RateLimit-Limit": {"schema": {"type": "string"}, "description": "Per second"},
-    "X-RateLimit-Remaining": {"schema": {"type": "string"}},
+    "X-RateLimit-Remaining": {"schema": {"type": "string"}, "description": "How many more fit into this second"},
     "X-RateLimit-Reset": {"schema": {"type": "string"}, "description": "Seconds since 1970"},
 }
 IDEMPOTENCY_KEY = {
@@ -40,38 +74,60 @@ _PARAMETERS = {"IdempotencyKey": IDEMPOTENCY_KEY, "IfMatch": IF_MATCH, "ClientId
 
 
 def described(app: Flask) -> list[tuple[Rule, str, Endpoint]]:
-    """Every documented route with its method, in a stable order."""
+    """Every documented route with its method, in the order the views are written in."""
     found = []
     for rule in app.url_map.iter_rules():
         meta = getattr(app.view_functions[rule.endpoint], "endpoint", None)
         if meta is not None:
-            found += [(rule, method, meta) for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}]
-    return sorted(found, key=lambda item: (item[0].rule, item[1]))
+            found += [(rule, method, meta) for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})]
+    return found
 
 
 def document(app: Flask) -> dict[str, Any]:
     routes = described(app)
     schemas = _schemas(routes)
-    paths: dict[str, Any] = {}
+    answers = json.loads_stored(_ANSWERS.read_text(encoding="utf-8"))
+    made: dict[str, dict[str, Any]] = {}
     for rule, method, meta in routes:
         path = _ARGUMENT.sub(r"{\1}", rule.rule)
-        paths.setdefault(path, {})[method.lower()] = _operation(rule, method, meta, schemas)
+        made.setdefault(path, {})[method.lower()] = _operation(rule, method, meta, schemas, answers)
+    responses = _share_errors(made)
+    order = list(_TAGS)
+    paths = dict(sorted(made.items(), key=lambda item: order.index(next(iter(item[1].values()))["tags"][0])))
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Cambista",
-            "version": "1",
-            "description": "Amounts are strings or numbers in requests and strings in answers; times are ISO 8601 "
-            "UTC. Names may be written in snake_case or camelCase. Unknown fields are refused.",
-        },
+        "info": {"title": "Cambista", "version": "1", "description": _INTRODUCTION.read_text(encoding="utf-8")},
         "servers": [{"url": "/"}],
         "security": [{"key": []}, {"bearer": []}, {"session": []}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": schemas, "securitySchemes": SECURITY_SCHEMES, "responses": _error_responses(),
-            "headers": _RESPONSE_HEADERS, "parameters": _PARAMETERS,
+            "schemas": schemas, "securitySchemes": SECURITY_SCHEMES, "headers": _RESPONSE_HEADERS,
+            "parameters": _PARAMETERS, "responses": responses,
+            "examples": {code: _error_example(code) for code in CATALOG},
         },
     }  # fmt: skip
+
+
+def _share_errors(paths: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What several operations answer stands once, and they refer to it; returns what is shared."""
+    shared: dict[str, Any] = {}
+    names: dict[tuple[str, ...], str] = {}
+    for item in paths.values():
+        for operation in item.values():
+            for status, response in operation["responses"].items():
+                problems = response["content"].get("application/problem+json")
+                if problems is None:
+                    continue
+                codes = (status, *problems["examples"])
+                name = names.setdefault(codes, f"Error{status}_{len(names) + 1}")
+                shared[name] = response
+                operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+    return shared
+
+
+def _error_example(code: str) -> dict[str, Any]:
+    return {"summary": code, "description": CATALOG[code].meaning, "value": problem_example(code)}
 
 
 def _schemas(routes: list[tuple[Rule, str, Endpoint]]) -> dict[str, Any]:
@@ -90,12 +146,12 @@ def _is_model(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, BaseModel)
 
 
-def _operation(rule: Rule, method: str, meta: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
+def _operation(
+    rule: Rule, method: str, meta: Endpoint, schemas: dict[str, Any], answers: dict[str, Any]
+) -> dict[str, Any]:
     arguments = _ARGUMENT.findall(rule.rule)
-    parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        for name in arguments
-    ]
+    name = rule.endpoint.rpartition(".")[2]
+    parameters = [_path_parameter(argument) for argument in arguments]
     parameters += _query_parameters(meta)
     if method == "POST":
         parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
@@ -107,17 +163,15 @@ def _operation(rule: Rule, method: str, meta: Endpoint, schemas: dict[str, Any])
     if client_named:
         parameters.append({"$ref": "#/components/parameters/ClientId"})
     operation: dict[str, Any] = {
-        "operationId": rule.endpoint.rpartition(".")[2],
+        "operationId": name,
         "summary": meta.summary,
         "tags": [meta.tag],
         "parameters": parameters,
-        "responses": _responses(method, meta, bool(arguments)),
+        "responses": _responses(method, meta, arguments, schemas, answers.get(name, {})),
     }
     notes = [meta.description] if meta.description else []
     if meta.needs:
         notes.append("Needs the right to " + " or ".join(f"{right} {resource}" for resource, right in meta.needs) + ".")
-    if meta.errors:
-        notes.append("Codes of its own: " + ", ".join(meta.errors) + ".")
     if notes:
         operation["description"] = "\n\n".join(notes)
     if meta.public:
@@ -128,9 +182,27 @@ def _operation(rule: Rule, method: str, meta: Endpoint, schemas: dict[str, Any])
         required = bool(schemas[meta.body.__name__].get("required"))
         operation["requestBody"] = {
             "required": required,
-            "content": {"application/json": {"schema": {"$ref": REF.format(model=meta.body.__name__)}}},
+            "content": {"application/json": _body_content(meta, REQUESTS.get(name, ()))},
         }
     return operation
+
+
+def _path_parameter(name: str) -> dict[str, Any]:
+    parameter: dict[str, Any] = {
+        "name": name, "in": "path", "required": True, "description": _PATH_ARGUMENTS[name],
+        "schema": {"type": "string", "minLength": 1},
+    }  # fmt: skip
+    if name in _PATH_EXAMPLES:
+        parameter["example"] = _PATH_EXAMPLES[name]
+    return parameter
+
+
+def _body_content(meta: Endpoint, examples: tuple[Example, ...]) -> dict[str, Any]:
+    assert meta.body is not None
+    content: dict[str, Any] = {"schema": {"$ref": REF.format(model=meta.body.__name__)}}
+    if examples:
+        content["examples"] = {example.name: {"summary": example.title, "value": example.body} for example in examples}
+    return content
 
 
 def _query_parameters(meta: Endpoint) -> list[dict[str, Any]]:
@@ -142,13 +214,13 @@ def _query_parameters(meta: Endpoint) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = []
     for name, described_as in schema.get("properties", {}).items():
         shape = _inline(described_as, definitions)
-        note = shape.pop("description", None)
         shape.pop("title", None)
         if "anyOf" in shape:  # a query parameter is absent, never null
             options = [option for option in shape.pop("anyOf") if option != {"type": "null"}]
             shape = {**options[0], **shape} if len(options) == 1 else {"anyOf": options, **shape}
         if shape.get("default", 0) is None:
             del shape["default"]
+        note = shape.pop("description", None)
         parameter: dict[str, Any] = {"name": name, "in": "query", "required": name in required, "schema": shape}
         if note:
             parameter["description"] = note
@@ -176,13 +248,17 @@ def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
     return [_inline(item, definitions) for item in schema] if isinstance(schema, list) else schema
 
 
-def _responses(method: str, meta: Endpoint, has_arguments: bool) -> dict[str, Any]:
+def _responses(
+    method: str, meta: Endpoint, arguments: list[str], schemas: dict[str, Any], answers: dict[str, Any]
+) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status in (meta.status, *meta.also):
         headers: dict[str, Any] = {name: {"$ref": f"#/components/headers/{name}"} for name in _RESPONSE_HEADERS}
         if meta.etag:
-            headers["ETag"] = {"schema": {"type": "string"}}
+            headers["ETag"] = {"schema": {"type": "string"}, "description": "Send it as If-Match"}
         content: dict[str, Any] = {meta.media_type: {"schema": _answer_schema(meta, meta.also.get(status))}}
+        if str(status) in answers:
+            content[meta.media_type]["examples"] = answers[str(status)]
         responses[str(status)] = {
             "description": "Done" if method != "GET" else "Found",
             "headers": headers,
@@ -191,18 +267,25 @@ def _responses(method: str, meta: Endpoint, has_arguments: bool) -> dict[str, An
         csv_too = meta.query is not None and "format" in meta.query.model_fields
         if csv_too:
             responses[str(status)]["content"]["text/csv"] = {"schema": {"type": "string"}}
-    wanted = {400, 404, 422, 429, 500, 503}
-    if not meta.public:
-        wanted |= {401, 403}
-    if method != "GET":
-        wanted |= {408, 409, 411, 413, 415}
-    if meta.if_match:
-        wanted.add(412)
-    if not has_arguments and method == "GET" and meta.query is None:
-        wanted -= {422}
-    for status in sorted(wanted):
-        responses[str(status)] = {"$ref": f"#/components/responses/Error{status}"}
+    for status, codes in errors_of(method, meta, arguments, schemas).items():
+        responses[str(status)] = _error_response(status, codes)
     return responses
+
+
+def _error_response(status: int, codes: list[str]) -> dict[str, Any]:
+    listed = "\n".join(f"- [{code}]({TYPE}{code}): {CATALOG[code].meaning}" for code in codes)
+    response: dict[str, Any] = {
+        "description": f"{TITLES[status]}\n\n{listed}",
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": REF.format(model="Problem")},
+                "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
+            }
+        },
+    }
+    if status in (429, 503):
+        response["headers"] = {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds"}}
+    return response
 
 
 def _answer_schema(meta: Endpoint, alternative: Any) -> dict[str, Any]:
@@ -224,21 +307,13 @@ def _answer_schema(meta: Endpoint, alternative: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _error_responses() -> dict[str, Any]:
-    responses: dict[str, Any] = {}
-    for status, (title, codes) in ERRORS.items():
-        responses[f"Error{status}"] = {
-            "description": f"{title}. Codes: {', '.join(codes)}.",
-            "content": {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}},
-        }
-        if status in (429, 503):
-            responses[f"Error{status}"]["headers"] = {"Retry-After": {"schema": {"type": "string"}}}
-    return responses
-
-
 @endpoint("This document", tag="documentation", response=dict, public=True)
 @no_transaction
 def openapi_json() -> ResponseReturnValue:
+    return _document()
+
+
+def _document() -> dict[str, Any]:
     known = current_app.extensions
     if "openapi" not in known:
         known["openapi"] = document(current_app)
@@ -249,6 +324,36 @@ def openapi_json() -> ResponseReturnValue:
 @no_transaction
 def docs() -> ResponseReturnValue:
     return render_template("api/docs.html")
+
+
+@no_transaction
+def error_page(code: str) -> ResponseReturnValue:
+    """What an error code means, what to do, and where it can happen."""
+    explained, rejected = CATALOG.get(code), REJECTIONS.get(code)
+    if explained is None and rejected is None:
+        raise NotFound("there is no such error code")
+    places = [
+        f"{method.upper()} {path}"
+        for path, item in _document()["paths"].items()
+        for method, operation in item.items()
+        if explained is not None and code in _codes_at(operation, explained.status)
+    ]
+    example = None if explained is None else problem_example(code)
+    return render_template("api/error.html", code=code, explained=explained, rejected=rejected, places=places,
+                           example=example)  # fmt: skip
+
+
+def _codes_at(operation: dict[str, Any], status: int) -> list[str]:
+    response = operation["responses"].get(str(status), {})
+    name = response.get("$ref", "").rpartition("/")[2]
+    if not name:
+        return []
+    return list(_document()["components"]["responses"][name]["content"]["application/problem+json"]["examples"])
+
+
+@no_transaction
+def error_index() -> ResponseReturnValue:
+    return render_template("api/errors.html", catalog=CATALOG, rejections=REJECTIONS)
 
 
 def add_routes(blueprint: Blueprint) -> None:

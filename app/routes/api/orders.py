@@ -50,7 +50,18 @@ from app.services.orders import Entry
 from . import blueprint, page, whole
 
 READING, TRADING = (Resource.ORDERS, READ), (Resource.ORDERS, WRITE)
-ENTRY_ERRORS = ("unknown_instrument", "tick_size", "lot_size", "min_notional", "PRICE_REQUIRED", "DUPLICATE_ORDER")
+_SIZE = ("lot_size", "min_qty", "max_qty", "min_notional")
+_EXITS = ("stop_wrong_side", "target_wrong_side", "trail_too_wide")
+ENTRY_ERRORS = (
+    "unknown_instrument", "tick_size", *_SIZE, "PRICE_REQUIRED", "PRICE_NOT_ALLOWED", "MISSING_REFERENCE_PRICE",
+    "market_buy_only", "post_only_market", "post_only_immediate", "protection_on_sell", *_EXITS, "invalid_qty",
+    "DUPLICATE_ORDER",
+)  # fmt: skip
+AMEND_ERRORS = ("too_late", "below_cum_qty", "tick_size", *_SIZE, "PRICE_NOT_ALLOWED", "required")
+EXIT_ERRORS = ("too_late", "tick_size", "required", *_EXITS)
+CLOSE_ERRORS = (
+    "too_late", "exceeds_position", "idempotency_required", "DUPLICATE_ORDER", "required", *_SIZE,
+)  # fmt: skip
 
 
 def source() -> OrderSource:
@@ -154,7 +165,8 @@ def _item(index: int, outcome: Any) -> dict[str, Any]:
 
 
 @blueprint.get("/orders")
-@endpoint("List orders", tag="orders", query=OrderQuery, response=OrderOut, many=True, needs=READING)
+@endpoint("List orders, newest first", tag="orders", query=OrderQuery, response=OrderOut, many=True, needs=READING,
+          errors=("unknown_instrument", "reversed_range"))  # fmt: skip
 def list_orders() -> ResponseReturnValue:
     asked = query(OrderQuery)
     wanted = blotter.Wanted(
@@ -177,7 +189,7 @@ def instrument_id(symbol: str | None) -> int | None:
 
 @blueprint.post("/orders/cancel-all")
 @endpoint("Cancel every live order that matches", tag="orders", body=CancelAllIn, response=OrderOut, many=True,
-          needs=TRADING)  # fmt: skip
+          needs=TRADING, errors=("required", "unknown_instrument"))  # fmt: skip
 def cancel_all() -> ResponseReturnValue:
     wanted = body(CancelAllIn)
     ref = named_client(wanted.client_id)
@@ -193,7 +205,7 @@ def cancel_all() -> ResponseReturnValue:
 
 @blueprint.get("/orders/by-client-order-id/<path:client_order_id>")
 @endpoint("Get an order by the id its sender gave it", tag="orders", query=WalletChoice, response=OrderOut,
-          needs=READING, etag=True)  # fmt: skip
+          needs=READING, etag=True, errors=("required",))  # fmt: skip
 def get_by_client_order_id(client_order_id: str) -> ResponseReturnValue:
     order = blotter.by_client_order_id(db(), principal(), client_order_id, query(WalletChoice).wallet_id)
     return tagged(services().orders.show(order))
@@ -208,7 +220,7 @@ def get_order(order_id: str) -> ResponseReturnValue:
 @blueprint.patch("/orders/<order_id>")
 @endpoint(
     "Amend quantity or price", tag="orders", body=OrderAmendIn, response=OrderOut, needs=TRADING, if_match=True,
-    etag=True, errors=("too_late", "stale_version", "below_cum_qty"),
+    etag=True, errors=AMEND_ERRORS,
 )  # fmt: skip
 def amend_order(order_id: str) -> ResponseReturnValue:
     request = body(OrderAmendIn)
@@ -276,7 +288,8 @@ def order_events(order_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/executions")
-@endpoint("List executions", tag="orders", query=ExecutionQuery, response=ExecutionOut, many=True, needs=READING)
+@endpoint("List executions, newest first", tag="orders", query=ExecutionQuery, response=ExecutionOut, many=True,
+          needs=READING, errors=("unknown_instrument",))  # fmt: skip
 def list_executions() -> ResponseReturnValue:
     asked = query(ExecutionQuery)
     wanted = blotter.Wanted(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from flask import request as http
 from flask.typing import ResponseReturnValue
 
+from app.core.errors import Invalid
 from app.core.permissions import READ, WRITE
 from app.routes.edge import body, check_version, db, endpoint, named_client, now, principal, query, services, tagged
 from app.schemas.orders import ExecutionOut, OrderOut, PageQuery
@@ -12,11 +14,22 @@ from app.schemas.system import PositionUpdateOut, SignalResult
 from app.services import access, blotter, positions
 
 from . import blueprint, page
-from .orders import READING, TRADING, client_id, instrument_id, owner_of, show_executions, source
+from .orders import (
+    CLOSE_ERRORS,
+    EXIT_ERRORS,
+    READING,
+    TRADING,
+    client_id,
+    instrument_id,
+    owner_of,
+    show_executions,
+    source,
+)
 
 
 @blueprint.get("/positions")
-@endpoint("List positions", tag="positions", query=PositionQuery, response=PositionOut, many=True, needs=READING)
+@endpoint("List positions, newest first", tag="positions", query=PositionQuery, response=PositionOut, many=True,
+          needs=READING, errors=("unknown_instrument",))  # fmt: skip
 def list_positions() -> ResponseReturnValue:
     asked = query(PositionQuery)
     wanted = blotter.Wanted(
@@ -35,7 +48,7 @@ def get_position(position_id: str) -> ResponseReturnValue:
 
 @blueprint.put("/positions/<position_id>/protection")
 @endpoint("Change the protection of a position", tag="positions", body=ProtectIn, response=PositionOut, needs=TRADING,
-          errors=("too_late", "tick_size"), if_match=True, etag=True,
+          errors=EXIT_ERRORS, if_match=True, etag=True,
           description="What the body does not name stays as it is; null removes.")  # fmt: skip
 def protect(position_id: str) -> ResponseReturnValue:
     request = body(ProtectIn)
@@ -49,9 +62,11 @@ def protect(position_id: str) -> ResponseReturnValue:
 
 @blueprint.post("/positions/<position_id>/close")
 @endpoint("Close all of a position or part of it", tag="positions", body=CloseIn, response=OrderOut, status=201,
-          needs=TRADING, errors=("too_late", "exceeds_position"), order_entry=True)  # fmt: skip
+          needs=TRADING, errors=CLOSE_ERRORS, order_entry=True)  # fmt: skip
 def close(position_id: str) -> ResponseReturnValue:
     request = body(CloseIn)
+    if request.qty is not None and request.client_order_id is None:
+        _require_repeatable("client_order_id")
     position = access.position(db(), principal(), position_id, WRITE, wallet=True)
     client, wallet = owner_of(position)
     order = services().positions.close(
@@ -61,11 +76,22 @@ def close(position_id: str) -> ResponseReturnValue:
     return order, 201
 
 
+def _require_repeatable(field: str) -> None:
+    """Raises ``Invalid`` for what would sell a second time when it is sent again after a lost answer."""
+    if "Idempotency-Key" not in http.headers:
+        message = "is needed for a part, or an Idempotency-Key: sent twice it would sell twice"
+        if field == "Idempotency-Key":
+            message = "is needed to reduce: sent twice it would sell twice"
+        raise Invalid.field(field, "idempotency_required", message)
+
+
 @blueprint.post("/positions/<position_id>/signals")
 @endpoint("Tell what a strategy thinks of a position", tag="positions", body=SignalIn, response=SignalResult,
-          status=201, needs=TRADING, errors=("too_late",), order_entry=True)  # fmt: skip
+          status=201, needs=TRADING, errors=("too_late", "idempotency_required"), order_entry=True)  # fmt: skip
 def signal(position_id: str) -> ResponseReturnValue:
     request = body(SignalIn)
+    if request.action == "reduce":
+        _require_repeatable("Idempotency-Key")
     position = access.position(db(), principal(), position_id, WRITE, wallet=True)
     client, wallet = owner_of(position)
     result = services().positions.signal(

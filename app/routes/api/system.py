@@ -14,7 +14,7 @@ from app.core.permissions import READ, Resource
 from app.routes.edge import db, endpoint, no_transaction, now, query, services
 from app.routes.health import engine_state, metrics_registry
 from app.schemas.orders import PageQuery
-from app.schemas.system import AuditOut, AuditQuery, EngineOut, ReconcileOut, ServicesOut
+from app.schemas.system import EngineOut, ReconcileOut, ServicesOut
 from app.services import faults, oversight, reconcile
 
 from . import blueprint, page
@@ -111,13 +111,3 @@ def engine() -> ResponseReturnValue:
         "lease": oversight.lease(db()),
         "faults": page(parked, total, asked.limit, asked.offset),
     }
-
-
-@blueprint.get("/admin/audit")
-@endpoint("The audit trail, newest first", tag="admin", query=AuditQuery, response=AuditOut, many=True, needs=READING)
-def audit() -> ResponseReturnValue:
-    asked = query(AuditQuery)
-    items, total = oversight.list_audit(
-        db(), asked.limit, asked.offset, action=asked.action, object_id=asked.object_id, actor=asked.actor
-    )
-    return page(items, total, asked.limit, asked.offset)

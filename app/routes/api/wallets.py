@@ -58,7 +58,7 @@ def list_wallets() -> ResponseReturnValue:
 
 @blueprint.post("/wallets")
 @endpoint("Open a paper wallet", tag="wallets", body=WalletIn, response=WalletOut, status=201, needs=WRITING,
-          errors=("unknown_asset", "precision"), etag=True)  # fmt: skip
+          errors=("unknown_asset", "required", "invisible"), etag=True)  # fmt: skip
 def create_wallet() -> ResponseReturnValue:
     given = body(WalletIn)
     ref = named_client(given.client_id)
@@ -77,7 +77,7 @@ def get_wallet(wallet_id: str) -> ResponseReturnValue:
 
 @blueprint.patch("/wallets/<wallet_id>")
 @endpoint("Change name, limits and default exits", tag="wallets", body=WalletPatch, response=WalletOut, needs=WRITING,
-          if_match=True, etag=True, errors=("stale_version", "unknown_instrument"))  # fmt: skip
+          if_match=True, etag=True, errors=("required", "invisible", "unknown_instrument"))  # fmt: skip
 def change_wallet(wallet_id: str) -> ResponseReturnValue:
     changes = body(WalletPatch).model_dump(exclude_unset=True)
     wallet = access.wallet(db(), principal(), wallet_id, WRITE, lock=True)

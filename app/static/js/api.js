@@ -1,12 +1,12 @@
 // The JSON API, as the signed-in person.
 
 import * as clock from "./clock.js";
-import { t } from "./i18n.js";
+import { problemText } from "./failures.js";
 
 export class Problem extends Error {
   /** A refusal: ``status``, ``code``, ``errors`` by field, and whatever else the answer carried. */
   constructor(status, body, method = "GET") {
-    super(body.detail || body.title || t("The server could not be reached."));
+    super(problemText(body));
     // without an answer of ours nobody knows what became of a request that would change something
     const unknown = method !== "GET" && (status === 0 || (status >= 500 && !body.code));
     Object.assign(this, { status, code: body.code ?? "unknown", errors: body.errors ?? [], body, unknown });
@@ -54,5 +54,11 @@ export function query(path, parameters = {}) {
 export const get = (path, parameters) => send("GET", query(path, parameters));
 export const post = (path, body = {}, headers) => send("POST", path, body, headers);
 export const put = (path, body) => send("PUT", path, body);
+export const remove = (path) => send("DELETE", path);
+
+/** A new client_order_id: taken once per dialog, so that what is sent again after a lost answer is done once. */
+export function newOrderId() {
+  return `web-${[...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
 export const patch = (path, body, version) =>
   send("PATCH", path, body, version === undefined ? {} : { "If-Match": `"v${version}"` });

@@ -1,6 +1,7 @@
 // The columns of the lists that several pages show.
 
 import { h } from "./dom.js";
+import { rejection, rejectionText } from "./failures.js";
 import * as format from "./format.js";
 import { t } from "./i18n.js";
 import { label, shortId, side, tag } from "./labels.js";
@@ -29,7 +30,7 @@ export function orderColumns({ tick, client = null }) {
     { label: t("Filled"), end: true, cell: (row) => format.number(row.cum_qty), csv: (row) => row.cum_qty },
     { label: t("Price"), end: true, cell: (row) => (row.price ? format.price(row.price, tick(row.symbol)) : t("Market")), csv: (row) => row.price },
     { label: t("Average"), end: true, cell: (row) => (row.avg_px ? format.price(row.avg_px, tick(row.symbol)) : "–"), csv: (row) => row.avg_px },
-    { label: t("Status"), cell: (row) => h("span", {}, tag(row.status), row.reject_code && h("span", { class: "small text-secondary ms-2", title: row.reject_reason }, row.reject_code)), csv: (row) => row.status },
+    { label: t("Status"), cell: (row) => h("span", {}, tag(row.status), row.reject_code && h("span", { class: "small text-secondary ms-2", title: rejectionText(row) }, rejection(row))), csv: (row) => row.status },
     { label: t("Source"), cell: (row) => (row.exit_reason ? tag(row.exit_reason, "info") : label(row.source)), csv: (row) => row.exit_reason ?? row.source },
   ].filter(Boolean);
 }

@@ -1,4 +1,4 @@
-// What was refused, in the reader's words: checks of pre-trade risk with their values, and wrong fields.
+// What was refused, in the reader's words: checks of pre-trade risk with their values, wrong fields, whole requests.
 
 import { neighbours } from "./decimal.js";
 import { number } from "./format.js";
@@ -14,7 +14,8 @@ const TEXTS = {
   MAX_DRAWDOWN: t("The maximum drawdown is reached"), MARKET_CLOSED: t("The market is closed"),
   WALLET_PAUSED: t("The wallet is paused"), WALLET_SUSPENDED: t("The wallet is suspended"), CLIENT_INACTIVE: t("The client is not active"),
   PRICE_OUT_OF_BAND: t("The price is too far from the market"), REDUCE_ONLY: t("It would do more than reduce the position"),
-  HALTED: t("Trading is halted"), RATE_LIMITED: t("Too many orders per second"), INVALID_QTY: t("The quantity is not valid"),
+  POST_ONLY_WOULD_CROSS: t("It would have executed at once"), VENUE_REJECTED: t("The venue refused it"), BUSINESS_REJECT: t("The venue could not read the message"),
+  VENUE_DOES_NOT_ANSWER: t("The venue does not answer"), HALTED: t("Trading is halted"), RATE_LIMITED: t("Too many orders per second"), INVALID_QTY: t("The quantity is not valid"),
 };
 const VALUES = {
   required: t("needed"), available: t("available"), limit: t("limit"), limit_usd: t("limit (USD)"), notional_usd: t("value (USD)"),
@@ -33,11 +34,29 @@ export function failureText(failure) {
   return [TEXTS[failure.code] ?? failure.message, values.join(" · ")];
 }
 
+/** Why an order was rejected, short: for a cell of a list. */
+export const rejection = (order) => (order.reject_code ? TEXTS[order.reject_code] ?? order.reject_code : "");
+
+/** The same with the values that decided it, and whatever else fails: for a toast or a page. */
+export function rejectionText(order) {
+  const failures = order.reject_values ?? [];
+  if (!failures.length) return [rejection(order), TEXTS[order.reject_code] && order.reject_code !== "VENUE_REJECTED" ? "" : order.reject_reason].filter(Boolean).join(": ");
+  return failures.map((failure) => failureText(failure).filter(Boolean).join(" · ")).join("; ");
+}
+
 const FIELDS = {
   required: t("Is needed."), invalid_amount: t("Must be a number."), amount_out_of_range: t("Is out of range; it must be above zero."),
   precision: t("Has too many decimals."), lot_size: t("Must be a multiple of the lot."), min_qty: t("Is below the smallest quantity."),
   max_qty: t("Is above the largest quantity."), tick_size: t("Must be a multiple of the tick."), min_notional: t("The order's value is too small."),
   PRICE_REQUIRED: t("A limit order needs a price."), PRICE_NOT_ALLOWED: t("A market order has no price."), MISSING_REFERENCE_PRICE: t("There is no price for the instrument"),
+  invalid_type: t("Is not of the kind that is needed."), invalid_number: t("Must be a whole number."), out_of_range: t("Is out of range."),
+  too_few: t("Has too few members."), too_many: t("Has too many members."), invalid_characters: t("Has characters that are not allowed here."),
+  invisible: t("Must show something: a letter or a digit."), invalid_id: t("Is no id."), invalid_time: t("Must be a date and time."), reversed_range: t("Ends before it begins."),
+  unknown_field: t("Is not known here."), invalid_qty: t("Give either a quantity or an amount."), idempotency_required: t("Could not be repeated safely; load the page again."),
+  code_taken: t("Another client has this code."), email_taken: t("Another user has this address."), invalid_name: t("Enter a name of 1 to 200 characters."),
+  unknown_trader: t("Is no trader."), client_of_client: t("Choose the client this user speaks for."), role_of_client: t("Cannot be changed for a user of a client."),
+  invalid_hours: t("Write it as 09:00-17:30, in a known time zone."), hours_need_zone: t("Hours and time zone go together."), spread: t("Bid and ask lie too far apart."),
+  non_positive_price: t("Must be above zero."), needs_confirmation: t("Has to be confirmed."), wrong_password: t("Is wrong."),
   invalid_choice: t("Is not one of the choices."), invalid_email: t("Is no e-mail address."), invalid_code: t("Letters, digits, points and dashes alone."),
   unknown_asset: t("Is no known asset."), unknown_instrument: t("Is no known instrument."), exceeds_position: t("Is more than the position."),
   below_cum_qty: t("Is below what is filled already."), protection_on_sell: t("Exits go with the order that opens a position."),
@@ -85,4 +104,25 @@ export function changeText({ code, values }, price) {
     default:
       return code;
   }
+}
+
+const PROBLEMS = {
+  unreachable: t("The server could not be reached."), unauthenticated: t("Please sign in again."), forbidden: t("You may not do this."),
+  session_required: t("Only a person who has signed in may do this."), csrf: t("The page is too old; load it again."), password_change_required: t("Choose a password of your own first."),
+  firm_only: t("Only the firm may see this."), stopped_by_firm: t("The firm has stopped the wallet; its management lifts that."), may_not_act_for_clients: t("You may not act for clients."),
+  not_found: t("It does not exist any more, or is not yours."), no_quote: t("There is no price for the instrument"), rate_limited: t("Too many requests; wait a moment."),
+  internal_error: t("Something went wrong on our side."), unavailable: t("Temporarily unavailable; try again in a moment. Nothing was stored."),
+  outcome_unknown: t("It is not known whether this was done. Look before you send it again."), engine_not_leading: t("No engine leads at the moment."), engine_not_listening: t("No engine listens at the moment."),
+  DUPLICATE_ORDER: t("This was sent before with other values. Look at the orders before you send it again."), too_late: t("Too late: it is finished already."), in_progress: t("It is still being done; wait a moment."),
+  conflict: t("It contradicts the present state."), unchanged: t("It is so already."), code_taken: t("Another client has this code."), email_taken: t("Another user has this address."),
+  last_master: t("The firm keeps at least one active Master."), own_account: t("Nobody changes their own role or disables themselves."), stale_version: t("Somebody else has changed it meanwhile; load the page again."),
+  not_in_production: t("Not in production."), feed_not_settable: t("The price feed takes no quotes by hand."), feed_not_running: t("The price feed does not run."),
+  too_large: t("Too large"), idempotency_key_reused: t("This was sent before with other values. Look at the orders before you send it again."),
+};
+
+/** A whole request's refusal in the reader's words; the fields' own where it is about fields. */
+export function problemText(body) {
+  if (PROBLEMS[body.code]) return PROBLEMS[body.code];
+  const errors = body.errors ?? [];
+  return errors.length ? [...new Set(errors.map((error) => fieldText(error)))].join(" ") : body.detail || body.title || PROBLEMS.unreachable;
 }

@@ -16,13 +16,15 @@ const names = {
   maker: t("Maker"), taker: t("Taker"), web: t("Web"), api: t("API"), engine: t("Engine"),
   deposit: t("Deposit"), hold: t("Hold"), release: t("Release"), trade: t("Execution"), reversal: t("Reversal"),
   available: t("Available"), held: t("Held"), fees: t("Fees"), clearing: t("Clearing"), external: t("External"),
-  healthy: t("Healthy"), degraded: t("Degraded"), down: t("Down"), running: t("Running"), stopped: t("Stopped"),
+  simulated: t("Simulated"), replay: t("Recording"), house: t("House"), rounding: t("Rounding"), receivable: t("Receivable"),
+  connecting: t("Connecting"), healthy: t("Healthy"), degraded: t("Degraded"), down: t("Down"), running: t("Running"), stopped: t("Stopped"),
   failed: t("Failed"), starting: t("Starting"), finished: t("Finished"), live: t("Live"),
   parked: t("Parked"), retrying: t("Waits for the engine"), resolved: t("Resolved"), stale: t("Stale"),
   "order.amended": t("Amended"), "position.opened": t("Opened"), "position.updated": t("Updated"),
   "position.closed": t("Closed"), "position.protection": t("Protection changed"), "wallet.created": t("Wallet opened"),
   "wallet.balance": t("Balance changed"), "wallet.active": t("Wallet resumed"), "wallet.paused": t("Wallet paused"),
   "wallet.suspended": t("Wallet suspended"), "alert.risk": t("Limit reached"), "wallet.updated": t("Wallet changed"), "execution.created": t("Execution"),
+  "client.limit_set": t("Client limit set"), "client.limit_remove": t("Client limit lifted"),
   "client.created": t("Client created"), "client.updated": t("Client changed"),
 };
 
@@ -40,7 +42,10 @@ export const isLive = (order) => LIVE.has(order.status);
 export const isAmendable = (order) => ["NEW", "OPEN", "PARTIALLY_FILLED"].includes(order.status);
 export const tag = (code, tone = TONES[code] ?? "") =>
   h("span", { class: `tag${tone ? ` tag-${tone}` : ""}`, "data-status": code }, label(code));
-export const side = (code) => h("span", { class: `side ${code === "BUY" || code === "LONG" ? "up" : "down"}` }, label(code));
+const SIDES = { BUY: t("buy"), SELL: t("sell") }; // what an order is; its button says what it does
+const capital = (word) => word[0].toUpperCase() + word.slice(1);
+export const sideName = (code) => (SIDES[code] ? capital(SIDES[code]) : label(code));
+export const side = (code) => h("span", { class: `side ${code === "BUY" || code === "LONG" ? "up" : "down"}` }, sideName(code));
 export const shortId = (id) => (id ? id.slice(-8) : "–");
 
 /** The sentence for an event's type: "order.partially_filled" → Order: partially filled. */

@@ -2,9 +2,10 @@
 
 import { post } from "./api.js";
 import { $, $$, setText } from "./dom.js";
+import { rejectionText } from "./failures.js";
 import { dateTime, number, price, when } from "./format.js";
 import { t } from "./i18n.js";
-import { label } from "./labels.js";
+import { label, sideName } from "./labels.js";
 import * as live from "./live.js";
 import { isMe, nameOf } from "./people.js";
 import { tickOf } from "./ticks.js";
@@ -70,7 +71,7 @@ async function announce(event) {
   if (event.changed?.price || event.changed?.qty) { amended(order, event); return; }
   const settled = amending.get(order.id);
   amending.delete(order.id);
-  const what = `${label(order.side)} ${number(order.qty)} ${order.symbol}`;
+  const what = `${sideName(order.side)} ${number(order.qty)} ${order.symbol}`;
   if (settled && event.previous_status === "PENDING_REPLACE" && ["OPEN", "PARTIALLY_FILLED"].includes(order.status)) {
     const done = order.qty === settled.qty && order.price === settled.price;
     const title = done ? t("%(what)s: amended", { what }) : t("%(what)s: the venue did not amend it", { what });
@@ -81,7 +82,7 @@ async function announce(event) {
   if (!tone) return;
   const reason = order.exit_reason ? label(order.exit_reason) : "";
   const at = order.avg_px && order.status === "FILLED" ? t("at %(price)s", { price: price(order.avg_px, await tickOf(order.symbol)) }) : "";
-  const detail = order.status === "REJECTED" ? order.reject_reason : [reason, at].filter(Boolean).join(" · ");
+  const detail = order.status === "REJECTED" ? rejectionText(order) : [reason, at].filter(Boolean).join(" · ");
   toast(`${what}: ${label(order.status).toLowerCase()}`, { tone, detail, key: order.id });
 }
 
@@ -94,7 +95,7 @@ async function amended(order, { changed, by }) {
   if (sent) amending.set(order.id, memory);
   const detail = await text;
   if (sent && amending.get(order.id) !== memory) return; // it has gone on since
-  const what = `${label(order.side)} ${number(order.qty)} ${order.symbol}`;
+  const what = `${sideName(order.side)} ${number(order.qty)} ${order.symbol}`;
   toast(sent ? t("%(what)s: is being amended", { what }) : t("%(what)s: amended", { what }), { tone: "info", detail, key: order.id, seconds: memory.seconds });
 }
 live.on("order.*", announce);

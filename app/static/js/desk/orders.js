@@ -3,6 +3,7 @@
 import { get, patch, post } from "../api.js";
 import { confirm, formDialog } from "../confirm.js";
 import { $, empty, h, icon, labelled, setText } from "../dom.js";
+import { rejection, rejectionText } from "../failures.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { isAmendable, isLive, label, side, tag } from "../labels.js";
@@ -67,7 +68,7 @@ function tableRow(order, fresh) {
     h("td", { class: "end" }, qtyCell(order)),
     h("td", { class: "end" }, order.price ? format.price(order.price, tick) : t("Market")),
     h("td", { class: "end" }, order.avg_px ? format.price(order.avg_px, tick) : "–"),
-    h("td", {}, tag(order.status), order.status === "REJECTED" && h("span", { class: "small text-secondary ms-2", title: order.reject_reason }, order.reject_code)),
+    h("td", {}, tag(order.status), order.status === "REJECTED" && h("span", { class: "small text-secondary ms-2", title: rejectionText(order) }, rejection(order))),
     h("td", {}, exits(order)),
     h("td", {}, h("div", { class: "row-actions" },
       mayTrade && isAmendable(order) && order.type === "LIMIT" && h("button", { type: "button", class: "btn btn-quiet btn-sm btn-icon", "aria-label": t("Amend %(what)s", { what }), onclick: () => amend(order.id) }, icon("pencil")),

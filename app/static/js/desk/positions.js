@@ -1,9 +1,10 @@
 // Open positions: profit that ticks, protection, closing.
 
-import { get, post, put } from "../api.js";
+import { get, newOrderId, post, put } from "../api.js";
 import { confirm, formDialog } from "../confirm.js";
 import { sumShown } from "../decimal.js";
 import { $, h, icon, labelled, setText, empty } from "../dom.js";
+import { rejectionText } from "../failures.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { side, tag } from "../labels.js";
@@ -212,12 +213,12 @@ export async function close(id) {
     h("p", {}, t("Sells at the market, now. Unrealized result: %(pnl)s.", { pnl: format.profit(position.current.unrealized_pnl, position.quote_currency) })),
     field("qty", t("Quantity to close (all: %(qty)s)", { qty: format.money(position.qty, base) }), position.qty, base),
   ];
-  const key = `web-close-${crypto.getRandomValues(new Uint32Array(4)).join("").slice(0, 30)}`; // an answer that is lost does not close twice
+  const asked = newOrderId(); // one for the dialog: pressed again after a lost answer it sells once
   const order = await formDialog(t("Close %(symbol)s", { symbol: position.symbol }), fields, (form) => {
     const { qty } = amounts([form.elements.qty]);
-    return post(`/api/v1/positions/${id}/close`, { ...(qty && qty !== position.qty ? { qty } : { all: true }), client_order_id: key });
+    return post(`/api/v1/positions/${id}/close`, { client_order_id: asked, ...(qty && qty !== position.qty ? { qty } : { all: true }) });
   }, { instrument: instrument(position.symbol), action: t("Close position"), style: "btn-sell" });
-  if (order?.status === "REJECTED") toast(t("Rejected"), { tone: "bad", detail: order.reject_reason });
+  if (order?.status === "REJECTED") toast(t("Rejected"), { tone: "bad", detail: rejectionText(order) });
 }
 
 export function start() {

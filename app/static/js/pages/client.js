@@ -4,6 +4,7 @@ import { get, patch } from "../api.js";
 import { about, orderColumns, positionColumns, walletColumns } from "../columns.js";
 import { formDialog } from "../confirm.js";
 import { $, $$, empty, h } from "../dom.js";
+import { limits } from "../client_limits.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { eventLabel, tag } from "../labels.js";
@@ -22,6 +23,7 @@ const openers = {
   orders: (node) => new Table(node, { path: "/api/v1/orders", columns: orderColumns(nothing), fixed, url: false, name: "orders", none: [t("No orders yet"), ""] }),
   positions: (node) => new Table(node, { path: "/api/v1/positions", columns: positionColumns(nothing), fixed, url: false, name: "positions", none: [t("No positions yet"), ""] }),
   movements: (node) => new Table(node, { path: "/api/v1/journal/entries", columns: journalColumns(), fixed, url: false, name: "journal", none: [t("The journal is empty"), ""] }),
+  limits: (node) => limits(node, { client: root.dataset.code, instruments: JSON.parse(root.dataset.instruments), set: root.dataset.setLimits === "true" }),
   timeline,
 };
 
@@ -35,20 +37,36 @@ function journalColumns() {
   ];
 }
 
+const SHOWN = 100;
+const SILENT = "wallet.balance"; // every posting has one; the journal tells of them
+
+/** The client's own stream, the newest first; older ones on demand. */
 async function timeline(node) {
   node.classList.add("panel-body");
   const items = [];
-  const cursor = Number(document.body.dataset.cursor || 0);
-  const answer = await get("/api/v1/events", { after: Math.max(0, cursor - 3000), limit: 500 });
-  items.push(...answer.items.filter((event) => event.stream === id));
+  let before = null;
+  const list = h("ol", { class: "timeline" });
+  const more = h("button", { type: "button", class: "btn btn-quiet btn-sm mt-2", onclick: () => older() }, t("Older"));
+  const line = (event) => h("li", { class: { "order.filled": "good", "order.rejected": "bad" }[event.type] ?? null, "data-event": event.id },
+    h("div", { class: "fw-semibold" }, eventLabel(event.type), event.data.symbol ? ` · ${event.data.symbol}` : ""), h("div", { class: "when" }, format.dateTime(event.at)));
   const draw = () => {
-    const shown = items.filter((event) => event.type !== "wallet.balance").slice(-100).reverse();
-    node.replaceChildren(shown.length ? h("ol", { class: "timeline" }, shown.map((event) => h("li", { class: { "order.filled": "good", "order.rejected": "bad" }[event.type] ?? null },
-      h("div", { class: "fw-semibold" }, eventLabel(event.type), event.data.symbol ? ` · ${event.data.symbol}` : ""), h("div", { class: "when" }, format.dateTime(event.at)))))
-      : empty(t("Nothing has happened yet"), t("Orders, positions and wallets leave their marks here.")));
+    list.replaceChildren(...items.map(line));
+    node.replaceChildren(...(items.length ? [list] : [empty(t("Nothing has happened yet"), t("Orders, positions and wallets leave their marks here."))]), ...(before ? [more] : []));
   };
-  for (const family of ["order.*", "position.*", "wallet.*", "execution.*"]) live.on(family, (event) => { if (event.stream === id) { items.push(event); draw(); } });
-  draw();
+  async function older() {
+    const answer = await get("/api/v1/events", { client_id: id, order: "newest", before, without: SILENT, limit: SHOWN });
+    items.push(...answer.items.filter((event) => !items.some((known) => known.id === event.id)));
+    before = answer.has_more ? answer.cursor : null;
+    draw();
+  }
+  for (const family of ["order.*", "position.*", "wallet.*", "execution.*", "client.*"]) {
+    live.on(family, (event) => {
+      if (event.stream !== id || event.type === SILENT || event.type === "position.sample" || items.some((known) => known.id === event.id)) return;
+      items.unshift(event);
+      draw();
+    });
+  }
+  await older();
 }
 
 for (const button of $$("[data-bs-toggle=tab]")) {

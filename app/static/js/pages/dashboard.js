@@ -6,6 +6,7 @@ import { now } from "../clock.js";
 import { clientNames, executionColumns, orderColumns, pnl, positionColumns, ticks } from "../columns.js";
 import { sum, sumShown } from "../decimal.js";
 import { $, h, setText } from "../dom.js";
+import { rejection, rejectionText } from "../failures.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { isLive, label, tag } from "../labels.js";
@@ -38,7 +39,7 @@ const rejects = staff && new MiniTable($("#rejects"), {
     { label: t("Time"), cell: (row) => h("a", { href: `/orders/${row.id}` }, format.when(row.created_at)) },
     { label: t("Client"), cell: (row) => client(row.client_id) },
     { label: t("Instrument"), key: "symbol" },
-    { label: t("Reason"), cell: (row) => h("span", { title: row.reject_reason }, row.reject_code) },
+    { label: t("Reason"), cell: (row) => h("span", { title: rejectionText(row) }, rejection(row)) },
   ],
   none: [t("Nothing was rejected"), t("Refused orders and their reasons show here."), "shield-check"],
 });

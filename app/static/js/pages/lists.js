@@ -97,7 +97,7 @@ async function newClient(traders) {
 
 function journal() {
   const lines = (row) => h("div", { class: "small" }, row.postings.map((line) => h("div", { class: "d-flex gap-3 justify-content-between" },
-    h("span", {}, h("span", { class: "text-secondary num" }, line.code), " ", label(line.account), line.wallet_id ? "" : ` · ${line.owner}`),
+    h("span", {}, h("span", { class: "text-secondary num" }, line.code), " ", label(line.account), line.wallet_id ? "" : ` · ${label(line.owner)}`),
     h("span", { class: `num ${format.tone(line.amount)}` }, format.money(line.amount, line.currency, { plus: true })))));
   const owners = (row) => [...new Set(row.postings.map((line) => line.client_id).filter(Boolean))].map((id) => client(id)).join(", ") || "–";
   const columns = [

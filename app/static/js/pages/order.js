@@ -3,6 +3,7 @@
 import { get, post } from "../api.js";
 import { executionColumns, ticks } from "../columns.js";
 import { $, empty, h } from "../dom.js";
+import { rejectionText } from "../failures.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { isLive, label, side, tag } from "../labels.js";
@@ -43,7 +44,7 @@ function showFacts() {
     order.position_id && [t("Position"), h("a", { href: `/positions/${order.position_id}` }, order.position_id.slice(-8))],
     [t("Source"), label(order.source)], [t("Venue"), `${order.venue} ${order.venue_order_id ?? ""}`],
     [t("Created"), format.dateTime(order.created_at)], [t("Finished"), format.dateTime(order.closed_at)],
-    order.reject_reason && [t("Rejected because"), h("span", { class: "down" }, order.reject_reason)],
+    order.reject_reason && [t("Rejected because"), h("span", { class: "down" }, rejectionText(order))],
   ].filter(Boolean);
   $("#facts").replaceChildren(...facts.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))));
   const cancel = $("#cancel");

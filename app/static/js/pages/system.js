@@ -7,12 +7,11 @@ import { floorTo, fromUnits, typed, units } from "../decimal.js";
 import { $, $$, empty, h, setText } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
-import { shortId, tag } from "../labels.js";
+import { label, tag } from "../labels.js";
 import * as live from "../live.js";
 import { amounts, forInput } from "../numbers.js";
 import { showFaults, watchFaults } from "../system/faults.js";
 import { showVenue, switchVenue } from "../system/venue.js";
-import { Table } from "../table.js";
 import { complain, toast } from "../toast.js";
 
 const root = $("#system");
@@ -25,7 +24,7 @@ async function showServices() {
   $("#services").replaceChildren(...answer.services.map((part) => {
     const figures = Object.entries(part.figures ?? {}).filter(([, value]) => Number.isInteger(value)).slice(0, 3).map(([name, value]) => `${word(name)} ${count(value)}`);
     const note = part.milliseconds !== undefined ? t("%(ms)s ms, %(n)s open faults", { ms: part.milliseconds, n: part.faults }) : figures.join(" · ");
-    return h("div", { class: "panel card-figure", "data-service": part.name }, h("span", { class: "label" }, names[part.name] ?? part.name.replace("feed:", `${t("Feed")} `)),
+    return h("div", { class: "panel card-figure", "data-service": part.name }, h("span", { class: "label" }, names[part.name] ?? (part.name.startsWith("feed:") ? `${t("Feed")} ${label(part.name.slice(5)).toLowerCase()}` : part.name)),
       h("span", { class: "value fs-5" }, tag(part.status)), h("span", { class: "note" }, note));
   }));
 }
@@ -37,7 +36,7 @@ async function showFeeds() {
   const feeds = (await get("/api/v1/market/feeds")).items;
   if (!feeds.length) { $("#feeds").replaceChildren(empty(t("No feed in this process"), t("Another process takes the prices."), "activity")); return; }
   $("#feeds").replaceChildren(rowsTable([[t("Feed")], [t("State")], [t("Quotes"), "end"], [t("Refused"), "end"], [t("Restarts"), "end"], [t("Lag"), "end"], [t("Last message")]],
-    feeds.map((feed) => h("tr", {}, h("td", {}, feed.name), h("td", {}, tag(feed.state)), h("td", { class: "end" }, count(feed.quotes)), h("td", { class: "end" }, count(feed.quarantined)),
+    feeds.map((feed) => h("tr", {}, h("td", {}, label(feed.name)), h("td", {}, tag(feed.state)), h("td", { class: "end" }, count(feed.quotes)), h("td", { class: "end" }, count(feed.quarantined)),
       h("td", { class: "end" }, count(feed.restarts)), h("td", { class: "end" }, feed.lag_ms === null ? "–" : `${count(feed.lag_ms)} ms`), h("td", { title: feed.last_error ?? "" }, format.when(feed.last_message_at))))));
 }
 
@@ -135,17 +134,6 @@ function quoteForm(form) {
   fill();
 }
 
-new Table($("#audit"), {
-  path: "/api/v1/admin/audit", url: false, size: 10, name: "audit", none: [t("Nothing recorded yet"), t("Privileged changes are recorded here, chained by hash.")],
-  columns: [
-    { label: t("Number"), cell: (row) => (row.seq === null ? "…" : `#${row.seq}`), csv: (row) => row.seq },
-    { label: t("Time"), cell: (row) => format.when(row.at), csv: (row) => row.at },
-    { label: t("Who"), cell: (row) => row.actor_label ?? row.actor, csv: (row) => row.actor },
-    { label: t("Action"), cell: (row) => h("span", { class: "code" }, row.action), csv: (row) => row.action },
-    { label: t("About"), cell: (row) => `${row.object_type} ${shortId(row.object_id)}`, csv: (row) => `${row.object_type} ${row.object_id}` },
-    { label: t("Address"), cell: (row) => row.ip ?? "–", csv: (row) => row.ip },
-  ],
-});
 live.start();
 $("#reconcile").addEventListener("click", reconcile);
 const form = $("#quote-form");

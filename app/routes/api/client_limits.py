@@ -1,0 +1,56 @@
+"""Limits of a client's trading over JSON."""
+
+from __future__ import annotations
+
+from flask import request
+from flask.typing import ResponseReturnValue
+
+from app.core.permissions import READ, WRITE, Resource
+from app.models import Client
+from app.routes.edge import body, db, endpoint, now, principal, services
+from app.schemas.client_limits import ClientLimitIn, ClientLimitOut
+from app.services import access, client_limits, clients
+
+from . import blueprint, whole
+
+READING, WRITING = (Resource.LIMITS, READ), (Resource.LIMITS, WRITE)
+
+
+@blueprint.get("/clients/<ref>/limits")
+@endpoint("Limits of a client", tag="clients", response=ClientLimitOut, many=True, needs=READING,
+          description="Beside the limits of each wallet; the stricter rules. A limit for an instrument is taken in "
+          "place of the one for all (*), not together with it.")  # fmt: skip
+def list_client_limits(ref: str) -> ResponseReturnValue:
+    client = access.client(db(), principal(), ref, READ, Resource.LIMITS)
+    return whole(client_limits.of_client(db(), client, services().instruments))
+
+
+@blueprint.put("/clients/<ref>/limits")
+@endpoint("Set the limit of a client for an instrument", tag="clients", body=ClientLimitIn, response=ClientLimitOut,
+          needs=WRITING, errors=("unknown_instrument", "invalid_hours", "hours_need_zone", "required"),
+          description="Replaces the client's limit for that instrument; what the body leaves out is not limited. "
+          "It holds for orders from now on, not for those that wait at the venue.")  # fmt: skip
+def set_client_limit(ref: str) -> ResponseReturnValue:
+    given = body(ClientLimitIn)
+    client = _locked(ref)
+    instrument = None if given.symbol == client_limits.EVERY_INSTRUMENT else services().orders.resolve(given.symbol)
+    wanted = client_limits.Wanted(
+        given.blocked, given.max_order_qty, given.max_notional_usd, given.hours, given.time_zone
+    )
+    return client_limits.put(
+        db(), client, instrument, wanted, services().instruments, principal(), now(), request.remote_addr
+    )
+
+
+@blueprint.delete("/clients/<ref>/limits/<limit_id>")
+@endpoint("Lift a limit of a client", tag="clients", response=ClientLimitOut, needs=WRITING,
+          description="Answers the limit as it was.")  # fmt: skip
+def remove_client_limit(ref: str, limit_id: str) -> ResponseReturnValue:
+    client = _locked(ref)
+    return client_limits.remove(db(), client, limit_id, services().instruments, principal(), now(), request.remote_addr)
+
+
+def _locked(ref: str) -> Client:
+    client = access.client(db(), principal(), ref, WRITE, Resource.LIMITS)
+    clients.lock(db(), client)
+    return client

@@ -1,0 +1,139 @@
+"""People who sign in, for those who look after them. Only people reach this: no key makes users."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import g, request
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from app.core import json
+from app.core.clock import iso
+from app.core.permissions import READ, WRITE, Resource
+from app.core.transaction import after_commit
+from app.models import User
+from app.routes.edge import body, check_version, db, endpoint, no_transaction, now, principal, query, services, tagged
+from app.routes.identity import disconnect_sockets, session_limits
+from app.schemas.system import Empty
+from app.schemas.users import (
+    SessionsEndedOut,
+    UserIn,
+    UserOut,
+    UserPatch,
+    UserQuery,
+    UserSessionOut,
+    UserWithPasswordOut,
+)
+from app.services import access, users
+
+from . import blueprint, page, whole
+
+READING, WRITING = (Resource.USERS, READ), (Resource.USERS, WRITE)
+
+
+@blueprint.get("/users")
+@endpoint("List users", tag="users", query=UserQuery, response=UserOut, many=True, needs=READING, session_only=True)
+def list_users() -> ResponseReturnValue:
+    asked = query(UserQuery)
+    wanted = users.UserFilter(asked.q, asked.role, asked.active)
+    found, total = users.search(db(), wanted, asked.limit, asked.offset)
+    return page([users.show(user) for user in found], total, asked.limit, asked.offset)
+
+
+@blueprint.post("/users")
+@endpoint("Create a user with a one-time password", tag="users", body=UserIn, response=UserWithPasswordOut, status=201,
+          needs=WRITING, session_only=True, etag=True,
+          errors=("email_taken", "invalid_email", "invalid_name", "client_of_client", "invisible"))  # fmt: skip
+@no_transaction
+def create_user() -> ResponseReturnValue:
+    given, who, moment, ip = body(UserIn), principal(), now(), request.remote_addr
+    plain, password_hash = users.one_time_password(given.email)  # slow: before the transaction
+
+    def work(session: Session) -> dict[str, Any]:
+        client = None
+        if given.client_id is not None:
+            client = access.client(session, who, given.client_id, READ)
+        user = users.create(
+            session, email=given.email, name=given.name, role=given.role, password_hash=password_hash, principal=who,
+            now=moment, client=client, one_time=True, ip=ip,
+        )  # fmt: skip
+        return users.show(user)
+
+    return _with_password(services().database.run(work), plain, 201)
+
+
+def _with_password(shown: dict[str, Any], plain: str, status: int) -> ResponseReturnValue:
+    """The one answer that shows the password; what an Idempotency-Key keeps does not have it."""
+    g.answer_to_keep = json.dumps({**shown, "one_time_password": None})
+    return tagged({**shown, "one_time_password": plain}, status)
+
+
+@blueprint.get("/users/<user_id>")
+@endpoint("Get a user", tag="users", response=UserOut, needs=READING, session_only=True, etag=True)
+def get_user(user_id: str) -> ResponseReturnValue:
+    return tagged(users.show(users.by_id(db(), user_id)))
+
+
+@blueprint.patch("/users/<user_id>")
+@endpoint("Change name or role, disable or enable", tag="users", body=UserPatch, response=UserOut, needs=WRITING,
+          session_only=True, etag=True, if_match=True,
+          errors=("last_master", "own_account", "role_of_client", "required", "invisible"))  # fmt: skip
+def change_user(user_id: str) -> ResponseReturnValue:
+    changes = body(UserPatch).model_dump(exclude_unset=True)
+    user = users.by_id(db(), user_id, lock=True)
+    check_version(user.version)
+    role = user.role
+    out = users.change(db(), user, changes, principal(), now(), request.remote_addr)
+    if out or user.role != role:  # a socket keeps the rooms of the role it came with
+        _disconnect(db(), user)
+    return tagged(users.show(user))
+
+
+def _disconnect(session: Session, user: User) -> None:
+    user_id = user.id
+    after_commit(session, lambda: disconnect_sockets(user=user_id))
+
+
+@blueprint.post("/users/<user_id>/reset-password")
+@endpoint("Replace a forgotten password with a one-time one", tag="users", body=Empty, response=UserWithPasswordOut,
+          needs=WRITING, session_only=True, etag=True,
+          description="Ends every session of the user.")  # fmt: skip
+@no_transaction
+def reset_password(user_id: str) -> ResponseReturnValue:
+    body(Empty)
+    who, moment, ip, database = principal(), now(), request.remote_addr, services().database
+    email = database.read(lambda session: users.by_id(session, user_id).email)
+    plain, password_hash = users.one_time_password(email)  # slow: before the transaction
+
+    def work(session: Session) -> dict[str, Any]:
+        user = users.by_id(session, user_id, lock=True)
+        users.reset_password(session, user, password_hash, who, moment, ip=ip)
+        _disconnect(session, user)
+        return users.show(user)
+
+    return _with_password(database.run(work), plain, 200)
+
+
+@blueprint.get("/users/<user_id>/sessions")
+@endpoint("Where a user is signed in, last used first", tag="users", response=UserSessionOut, many=True, needs=READING,
+          session_only=True)  # fmt: skip
+def list_user_sessions(user_id: str) -> ResponseReturnValue:
+    user = users.by_id(db(), user_id)
+    rows = users.live_sessions(db(), user.id, now(), session_limits())
+    return whole([
+        {"id": row.id, "created_at": iso(row.created_at), "seen_at": iso(row.seen_at), "ip": row.ip,
+         "user_agent": row.user_agent}
+        for row in rows
+    ])  # fmt: skip
+
+
+@blueprint.post("/users/<user_id>/end-sessions")
+@endpoint("End every session of a user", tag="users", body=Empty, response=SessionsEndedOut, needs=WRITING,
+          session_only=True)  # fmt: skip
+def end_user_sessions(user_id: str) -> ResponseReturnValue:
+    body(Empty)
+    user = users.by_id(db(), user_id, lock=True)
+    ended = users.end_all_sessions(db(), user.id, principal(), now(), ip=request.remote_addr)
+    _disconnect(db(), user)
+    return {"ended": ended}

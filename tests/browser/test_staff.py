@@ -1,0 +1,67 @@
+"""Those who look after users, limits and the trail; and the API reference with a key."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from playwright.sync_api import expect
+
+from .conftest import SignIn
+from .server import Server
+
+
+def test_a_user_is_made_and_has_to_choose_a_password(sign_in: SignIn, open_browser: Any) -> None:
+    page = sign_in("master", "/users")
+    page.get_by_role("button", name="New user").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Email").fill("eva@demo.cambista")
+    dialog.get_by_label("Name").fill("Eva Rojas")
+    dialog.get_by_label("Role").select_option("trader")
+    dialog.get_by_role("button", name="Create user").click()
+    password = page.locator("#one-time-password").inner_text()
+    page.get_by_role("button", name="I have copied it").click()
+    expect(page.get_by_role("heading", name="Eva Rojas")).to_be_visible()
+
+    hers = open_browser()
+    hers.goto("/sign-in")
+    hers.fill("[name=email]", "eva@demo.cambista")
+    hers.fill("[name=password]", password)
+    hers.click("main button[type=submit]")
+    expect(hers.get_by_role("heading", name="Choose a password")).to_be_visible()
+    hers.fill("[name=current_password]", password)
+    hers.fill("[name=password]", "a longer word 41")
+    hers.click("main button[type=submit]")
+    expect(hers.locator("#connection")).to_have_attribute("data-state", "connected")
+
+
+def test_a_limit_is_set_and_shows_in_trail_and_timeline(sign_in: SignIn) -> None:
+    page = sign_in("master", "/clients/C-1002")
+    page.get_by_role("tab", name="Limits").click()
+    page.locator("#new-limit").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Instrument").select_option("XAU/USD")
+    dialog.get_by_label("Most value per order").fill("250000")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.locator("[data-tab=limits] tbody tr", has_text="XAU/USD")).to_contain_text("250,000.00 USD")
+    page.get_by_role("tab", name="Timeline").click()
+    expect(page.locator("[data-tab=timeline] li").first).to_contain_text("Client limit set")
+    page.goto("/audit")
+    page.locator("#f-action").select_option("client.limit_set")
+    expect(page.locator("#list tbody tr").first).to_contain_text("XAU/USD")
+    page.get_by_role("button", name="Verify the chain").click()
+    expect(page.locator("#verify-result")).to_contain_text("The chain is whole")
+
+
+def test_a_call_is_tried_with_a_key_from_the_page(server: Server, open_browser: Any) -> None:
+    key = json.loads((server.log.parent / "demo_keys.json").read_text())["client"]
+    page = open_browser()
+    page.goto("/api/docs")
+    expect(page.locator("body[data-ready]")).to_be_attached(timeout=30_000)
+    page.fill("#key", key)
+    page.get_by_role("button", name="Use", exact=True).click()
+    expect(page.locator("body[data-filled]")).to_be_attached()
+    operation = page.locator("#operations-wallets-list_wallets")
+    operation.locator(".opblock-summary-control").click()
+    operation.locator(".execute").click()
+    expect(operation.locator(".live-responses-table .response-col_status").first).to_contain_text("200")
