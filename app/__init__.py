@@ -100,6 +100,7 @@ def _configure(app: Flask, settings: Settings) -> None:
         TESTING=settings.environment == config.TESTING,
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         SESSION_COOKIE_NAME="__Host-session" if settings.production else "session",
+        REMEMBER_COOKIE_NAME="cambista_never_set",  # nobody is remembered: with such a cookie no key would be looked at
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.production,

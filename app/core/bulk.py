@@ -1,7 +1,8 @@
 """Statements for many rows at once, each the same text whatever the number of rows.
 
 PostgreSQL gets one array per column and plans one statement: one UPDATE per row costs it a plan for each.
-SQLite, which works in the process, runs the prepared statement once per row.
+SQLite, which works in the process, runs the prepared statement once per row. Defaults of columns do not apply:
+every row names every column.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ def _arrays(table: sa.Table, columns: Iterable[str]) -> sa.TableValuedAlias:
     """The rows that are passed as one array per column, as a table named ``new``."""
     named = [table.c[name] for name in columns]
     # of one dimension: an element that is a list itself is JSON
-    types = {column.name: ARRAY(column.type, dimensions=1) for column in named}
+    types = {column.name: ARRAY(_passed_as(column.type), dimensions=1) for column in named}
     arrays = (sa.cast(sa.bindparam(f"all_{name}", type_=type_), type_) for name, type_ in types.items())
     values = sa.func.unnest(*arrays).table_valued(*(sa.column(column.name, column.type) for column in named))
     return values.render_derived(name="new")
+
+
+def _passed_as(type_: Any) -> Any:
+    """Text without a length: a cast would cut what is too long, and the column refuses it."""
+    return sa.Text() if isinstance(type_, sa.String) and type_.length else type_
 
 
 def _passed(rows: Sequence[Row], columns: Iterable[str]) -> dict[str, list[Any]]:

@@ -84,6 +84,8 @@ def engine_options(
     url = normalize_url(url)
     if url.startswith("sqlite"):
         found = sa.make_url(url)
+        if found.database in (None, "", ":memory:"):
+            return {"url": url, "pool_size": pool_size}
         path = Path(found.database or "").absolute()  # Flask-SQLAlchemy reads another one from its instance's folder
         path.parent.mkdir(parents=True, exist_ok=True)
         return {"url": str(found.set(database=str(path))), "pool_size": pool_size, "max_overflow": 20}
@@ -136,8 +138,9 @@ class Database:
         must change nothing but the database. Raises ``Unavailable`` when nothing was stored and the same may
         be tried again, ``OutcomeUnknown`` when the connection was lost while it committed.
 
-        A connection that had died while it lay in the pool is found out by its first use, and the work runs
-        again on a fresh one: a ping before each unit of work would cost every one of them a round trip.
+        Work whose connection dies before the commit runs again on a fresh one, once: that it had died in the
+        pool is found out by its first use, because a ping before each unit would cost every one a round trip.
+        Raises ``Locked`` where others hold the rows for too long.
         """
         engine = self._write_engine if write else self.engine
         reconnected = False
@@ -159,7 +162,8 @@ class Database:
                     raise Locked("others were working on the same rows", retry_after=1) from error
                 if not _is_unavailable(error):
                     raise
-                if error.connection_invalidated and not reconnected and not (committing and write):
+                again = attempt < MAX_ATTEMPTS and not reconnected and not (committing and write)
+                if error.connection_invalidated and again:
                     reconnected = True
                     continue
                 if committing and write:

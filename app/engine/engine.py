@@ -82,6 +82,7 @@ class Engine:
         self.book = Book(self.transactions, self.gateways, self.deadlines, self.watch, instruments, quotes)
         self.trigger = Trigger(self.transactions, self.monitor, self.watch)
         self.send = Send(self.transactions, self.sending, self.gateways, self.deadlines)
+        self.transactions.between = self._beat_when_due
         self.retries = Retries(self.transactions, self.book, self.trigger, self.send)
         self.running = False
         self._on_quote, self._on_recover, self._on_lead = tuple(on_quote), tuple(on_recover), on_lead
@@ -219,6 +220,7 @@ class Engine:
 
     def step(self, now: datetime) -> bool:
         """One round; True when there is more to do at once."""
+        self._beat_when_due()  # whatever becomes of the round
         for quote in self.inbox.take_quotes():
             self._show(quote)
         worked = self._round(now)

@@ -195,10 +195,8 @@ class Trigger:
         """Trailing extremes, before any position is read: what is armed again has the newest one."""
         moves = self.watch.moves
         if moves:
-            try:
-                self.transactions.run(lambda session: self.monitor.store_moves(session, moves))
-            except Locked:
-                return  # they stay, and the next round tries again
+            # what is locked ends the round: armed by an older extreme a trail would stop too late
+            self.transactions.run(lambda session: self.monitor.store_moves(session, moves))
             self.watch.moves = []
 
     def fire(self, now: datetime) -> bool:
@@ -280,7 +278,7 @@ class Send:
         self.transactions.run(partial(self._ask_about_doubtful, now=now))
 
     def _ask_about_doubtful(self, session: Session, now: datetime) -> None:
-        doubt_all(session)
+        doubt_all(session, now)
         alone = [gateway.name for gateway in self.gateways.values() if gateway.works_alone]
         doubtful = sa.select(requests.c.order_id).where(requests.c.state.in_([state.value for state in UNANSWERED]))
         live = orders.c.status.not_in([OrderStatus.NEW.value, *(status.value for status in TERMINAL)])

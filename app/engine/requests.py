@@ -159,10 +159,12 @@ def ask_again(session: Session, now: datetime, order_ids: Iterable[tuple[str, st
     batch.flush()
 
 
-def doubt_all(session: Session) -> None:
+def doubt_all(session: Session, now: datetime) -> None:
     """After memory was lost: nobody knows which of the open requests have been handed over."""
     open_ = (RequestState.PENDING.value, RequestState.SENT.value)
     doubted = requests.c.state.in_(open_)
     queries = requests.c.kind == RequestKind.QUERY.value
-    session.execute(sa.update(requests).where(doubted, queries).values(state=RequestState.FAILED.value))
+    session.execute(
+        sa.update(requests).where(doubted, queries).values(state=RequestState.FAILED.value, answered_at=now)
+    )
     session.execute(sa.update(requests).where(doubted).values(state=RequestState.UNKNOWN.value))

@@ -100,5 +100,6 @@ class Retries:
         return lambda: None
 
     def _send(self, session: Session, fault: Fault, now: datetime) -> AfterCommit:
-        claimed = self.send.sending.claim(session, now, self.send.handed, parked=set(), only=fault["object_id"])
+        parked = set(self.transactions.parked("booking"))  # what waits there is sent when it is free
+        claimed = self.send.sending.claim(session, now, self.send.handed, parked, only=fault["object_id"])
         return lambda: self.send.hand_over(claimed)

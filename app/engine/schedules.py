@@ -59,6 +59,8 @@ class Sampler:
             return
 
         def store(session: Session) -> None:
+            mine = positions.c.id.in_([position.id for position in sampled])
+            session.execute(sa.select(positions.c.id).where(mine).order_by(positions.c.id).with_for_update())
             _INSERT_UPDATES.run(session, rows)
             _UPDATE_MARKS.run(session, [plain_row(position, ("id", *_UPDATE_MARKS.columns)) for position in sampled])
 
@@ -98,8 +100,13 @@ def sweep(engine: Engine, now: datetime) -> None:
 
 
 def _answered_queries(before: datetime) -> sa.ColumnElement[bool]:
-    """Queries about orders that have ended; those of a live one count the ClOrdIDs it has used."""
-    ended = sa.select(orders.c.id).where(orders.c.status.in_([status.value for status in TERMINAL]))
+    """Queries about orders that nothing will be asked about any more: the others count the ClOrdIDs they have used.
+
+    One that the venue has never acknowledged may have to be cancelled there still.
+    """
+    ended = sa.select(orders.c.id).where(
+        orders.c.status.in_([status.value for status in TERMINAL]), orders.c.venue_order_id.is_not(None)
+    )
     return sa.and_(
         requests.c.kind == RequestKind.QUERY.value,
         requests.c.answered_at < before,

@@ -14,11 +14,13 @@ from app.core.errors import Locked, Unavailable
 from app.core.transaction import Database
 from app.domain.reports import Report
 from app.services import faults
+from app.services.locks import Locks
 
 from .lease import Lease, LeaseLost
 
 log = structlog.get_logger("engine")
 STOPPING = (LeaseLost, Unavailable)  # no object's fault: the round ends, and memory is rebuilt
+ALONE_WAIT_MS = 100
 T = TypeVar("T")
 
 
@@ -28,6 +30,7 @@ class Transactions:
     def __init__(self, database: Database, lease: Lease, clock: Clock, counts: Counter[str]) -> None:
         self.database, self.lease, self.clock, self.counts = database, lease, clock, counts
         self._parked: dict[str, dict[str, str]] = {}
+        self.between: Callable[[], None] = lambda: None  # called before work that may wait for a lock
 
     def run(self, work: Callable[[Session], T]) -> T:
         """One transaction under this engine's epoch. Raises ``LeaseLost`` when another engine leads."""
@@ -67,6 +70,7 @@ class Transactions:
 
     def together(self, what: str, work: Callable[[Session], T], one_by_one: Callable[[], T]) -> T:
         """Work in one transaction; where that fails or others hold its rows, each of its objects alone."""
+        self.between()
         try:
             return self.run(work)
         except Locked:
@@ -91,8 +95,14 @@ class Transactions:
 
         Raises ``Locked`` where others have its rows for too long: that is no fault of the object.
         """
+
+        def impatient(session: Session) -> T:
+            Locks.of(session).wait_at_most(ALONE_WAIT_MS)  # whoever comes after it waits too
+            return work(session)
+
+        self.between()
         try:
-            return self.run(work)
+            return self.run(impatient)
         except STOPPING:
             raise
         except Exception as error:

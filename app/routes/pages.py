@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, g, request, session
-from flask_babel import Babel, get_locale
+from flask_babel import Babel, get_locale, gettext
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 
@@ -149,6 +149,8 @@ def _is_here(href: str) -> bool:
 
 
 def _problem_hint(error: AppError) -> str:
+    if error.code == "https_required":
+        return str(gettext("Use https; a key that was sent over plain HTTP should be revoked."))
     known = _HINTS.get(error.status)
     if known is not None:
         return str(known)

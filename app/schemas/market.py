@@ -85,15 +85,15 @@ class BarsOut(Response):
 
 
 class DayOut(Response):
-    symbol: str
-    open: AmountOut = Field(description="Mid of 24 hours ago, or the first one known since")
-    high: AmountOut
-    low: AmountOut
-    close: AmountOut
-    change: AmountOut
-    change_percent: AmountOut
-    volume: AmountOut
-    closes: list[AmountOut] = Field(description="By hour, oldest first")
+    symbol: str = Field(description="The instrument, such as BTC/USDT")
+    open: AmountOut = Field(description="Mid of 24 hours ago, or the first one known since, in quote currency")
+    high: AmountOut = Field(description="Highest price, in quote currency")
+    low: AmountOut = Field(description="Lowest price, in quote currency")
+    close: AmountOut = Field(description="Newest price, in quote currency")
+    change: AmountOut = Field(description="close less open, in quote currency")
+    change_percent: AmountOut = Field(description="change in percent of open")
+    volume: AmountOut = Field(description="What was traded, in base currency")
+    closes: list[AmountOut] = Field(description="By hour, oldest first, in quote currency")
 
 
 class FeedOut(Response):

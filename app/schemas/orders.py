@@ -299,8 +299,8 @@ class ChangeOut(Response):
     code: Literal[
         "STOP_LOSS_CHANGES", "TAKE_PROFIT_CHANGES", "TRAILING_STOP_CHANGES", "BREAK_EVEN_CHANGES",
         "DEFAULT_STOP_LOSS", "DEFAULT_TAKE_PROFIT",
-    ]  # fmt: skip
-    message: str
+    ] = Field(description="Stable, for programs")  # fmt: skip
+    message: str = Field(description="For people, in English")
     values: dict[str, Any] = Field(description="``from`` and ``to``, null for none; ``percent`` of a default")
 
 

@@ -20,28 +20,28 @@ class PortfolioQuery(Request):
 
 
 class FiguresOut(Response):
-    realized_pnl: AmountOut = Field(description="Of positions closed, after fees, at current rates")
-    fees: AmountOut
-    volume: AmountOut = Field(description="Value of all executions")
-    fills: int
+    realized_pnl: AmountOut = Field(description="In USD, of positions closed, after fees, at current rates")
+    fees: AmountOut = Field(description="In USD, of all executions")
+    volume: AmountOut = Field(description="Value of all executions, in USD")
+    fills: int = Field(description="Number of executions")
 
 
 class GainOut(FiguresOut):
     from_: TimeOut = Field(alias="from", description="The first value known in it")
-    start_equity: AmountOut
-    deposits: AmountOut = Field(description="Paid in less paid out, at the prices of the time")
-    pnl: AmountOut = Field(description="Equity now, less what it began with and what was paid in")
-    percent: AmountOut | None = Field(description="Of what it began with and what was paid in")
+    start_equity: AmountOut = Field(description="Equity it began with, in USD")
+    deposits: AmountOut = Field(description="Paid in less paid out, at the prices of the time, in USD")
+    pnl: AmountOut = Field(description="Equity now, less what it began with and what was paid in; in USD")
+    percent: AmountOut | None = Field(description="pnl in percent of what it began with and what was paid in")
 
 
 class PeriodOut(GainOut):
-    name: Period
+    name: Period = Field(description="How far back it goes")
 
 
 class PortfolioPointOut(Response):
-    at: TimeOut
-    equity: AmountOut
-    deposits: AmountOut = Field(description="Paid in less paid out since the first point")
+    at: TimeOut = Field(description="When it was so")
+    equity: AmountOut = Field(description="Value of all balances, in USD")
+    deposits: AmountOut = Field(description="Paid in less paid out since the first point, in USD")
 
 
 class DayFiguresOut(FiguresOut):
@@ -49,41 +49,43 @@ class DayFiguresOut(FiguresOut):
 
 
 class InstrumentFiguresOut(FiguresOut):
-    symbol: str
+    symbol: str = Field(description="The instrument, such as BTC/USDT")
 
 
 class StatisticsOut(Response):
     trades: int = Field(description="Positions closed in the period")
-    wins: int
-    losses: int
-    win_rate: AmountOut | None = Field(description="Percent of trades that made more than nothing")
-    average_win: AmountOut | None
-    average_loss: AmountOut | None
-    profit_factor: AmountOut | None = Field(description="Sum of wins over sum of losses")
-    best: AmountOut | None
-    worst: AmountOut | None
+    wins: int = Field(description="Those that made more than nothing, after fees")
+    losses: int = Field(description="Those that lost, after fees")
+    win_rate: AmountOut | None = Field(description="In percent: trades that made more than nothing")
+    average_win: AmountOut | None = Field(description="In USD; null without a win")
+    average_loss: AmountOut | None = Field(description="In USD; null without a loss")
+    profit_factor: AmountOut | None = Field(
+        description="The ratio of wins to losses, by their sums; null without a loss"
+    )
+    best: AmountOut | None = Field(description="The best trade, in USD")
+    worst: AmountOut | None = Field(description="The worst trade, in USD")
     average_minutes: int | None = Field(description="From first fill to flat")
 
 
 class PortfolioOut(Response):
-    client_id: str
-    wallet_id: str | None
-    currency: Literal["USD"]
-    at: TimeOut
-    equity: AmountOut
-    unrealized_pnl: AmountOut
+    client_id: str = Field(description="Id of the client")
+    wallet_id: str | None = Field(description="Id of the wallet; null: all of the client's")
+    currency: Literal["USD"] = Field(description="Of every amount here")
+    at: TimeOut = Field(description="When it was computed")
+    equity: AmountOut = Field(description="Value of all balances, in USD")
+    unrealized_pnl: AmountOut = Field(description="Of open positions, after entry fees, in USD")
     day: GainOut = Field(description="Since midnight UTC")
-    period: PeriodOut
+    period: PeriodOut = Field(description="The period that was asked for")
     curve: list[PortfolioPointOut] = Field(description="Oldest first; the last is now, at current quotes")
-    realized: list[DayFiguresOut]
-    instruments: list[InstrumentFiguresOut]
-    statistics: StatisticsOut
+    realized: list[DayFiguresOut] = Field(description="By day, oldest first")
+    instruments: list[InstrumentFiguresOut] = Field(description="By instrument, the largest volume first")
+    statistics: StatisticsOut = Field(description="Of the positions closed in the period")
     unpriced: list[str] = Field(description="Assets or instruments without a price, which count nothing")
 
 
 class PositionPointOut(Response):
-    at: TimeOut
-    price: AmountOut
-    realized_pnl: AmountOut
-    unrealized_pnl: AmountOut
-    pnl: AmountOut = Field(description="Both together, in the quote currency")
+    at: TimeOut = Field(description="When it was so")
+    price: AmountOut = Field(description="What it was valued at, in quote currency")
+    realized_pnl: AmountOut = Field(description="In quote currency, after fees")
+    unrealized_pnl: AmountOut = Field(description="In quote currency, after entry fees")
+    pnl: AmountOut = Field(description="Both together, in quote currency")

@@ -249,10 +249,10 @@ def test_gzip_is_known_by_its_content(tmp_path: Path) -> None:
         (b"date,AAPL.Close,MSFT.Close\n2021-01-01,1,2\n", "ambiguous_columns"),
         (b"time,price\n2021-01-01,1\n2021-01-02,\xff\n", "encoding"),
         ("time,price\n2021-01-01,1\n".encode("utf-16"), "encoding"),
-        (gzip.compress(b"time,price\n2021-01-01,1\n" * 99)[:-9], "corrupt"),
+        (gzip.compress(b"time,price\n2021-01-01,1\n" * 99, mtime=0)[:-9], "corrupt"),
         (b"\x1f\x8bnot gzip at all", "corrupt"),
-        (gzip.compress(b"time,price\n" + bytes(10_000_000)), "too_large"),
-        (gzip.compress(b"time,price\n" + b"2021-01-01,1\n" * 100_000), "too_large"),
+        (gzip.compress(b"time,price\n" + bytes(10_000_000), mtime=0), "too_large"),
+        (gzip.compress(b"time,price\n" + b"2021-01-01,1\n" * 100_000, mtime=0), "too_large"),
     ],
 )
 def test_a_file_that_is_unusable_as_a_whole_says_why_before_the_first_quote(

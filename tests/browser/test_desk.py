@@ -105,7 +105,7 @@ def test_wrong_fields_are_named_at_the_field_and_refusals_with_their_values(
     expect(check).to_contain_text("available: 100,000")
     send(page)
     page.click("#tab-orders")
-    expect(page.locator("#orders-body tr").first).to_contain_text("INSUFFICIENT_BALANCE")
+    expect(page.locator("#orders-body tr").first).to_contain_text("Not enough balance")
 
 
 def test_limit_order_is_amended_and_canceled_from_the_blotter(market: Server, sign_in: SignIn) -> None:

@@ -44,7 +44,19 @@ FORBIDDEN = {
 NAVIGATION = {
     "ana": ["Overview", "Trade", "Orders", "Positions", "Portfolio", "Wallets", "Journal"],
     "trader": ["Overview", "Trade", "Orders", "Positions", "Portfolio", "Wallets", "Clients", "Journal"],
-    "master": ["Overview", "Trade", "Orders", "Positions", "Portfolio", "Wallets", "Clients", "Journal", "System"],
+    "master": [
+        "Overview",
+        "Trade",
+        "Orders",
+        "Positions",
+        "Portfolio",
+        "Wallets",
+        "Clients",
+        "Journal",
+        "System",
+        "Users",
+        "Audit",
+    ],
 }
 
 

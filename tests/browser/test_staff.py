@@ -64,4 +64,4 @@ def test_a_call_is_tried_with_a_key_from_the_page(server: Server, open_browser: 
     operation = page.locator("#operations-wallets-list_wallets")
     operation.locator(".opblock-summary-control").click()
     operation.locator(".execute").click()
-    expect(operation.locator(".live-responses-table .response-col_status").first).to_contain_text("200")
+    expect(operation.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("200")

@@ -143,7 +143,7 @@ def test_a_number_with_two_readings_is_asked_about(flat: Server, sign_in: SignIn
 
 def test_the_number_format_is_a_choice_that_stays_with_the_account(flat: Server, sign_in: SignIn) -> None:
     page = sign_in("luis", "/desk?symbol=BTC/USDT")
-    page.locator(".dropdown > button").click()
+    page.locator("button[aria-label^='Account of']").click()
     with page.expect_navigation():
         page.click("[data-number-format=comma]")
     expect(page.locator("#quote-bid")).to_have_text("67.000,00")
@@ -222,7 +222,7 @@ def test_enter_twice_is_confirm_twice(flat: Server, sign_in: SignIn) -> None:
     page.locator("#ticket-amount").press("Enter")
     page.keyboard.press("Enter")
     page.click("#tab-orders")
-    expect(page.locator("#orders-body tr").first.locator("[data-status=FILLED]")).to_be_visible()
+    expect(page.locator("#orders-body tr[data-status=FILLED]").first).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert len(orders) == 1
 
@@ -250,7 +250,7 @@ def test_the_order_leaves_while_the_second_enter_is_down(flat: Server, sign_in: 
     }""")
     assert gone == [False, False]
     page.click("#tab-orders")
-    expect(page.locator("#orders-body tr").first.locator("[data-status=FILLED]")).to_be_visible()
+    expect(page.locator("#orders-body tr[data-status=FILLED]").first).to_be_visible()
     assert len(orders) == 1
 
 
@@ -414,7 +414,7 @@ def test_an_amendment_by_somebody_else_is_told_with_old_and_new(flat: Server, si
     toasts = page.locator("#toasts")
     expect(toasts).to_contain_text("Buy 2 XAU/USD: amended")
     expect(toasts).to_contain_text("Price 1,900.00 → 1,901.00 · by ")
-    name = trader.locator(".dropdown > button").inner_text().strip()
+    name = trader.locator("button[aria-label^='Account of']").inner_text().strip()
     expect(toasts).to_contain_text(f"by {name}")
     page.goto(f"/orders/{order['id']}")
     history = page.locator("#history")

@@ -157,7 +157,7 @@ def test_amounts_name_their_unit() -> None:
     unit = re.compile(
         r"currency|USD|percent|base|part of|bps|basis points|asset|Probability|Distance|Price|price|quote|"
         r"in the asset|hold_currency|fee_currency|reserve_currency|in currency|increases minus|plus|buyers|sellers|"
-        r"mid|Middle|minus|venue"
+        r"mid|Middle|minus|venue|ratio"
     )
     bare = []
     for model, schema in DOCUMENT["components"]["schemas"].items():

@@ -32,6 +32,7 @@ _TAGS = {
     "orders": "Enter orders, follow them, change and cancel them.",
     "positions": "What is held: its value, its exits, closing it.",
     "market": "Instruments, quotes and bars.",
+    "portfolio": "Equity, profit, fees and win rate over a time.",
     "wallets": "Balances, movements and limits.",
     "events": "What happened, in order: over HTTP by cursor; live over Socket.IO, see above.",
     "journal": "The double-entry journal behind every balance.",

@@ -18,7 +18,7 @@ from .orders import READING
 
 @blueprint.get("/portfolio")
 @endpoint("Equity, profit and trading figures of a client", tag="portfolio", query=PortfolioQuery,
-          response=PortfolioOut, needs=(Resource.WALLETS, READ))  # fmt: skip
+          response=PortfolioOut, needs=(Resource.WALLETS, READ), errors=("required",))  # fmt: skip
 def get_portfolio() -> ResponseReturnValue:
     asked, caller = query(PortfolioQuery), principal()
     ref = named_client(asked.client_id) or caller.client_id

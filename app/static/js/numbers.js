@@ -1,5 +1,7 @@
 // Numbers as people type them. The person's own decimal mark is one; where the other could be grouping, we ask.
 
+import { decimalsOf } from "./decimal.js";
+
 /** "comma": 1.234,56; "point": 1,234.56. */
 export const style = document.documentElement.dataset.numbers === "comma" ? "comma" : "point";
 export const [mark, group] = style === "comma" ? [",", "."] : [".", ","];
@@ -59,3 +61,10 @@ export const amount = (input, options) => amounts([input], options)[input.name];
 
 /** A number of the API as the person would type it, without grouping. */
 export const forInput = (text) => (text === null || text === undefined ? "" : String(text).replace(".", mark));
+
+/** A price as it is typed, with all decimals of the tick. */
+export function onTick(text, tick) {
+  const [whole, fraction = ""] = text.split(".");
+  const decimals = decimalsOf(tick);
+  return forInput(decimals ? `${whole}.${fraction.padEnd(decimals, "0")}` : whole);
+}

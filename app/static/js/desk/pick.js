@@ -1,7 +1,8 @@
 // A click on a price fills the ticket: the field one was in, or the limit.
 
+import { onTick } from "../numbers.js";
 import { $, $$ } from "../dom.js";
-import { mayTrade, quote, state, watch } from "./state.js";
+import { instrument, mayTrade, quote, state, watch } from "./state.js";
 
 const FLASH_MS = 700;
 const form = $("#ticket");
@@ -17,7 +18,7 @@ function fill(price) {
     type.value = "LIMIT";
     type.dispatchEvent(new Event("change", { bubbles: true }));
   }
-  field.value = price;
+  field.value = onTick(price, instrument().tick_size);
   field.dispatchEvent(new Event("input", { bubbles: true }));
   field.classList.add("picked");
   setTimeout(() => field.classList.remove("picked"), FLASH_MS);

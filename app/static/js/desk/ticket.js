@@ -1,14 +1,14 @@
 // The order ticket: what is typed, what it would cost, and sending it once.
 
-import { get, post } from "../api.js";
+import { get, newOrderId, post } from "../api.js";
 import { confirm, showErrors } from "../confirm.js";
-import { decimalsOf, floorTo, fromUnits, typed, units } from "../decimal.js";
+import { floorTo, fromUnits, typed, units } from "../decimal.js";
 import { $, $$, h, setText } from "../dom.js";
 import { money, number, price } from "../format.js";
 import { t } from "../i18n.js";
 import { label } from "../labels.js";
 import * as live from "../live.js";
-import { amount as amountOf, forInput } from "../numbers.js";
+import { amount as amountOf, forInput, onTick } from "../numbers.js";
 import { complain, toast } from "../toast.js";
 import { Check, changes, failures } from "./check.js";
 import { instrument, mayTrade, quote, state, watch } from "./state.js";
@@ -178,7 +178,7 @@ async function submit(event) {
 }
 
 async function place(request) {
-  key ??= `web-${uuid()}`;
+  key ??= newOrderId();
   const mine = key;
   const button = $("#ticket-submit");
   button.disabled = true;
@@ -229,11 +229,6 @@ async function lookForUnanswered() {
   }
 }
 
-function uuid() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
 /** A share of what is available, as the quantity or the amount it pays for. */
 function takeShare(percent) {
   const { base, quote: currency, lot_size: lot } = instrument();
@@ -250,13 +245,6 @@ function takeShare(percent) {
     amount().value = forInput(floorTo(fromUnits((part * 10n ** 18n) / each), lot));
   } else form.elements.price.focus();
   changed();
-}
-
-/** A price as it is typed, with all decimals of the tick. */
-function onTick(text) {
-  const [whole, fraction = ""] = text.split(".");
-  const decimals = decimalsOf(instrument().tick_size);
-  return forInput(decimals ? `${whole}.${fraction.padEnd(decimals, "0")}` : whole);
 }
 
 /** Price step with the arrow keys, as traders expect. */
@@ -283,7 +271,7 @@ export function start() {
   form.addEventListener("submit", submit);
   form.elements.type.addEventListener("change", () => {
     if (form.elements.type.value === "LIMIT" && !form.elements.price.value && quote()) {
-      form.elements.price.value = onTick(side === "BUY" ? quote().ask : quote().bid);
+      form.elements.price.value = onTick(side === "BUY" ? quote().ask : quote().bid, instrument().tick_size);
     }
     arrange();
     changed();

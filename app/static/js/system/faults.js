@@ -19,6 +19,7 @@ const OBJECTS = { order: [t("Order"), "/orders/"], position: [t("Position"), "/p
 const root = $("#faults");
 const decides = "decides" in root.dataset;
 const all = $("#faults-all");
+let asked = 0; // how often the list was asked for: answers may come in another order
 const unfolded = new Set(); // faults whose messages are shown; drawing again leaves them so
 let drawn = "";
 
@@ -73,8 +74,10 @@ const table = new MiniTable(root, {
 
 /** Draw what is parked, unless it is what is shown already: what is read or pressed stays where it is. */
 export async function showFaults() {
+  const mine = ++asked;
   const found = await get("/api/v1/admin/faults", { open: !all.checked, limit: MOST });
   const open = all.checked ? (await get("/api/v1/admin/faults", { open: true, limit: 1 })).total : found.total;
+  if (mine !== asked) return; // a later answer has what is shown now
   const now = JSON.stringify([found, open]);
   if (now === drawn) return;
   drawn = now;
