@@ -153,7 +153,7 @@ def test_the_number_format_is_a_choice_that_stays_with_the_account(flat: Server,
     expect(page.locator("#ticket [name=price]")).to_have_value("67001,00")
     other = sign_in("luis", "/desk?symbol=BTC/USDT")
     expect(other.locator("#quote-bid")).to_have_text("67.000,00")
-    other.locator(".dropdown > button").click()
+    other.locator("button[aria-label^='Account of']").click()
     with other.expect_navigation():
         other.click("[data-number-format=point]")
     expect(other.locator("#quote-bid")).to_have_text("67,000.00")

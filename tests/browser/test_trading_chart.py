@@ -138,9 +138,9 @@ def test_a_click_on_a_price_fills_the_ticket(market: Server, sign_in: SignIn) ->
     assert box is not None
     page.click("#quote-bid")
     expect(page.locator("#ticket-type")).to_have_value("LIMIT")
-    expect(price).to_have_value("3450")
+    expect(price).to_have_value("3450.00")
     page.mouse.click(box["x"] + box["width"] / 3, box["y"] + box["height"] / 3)
-    expect(price).not_to_have_value("3450")
+    expect(price).not_to_have_value("3450.00")
     assert re.fullmatch(r"3[34]\d\d\.\d\d", price.input_value()), price.input_value()
     before = price.input_value()
     page.focus("#ticket [name=stop_loss]")

@@ -3,6 +3,7 @@
 import { BaselineSeries, LineStyle } from "../../vendor/lightweight-charts/lightweight-charts.production.js";
 import { get } from "../api.js";
 import { fade, makeChart, seconds } from "../chart_style.js";
+import { now } from "../clock.js";
 import { executionColumns, pnl, ticks } from "../columns.js";
 import { $, empty, h, setText } from "../dom.js";
 import * as format from "../format.js";
@@ -31,7 +32,8 @@ const card = (text, value, note = "") => h("div", { class: "panel card-figure" }
 function show() {
   const { entry, exit, current, statistics, protection, quote_currency: currency } = position;
   const open = position.status !== "CLOSED";
-  const price = (text) => format.money(text, currency, { max: 8 });
+  const price = (text) => format.price(text, context.tick(position.symbol));
+  const amount = (text) => format.money(text, currency);
   $("#cards").replaceChildren(
     card(t("Status"), h("span", { class: "fs-5" }, tag(position.status), " ", exit.reason ? tag(exit.reason, "info") : "")),
     open ? card(t("Unrealized P&L"), pnl(current.unrealized_pnl, currency, position.id), format.percent(current.unrealized_percent))
@@ -40,9 +42,9 @@ function show() {
     open ? card(t("Now"), format.price(current.price, context.tick(position.symbol)), format.money(current.value, currency, { min: 2, max: 2 }))
       : card(t("Held for"), format.duration(current.minutes_held), ""));
   facts($("#facts"), [
-    [t("Entry price"), price(entry.price)], [t("Entry value"), price(entry.value)], [t("Entry fees"), price(entry.fees)], [t("Opened"), format.dateTime(entry.at)],
+    [t("Entry price"), price(entry.price)], [t("Entry value"), amount(entry.value)], [t("Entry fees"), amount(entry.fees)], [t("Opened"), format.dateTime(entry.at)],
     entry.order_id && [t("Entry order"), h("a", { href: `/orders/${entry.order_id}` }, entry.order_id.slice(-8))],
-    exit.price && [t("Exit price"), price(exit.price)], exit.price && [t("Exit value"), price(exit.value)], exit.price && [t("Exit fees"), price(exit.fees)],
+    exit.price && [t("Exit price"), price(exit.price)], exit.price && [t("Exit value"), amount(exit.value)], exit.price && [t("Exit fees"), amount(exit.fees)],
     exit.at && [t("Closed"), format.dateTime(exit.at)], exit.order_id && [t("Exit order"), h("a", { href: `/orders/${exit.order_id}` }, exit.order_id.slice(-8))],
     [t("Realized P&L"), pnl(position.realized_pnl, currency)],
   ]);
@@ -51,8 +53,8 @@ function show() {
     [t("Stop loss"), price(protection.stop_loss)], [t("Take profit"), price(protection.take_profit)],
     [t("Trailing stop"), trail ? `${format.number(trail.value)} (${trail.type}) → ${trail.trigger_price ? price(trail.trigger_price) : t("waiting")}` : "–"],
     [t("Break-even"), protection.break_even_percent ? `${format.number(protection.break_even_percent)} %` : "–"],
-    [t("Fees"), price(statistics.fees)], [t("Slippage at entry"), price(statistics.entry_slippage)], [t("Price moves seen"), format.number(String(statistics.price_moves))],
-    [t("Changes of exits"), format.number(String(statistics.stop_adjustments))], [t("Best moment"), price(statistics.mfe)], [t("Worst moment"), price(statistics.mae)],
+    [t("Fees"), amount(statistics.fees)], [t("Slippage at entry"), price(statistics.entry_slippage)], [t("Price moves seen"), format.number(String(statistics.price_moves))],
+    [t("Changes of exits"), format.number(String(statistics.stop_adjustments))], [t("Best moment"), amount(statistics.mfe)], [t("Worst moment"), amount(statistics.mae)],
     [t("High / low"), `${price(current.high)} / ${price(current.low)}`], [t("Held for"), format.duration(current.minutes_held)],
   ]);
 }
@@ -88,10 +90,10 @@ function drawCurve(points) {
 
 /** The newest sample at the end of the curve: what was realized before, and what is open now. */
 function extend(current) {
-  const now = Math.floor(Date.now() / 1000);
-  if (now < last || position.status === "CLOSED" || current.unrealized_pnl === null) return;
+  const moment = Math.floor(now() / 1000);
+  if (moment < last || position.status === "CLOSED" || current.unrealized_pnl === null) return;
   holder.querySelector(".empty")?.remove();
-  if (now - last >= stretch) last = now;
+  if (moment - last >= stretch) last = moment;
   profit.update({ time: last, value: Number(position.realized_pnl) + Number(current.unrealized_pnl) });
 }
 
