@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import ManualClock
 from app.core.errors import Unauthenticated, Unavailable
+from app.core.permissions import SYSTEM
 from app.domain.orders import OrderSource
-from app.models import LedgerAccount, Wallet
+from app.models import Client, LedgerAccount, Wallet
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
+from app.services import api_keys, wallets
 from app.services import orders as order_service
-from app.services import wallets
 from app.services.orders import Entry
 
 from .conftest import LIMIT, Firm, open_firm
@@ -299,3 +300,32 @@ def test_keys_of_several_orders_of_one_commit_are_judged_each(firm: Firm) -> Non
     ended, stored = firm.run(lambda session: parts.orders.submit_many(session, entries, firm.clock.now()))
     assert isinstance(ended, Unauthenticated)
     assert stored[0]["status"] == "NEW"
+
+
+def test_a_key_remembered_for_one_address_is_not_good_at_another(firm: Firm) -> None:
+    def make(session: Session) -> str:
+        request = api_keys.KeyRequest(
+            name="fixed", scopes=["trade"], client=session.get_one(Client, firm.ids["ana"]), allowed_ips=["192.0.2.1"]
+        )
+        return api_keys.create(session, request, SYSTEM, firm.clock.now())[1]
+
+    headers = {"X-API-Key": firm.run(make)}
+    body = {"symbol": "XAU/USD", "side": "BUY", "type": "LIMIT", "qty": "1", "price": "2000"}
+
+    def send(address: str) -> int:
+        answer = firm.app.test_client().post(
+            "/api/v1/orders", json=body, headers=headers, environ_base={"REMOTE_ADDR": address}
+        )
+        return answer.status_code
+
+    assert [send(address) for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1")] == [201, 401, 201]
+
+
+def test_the_wallet_remembered_for_one_client_is_not_anothers(firm: Firm) -> None:
+    """Ana's default wallet and one of hers by name, then Luis with the same words."""
+    own = firm.order().get_json()["wallet_id"]
+    assert firm.order(wallet_id=own).get_json()["wallet_id"] == own
+    theirs = firm.order("key:other").get_json()["wallet_id"]
+    assert theirs != own
+    assert firm.order("key:other", wallet_id=own).status_code == 404
+    assert firm.order("key:other").get_json()["wallet_id"] == theirs
