@@ -18,6 +18,7 @@ import orjson
 from app.core.clock import SystemClock
 from app.domain.calendars import Calendar
 from app.domain.instruments import Instrument, InstrumentStatus, Market, SymbolTable
+from app.domain.positions import PositionState, PositionStatus
 from app.domain.quotes import Quote
 from app.domain.triggers import Levels, TriggerBook, to_units
 from app.engine.monitor import Monitor
@@ -50,7 +51,7 @@ def engine(given: scenario.Scenario) -> tuple[float, Fired]:
     """The engine's own way: a checked quote in the quote book, then the monitor."""
     table = SymbolTable(_instrument(number, symbol) for number, symbol in enumerate(given.symbols, 1))
     quotes = QuoteBook(SystemClock(), table)
-    monitor = Monitor(table, quotes, "SIM")
+    monitor = Monitor(table, quotes)
     ids = {instrument.symbol: instrument.id for instrument in table}
     for key, symbol, stop in given.stops:
         monitor.arm(_position(key, ids[symbol], scenario.cents(stop)))
@@ -94,9 +95,13 @@ def _instrument(number: int, symbol: str) -> Instrument:
     )  # fmt: skip
 
 
-def _position(key: str, instrument_id: int, stop: Decimal) -> dict[str, Any]:
-    row = dict.fromkeys(("break_even_px", "trail_type", "break_even_percent", "take_profit_px", "exit_order_id"))
-    return {**row, "id": key, "instrument_id": instrument_id, "status": "OPEN", "qty": Decimal(1), "stop_loss_px": stop}
+def _position(key: str, instrument_id: int, stop: Decimal) -> PositionState:
+    now = datetime.now(UTC)
+    return PositionState(
+        id=key, client_id="c", wallet_id="w", instrument_id=instrument_id, status=PositionStatus.OPEN, qty=Decimal(1),
+        avg_entry_px=Decimal(100), stop_loss_px=stop, entry_order_id="o", entry_mark_px=None, opened_at=now,
+        updated_at=now,
+    )  # fmt: skip
 
 
 def main() -> None:
