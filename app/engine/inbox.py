@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
+from app.core.clock import Seconds
 from app.domain.quotes import Quote
 
 LOSSLESS_MAX = 1_000
@@ -68,13 +69,13 @@ class Inbox:
             woken, self._woken = self._woken, False
             return woken
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: Seconds) -> None:
         """Until something arrives, at most ``seconds``."""
         with self._condition:
             if not (self._woken or self._newest or self._ordered):
                 self._condition.wait(seconds)
 
     @staticmethod
-    def pause(seconds: float) -> None:
+    def pause(seconds: Seconds) -> None:
         """Let time pass while nothing is expected; the pace of a replay."""
         threading.Event().wait(seconds)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from app.adapters.marketdata.base import FatalFeedError, Feed, FeedState, Sink, Sleep
-from app.core.clock import Clock
+from app.core.clock import Clock, Seconds
 from app.domain.quotes import BadQuote, Quote
 
 BACKOFF_FIRST_SECONDS: Final = 1.0
@@ -27,7 +27,7 @@ class _Watched:
 
     feed: Feed
     running: bool = False
-    started_seconds: float = 0.0
+    started_seconds: Seconds = 0
     messages: int = 0
     quotes: int = 0
     quarantined: int = 0
@@ -84,7 +84,7 @@ class FeedSupervisor:
                 watched.fatal = False
                 self._spawn(partial(self._keep_running, watched))
 
-    def stop(self, timeout: float = 5.0) -> bool:
+    def stop(self, timeout: Seconds = 5) -> bool:
         """Stop all feeds and wait for them; False when one is still running after ``timeout`` seconds."""
         self._stopping = True
         for watched in self._watched.values():
@@ -175,7 +175,7 @@ class FeedSupervisor:
             raise
         watched.quotes += 1
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: Seconds) -> None:
         until = self._clock.monotonic() + seconds
         while not self._stopping and self._clock.monotonic() < until:
             self._sleep(min(_SLICE_SECONDS, seconds))

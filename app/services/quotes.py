@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from app.adapters.marketdata.base import QuoteCache
-from app.core.clock import Clock
+from app.core.clock import NEVER, Clock
 from app.domain.calendars import is_open
 from app.domain.instruments import Instrument, SymbolTable, UnknownSymbol
 from app.domain.money import MAX_AMOUNT
@@ -60,7 +60,7 @@ class QuoteBook:
         self._cache_in = cache
         self._lock = threading.Lock()
         self._refreshing = threading.Lock()
-        self._refreshed_seconds = float("-inf")
+        self._refreshed_seconds = NEVER
         self._quotes: dict[str, Quote] = {}
         self._gaps: dict[str, list[Quote]] = {}
         self.quarantined: Counter[tuple[str, str]] = Counter()

@@ -74,6 +74,21 @@ class Installation:
         leader = self.leader()
         return next(process for process in self.engines if process is not leader)
 
+    def wait_for_beat(self, process: Server) -> None:
+        """Until an engine that hung or has just started says in a heartbeat of its own that it does not lead."""
+        assert process.process is not None
+        asked = sa.text(
+            'SELECT count(*) FROM engine_heartbeats WHERE holder LIKE :pid AND NOT "leading" '
+            "AND at > clock_timestamp() - interval '1.5 seconds'"
+        )
+        pid = f"%:{process.process.pid}"
+
+        def beats() -> bool:
+            with self._database.connect() as connection:
+                return bool(connection.execute(asked, {"pid": pid}).scalar_one())
+
+        wait_until(beats, START_SECONDS, "the engine is not heard of again")
+
     def wait_for_standby(self) -> None:
         """Until every engine has been heard of: from then on each of them can take over."""
         heard = sa.text("SELECT count(*) FROM engine_heartbeats WHERE holder LIKE :pid")

@@ -181,7 +181,7 @@ def test_a_hung_leader_is_replaced_and_changes_nothing_when_it_wakes(desk: Desk)
     wait_until(
         lambda: "engine.lease_lost" in leader.tail() or "database_unavailable" in leader.tail(), SECONDS, desk.tails
     )
-    time.sleep(2)
+    desk.processes.wait_for_beat(leader)
     assert (desk.processes.epoch(), desk.processes.leader() is leader) == (epoch + 1, False)
     assert [web.ready()[0] for web in desk.processes.webs] == [200, 200]
     desk.wait_filled(desk.order(web=1))
