@@ -122,9 +122,12 @@ def _connect(app: Flask, settings: Settings) -> Database:
 def _bound_connections(app: Flask, settings: Settings, socketio: SocketIO, clock: Clock) -> Connections:
     """Limits of connections and bodies, around the sockets too."""
     connections = Connections(
-        clock, socketio.start_background_task, socketio.sleep, most=settings.max_connections,
+        clock,
+        socketio.start_background_task,
+        socketio.sleep,
+        most=settings.max_connections,
         per_address=None if settings.trusted_proxies else settings.max_connections_per_address,
-    )  # fmt: skip
+    )
     rules = entrance.Rules(settings.production, settings.hosts, settings.max_body_bytes, settings.body_timeout_seconds)
     app.wsgi_app = entrance.Entrance(app.wsgi_app, connections, rules)  # type: ignore[method-assign]
     return connections
@@ -180,12 +183,21 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
 
     return Services(
         order_entry=GroupCommit(
-            database, enter, lambda: socketio.sleep(0), lane_of=lambda entry: entry.wallet_id,
+            database,
+            enter,
+            lambda: socketio.sleep(0),
+            lane_of=lambda entry: entry.wallet_id,
             lock_free=orders.lock_free_wallets,
         ),
-        settings=settings, clock=clock, database=database, instruments=instruments, quotes=quotes, orders=orders,
-        positions=Positions(orders, instruments, quotes), bars=BarService(instruments),
-    )  # fmt: skip
+        settings=settings,
+        clock=clock,
+        database=database,
+        instruments=instruments,
+        quotes=quotes,
+        orders=orders,
+        positions=Positions(orders, instruments, quotes),
+        bars=BarService(instruments),
+    )
 
 
 def load_catalog(app: Flask, *, seed: bool = True) -> bool:
@@ -209,9 +221,14 @@ def build_feeds(settings: Settings, parts: Services, socketio: SocketIO, sink: C
     clock, sleep = parts.clock, socketio.sleep
     if settings.market_feed == "simulated":
         feed = SimulatedFeed(
-            parts.instruments, clock, sleep, seed=settings.sim_feed_seed, interval=settings.sim_feed_interval,
-            speed=settings.sim_feed_speed, start_prices=parts.database.read(parts.bars.last_closes),
-        )  # fmt: skip
+            parts.instruments,
+            clock,
+            sleep,
+            seed=settings.sim_feed_seed,
+            interval=settings.sim_feed_interval,
+            speed=settings.sim_feed_speed,
+            start_prices=parts.database.read(parts.bars.last_closes),
+        )
     elif settings.market_feed == "replay":
         assert settings.replay_file is not None and settings.replay_instrument is not None
         file = ReplayFile(settings.replay_file, parts.instruments.resolve(settings.replay_instrument))
@@ -255,9 +272,13 @@ def build_engine(
     """The engine with its venues. A replay gives its own clock, which runs in market time."""
     venue = build_venue(parts.settings, parts.instruments, clock)
     gateway = FixGateway(
-        "SIM", venue, lambda symbol: parts.instruments.form(symbol, "fix"), clock, works_alone=False,
+        "SIM",
+        venue,
+        lambda symbol: parts.instruments.form(symbol, "fix"),
+        clock,
+        works_alone=False,
         answers_within=venue.behaviour.answers_within,
-    )  # fmt: skip
+    )
 
     def treat(payload: dict[str, Any]) -> None:
         venue.behave(changed(venue.behaviour, payload))

@@ -218,9 +218,13 @@ def ProductionConfig(environ: Mapping[str, str] = os.environ) -> Settings:
 def TestingConfig(**values: Any) -> Settings:
     """What a test names, and nothing of the environment: no engine, the manual feed, no rate in the way."""
     base = Settings(
-        environment=TESTING, engine="off", market_feed="manual",
-        order_rate_per_second=100_000, request_rate_per_second=100_000, weight_per_minute=6_000_000,
-    )  # fmt: skip
+        environment=TESTING,
+        engine="off",
+        market_feed="manual",
+        order_rate_per_second=100_000,
+        request_rate_per_second=100_000,
+        weight_per_minute=6_000_000,
+    )
     return _checked(replace(base, **values))
 
 

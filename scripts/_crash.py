@@ -255,8 +255,10 @@ class Proof:
         accepted = sum(order.status == 201 for order in burst.sent)
         unanswered = sum(order.status is None for order in burst.sent)
         self.accepted, self.unanswered, self.live = (
-            self.accepted + accepted, self.unanswered + unanswered, self.live + live,
-        )  # fmt: skip
+            self.accepted + accepted,
+            self.unanswered + unanswered,
+            self.live + live,
+        )
         self.statuses += final
         verdict = "ok" if len(self.breaks) == found else f"{len(self.breaks) - found} BREAKS"
         return (
@@ -367,8 +369,10 @@ class Proof:
                 page = caller.get(f"/api/v1/events?after={self._cursors[index]}&limit=500")
                 for event in page["items"]:
                     if event["seq"] != self._seqs[index] + 1 or event["cursor"] <= self._cursors[index]:
-                        self.broken(number, f"event {event['cursor']} has number {event['seq']}, "
-                                             f"the one before {self._seqs[index]}")  # fmt: skip
+                        self.broken(
+                            number,
+                            f"event {event['cursor']} has number {event['seq']}, the one before {self._seqs[index]}",
+                        )
                     self._seqs[index], self._cursors[index] = event["seq"], event["cursor"]
                     read.append((event["cursor"], event["id"]))
                 if not page["has_more"]:

@@ -49,8 +49,12 @@ class Strangers:
         self._until = time.monotonic() + asked.seconds
 
     async def run(self) -> None:
-        kinds = [(self.half, self.asked.half), (self.idle, self.asked.idle), (self.ask, self.asked.flooding // 2),
-                 (self.babble, self.asked.flooding - self.asked.flooding // 2)]  # fmt: skip
+        kinds = [
+            (self.half, self.asked.half),
+            (self.idle, self.asked.idle),
+            (self.ask, self.asked.flooding // 2),
+            (self.babble, self.asked.flooding - self.asked.flooding // 2),
+        ]
         work = []
         for kind, (act, count) in enumerate(kinds):
             for number in range(count):
@@ -249,8 +253,11 @@ def prove(asked: argparse.Namespace) -> list[str]:
             flooded.run(max(asked.seconds - 4, 1))
             counts = said.get(timeout=60)
             strangers.join(30)
-            print(f"with {asked.half} half bodies, {asked.idle} idle and {asked.flooding} flooding connections: "
-                  f"{flooded.figures()}; {_memory(server.process.pid)} MB", flush=True)  # fmt: skip
+            print(
+                f"with {asked.half} half bodies, {asked.idle} idle and {asked.flooding} flooding connections: "
+                f"{flooded.figures()}; {_memory(server.process.pid)} MB",
+                flush=True,
+            )
             print(f"the strangers: {dict(sorted(counts.items()))}", flush=True)
             after = Client(server, firm)
             after.run(5)
@@ -260,8 +267,11 @@ def prove(asked: argparse.Namespace) -> list[str]:
             admin.close()
         finally:
             server.kill()
-        breaks = [f"{when}: {problem}" for when, client in (("without", quiet), ("with", flooded), ("after", after))
-                  for problem in client.breaks]  # fmt: skip
+        breaks = [
+            f"{when}: {problem}"
+            for when, client in (("without", quiet), ("with", flooded), ("after", after))
+            for problem in client.breaks
+        ]
         if not report["ok"]:
             breaks.append(f"reconcile: {report['breaks'][:5]}")
         if breaks:

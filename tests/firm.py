@@ -85,10 +85,16 @@ class Firm:
         )
         gateway = FixGateway("SIM", venue, form, self.clock, answers_within=ANSWERS_WITHIN, works_alone=False)
         engine = Engine(
-            self.database, self.clock, self.instruments, self.quotes, [gateway, *self.gateways], self.recorder,
-            on_quote=[venue.on_quote], schedules=self.schedules,
+            self.database,
+            self.clock,
+            self.instruments,
+            self.quotes,
+            [gateway, *self.gateways],
+            self.recorder,
+            on_quote=[venue.on_quote],
+            schedules=self.schedules,
             on_recover=[lambda: simulation.reload(self.database, engine.sending, venue.restore, "SIM")],
-        )  # fmt: skip
+        )
         return engine
 
     def start(self) -> Firm:
@@ -109,8 +115,15 @@ class Firm:
 
         def work(session: Session) -> tuple[str, str]:
             now = self.clock.now()
-            client = Client(id=new_id(), code=code or f"C-{new_id()[-6:]}", name="Ana Quispe", active=True, version=1,
-                            created_at=now, updated_at=now)  # fmt: skip
+            client = Client(
+                id=new_id(),
+                code=code or f"C-{new_id()[-6:]}",
+                name="Ana Quispe",
+                active=True,
+                version=1,
+                created_at=now,
+                updated_at=now,
+            )
             session.add(client)
             session.flush()
             starting = {asset: Decimal(amount) for asset, amount in (balances or {"USDT": "100000"}).items()}

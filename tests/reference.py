@@ -42,16 +42,44 @@ from tests.databases import upgrade
 
 ANSWERS = REPOSITORY / "app" / "routes" / "api" / "answers.json"
 BUSINESS = (
-    "clients", "client_limits", "users", "api_keys", "wallets", "orders", "executions", "positions", "signals",
+    "clients",
+    "client_limits",
+    "users",
+    "api_keys",
+    "wallets",
+    "orders",
+    "executions",
+    "positions",
+    "signals",
     "engine_faults",
-)  # fmt: skip
+)
 # bookkeeping that follows every change, and what the market moves by itself
-FOLLOWS = frozenset({
-    "version", "updated_at", "protection_version", "stop_adjustments", "last_used_at", "last_seq", "venue_seq",
-    "price_moves", "high_px", "low_px", "day_start_on", "day_start_equity_usd", "peak_equity_usd", "last_sign_in_at",
-    "pending_qty", "pending_price", "armed_version", "cl_ord_id", "venue_order_id", "last_fill_at", "submitted_at",
-    "hold_px",
-})  # fmt: skip
+FOLLOWS = frozenset(
+    {
+        "version",
+        "updated_at",
+        "protection_version",
+        "stop_adjustments",
+        "last_used_at",
+        "last_seq",
+        "venue_seq",
+        "price_moves",
+        "high_px",
+        "low_px",
+        "day_start_on",
+        "day_start_equity_usd",
+        "peak_equity_usd",
+        "last_sign_in_at",
+        "pending_qty",
+        "pending_price",
+        "armed_version",
+        "cl_ord_id",
+        "venue_order_id",
+        "last_fill_at",
+        "submitted_at",
+        "hold_px",
+    }
+)
 STRIPPED = {"stop_loss_px", "take_profit_px", "trail_type", "break_even_percent"}
 Snapshot = dict[str, dict[Any, dict[str, Any]]]
 
@@ -129,8 +157,14 @@ class Demo:
             pass
 
     def prepare(self, needs: str) -> None:
-        rest = {"symbol": "BTC/USDT", "side": "BUY", "type": "LIMIT", "qty": "0.01", "price": "65000",
-                "client_order_id": "prepared"}  # fmt: skip
+        rest = {
+            "symbol": "BTC/USDT",
+            "side": "BUY",
+            "type": "LIMIT",
+            "qty": "0.01",
+            "price": "65000",
+            "client_order_id": "prepared",
+        }
         if needs == "order":
             assert self.send(CLIENT, "POST", "/api/v1/orders", rest).status_code == 201
         elif needs == "position":
@@ -145,8 +179,17 @@ class Demo:
         self.settle()
 
     def _park(self, session: Any) -> None:
-        session.add(EngineFault(id=new_id(), at=self.clock.now(), stage="trigger", object_type="position",
-                                object_id=new_id(), error="the instrument is delisted", attempts=1))  # fmt: skip
+        session.add(
+            EngineFault(
+                id=new_id(),
+                at=self.clock.now(),
+                stage="trigger",
+                object_type="position",
+                object_id=new_id(),
+                error="the instrument is delisted",
+                attempts=1,
+            )
+        )
 
     def first(self, path: str, who: str = CLIENT) -> dict[str, Any]:
         items = self.send(who, "GET", path).get_json()["items"]
@@ -164,10 +207,13 @@ class Demo:
         lists = {
             "order_id": "/api/v1/orders?symbol=BTC/USDT&limit=1",
             "position_id": "/api/v1/positions?open=true&symbol=BTC/USDT&limit=1",
-            "wallet_id": "/api/v1/wallets?limit=1", "entry_id": "/api/v1/journal/entries?limit=1",
-            "key_id": "/api/v1/keys?limit=1", "user_id": "/api/v1/users?role=trader&limit=1",
-            "fault_id": "/api/v1/admin/faults?open=true&limit=1", "limit_id": "/api/v1/clients/C-1001/limits",
-        }  # fmt: skip
+            "wallet_id": "/api/v1/wallets?limit=1",
+            "entry_id": "/api/v1/journal/entries?limit=1",
+            "key_id": "/api/v1/keys?limit=1",
+            "user_id": "/api/v1/users?role=trader&limit=1",
+            "fault_id": "/api/v1/admin/faults?open=true&limit=1",
+            "limit_id": "/api/v1/clients/C-1001/limits",
+        }
         return str(self.first(lists[name], PERSON if who == CLIENT and name in STAFF_ONLY else who)["id"])
 
     def snapshot(self) -> Snapshot:
@@ -185,9 +231,12 @@ class Demo:
 
 STAFF_ONLY = {"key_id", "user_id", "fault_id"}
 NEEDS = {
-    "order_id": "order", "client_order_id": "order", "position_id": "position", "fault_id": "fault",
+    "order_id": "order",
+    "client_order_id": "order",
+    "position_id": "position",
+    "fault_id": "fault",
     "entry_id": "position",
-}  # fmt: skip
+}
 STAFF_TAGS = {"admin", "audit", "system"}
 
 

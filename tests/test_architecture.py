@@ -33,9 +33,21 @@ ALLOWED = {
 }
 ENTRY_LAYERS = {"cli"}  # commands are entry points: they may put parts together as create_app does
 EXACT = ("domain", "models", "services", "schemas", "engine")  # where a float could become money
-WEB = {"flask", "flask_login", "flask_migrate", "flask_sqlalchemy", "flask_wtf", "flask_babel", "flask_limiter",
-       "flask_talisman", "flask_socketio",
-       "socketio", "engineio", "werkzeug", "jinja2"}  # fmt: skip
+WEB = {
+    "flask",
+    "flask_login",
+    "flask_migrate",
+    "flask_sqlalchemy",
+    "flask_wtf",
+    "flask_babel",
+    "flask_limiter",
+    "flask_talisman",
+    "flask_socketio",
+    "socketio",
+    "engineio",
+    "werkzeug",
+    "jinja2",
+}
 OK = re.compile(r"#.*\bok: \S")
 
 
@@ -153,9 +165,10 @@ def test_the_domain_is_told_the_time() -> None:
         where(path, node)
         for path in sources("domain")
         for node in ast.walk(tree(path))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
         and node.func.attr in {"now", "utcnow", "today"}
-    ]  # fmt: skip
+    ]
     none(broken)
 
 
@@ -198,9 +211,11 @@ def test_only_the_composition_root_imports_the_outer_layers() -> None:
         f"{where(path, node)} imports {module}"
         for path in sources()
         for node, module in imports(path)
-        if module.split(".")[0] == "app" and layer_of(module) in outer
-        and path.parent != APP and path.relative_to(APP).parts[0] not in {layer_of(module), *ENTRY_LAYERS}
-    ]  # fmt: skip
+        if module.split(".")[0] == "app"
+        and layer_of(module) in outer
+        and path.parent != APP
+        and path.relative_to(APP).parts[0] not in {layer_of(module), *ENTRY_LAYERS}
+    ]
     none(broken)
 
 
@@ -247,18 +262,22 @@ def test_no_float_comes_near_money(layer: str) -> None:
         f"{where(path, node)}: {lines(path)[node.lineno - 1].strip()}"
         for path in sources(layer)
         for node in ast.walk(tree(path))
-        if isinstance(node, ast.expr) and names_a_float(node) and not excused(path, node)
+        if isinstance(node, ast.expr)
+        and names_a_float(node)
+        and not excused(path, node)
         and not TIMING.search(lines(path)[node.lineno - 1])
-    ]  # fmt: skip
+    ]
     none(broken)
 
 
 @pytest.mark.parametrize("layer", ["domain", "models"])
 def test_no_number_is_written_as_a_float(layer: str) -> None:
     broken = [
-        where(path, node) for path in sources(layer) for node in ast.walk(tree(path))
+        where(path, node)
+        for path in sources(layer)
+        for node in ast.walk(tree(path))
         if is_a_float(node) and not excused(path, node)
-    ]  # fmt: skip
+    ]
     none(broken)
 
 
@@ -328,13 +347,20 @@ def test_a_thing_lives_with_its_subject(name: str) -> None:
 @pytest.mark.parametrize(
     ("markup", "what"),
     [
-        ('<p class="a" style="color:red">', "an inline style"), ("<style>", "a style element"),
-        ("<script>alert(1)</script>", "an inline script"), ('<script defer nonce="x">', "an inline script"),
-        ('<a href="#" onclick="go()">', "an inline handler"), ('<a href="javascript:go()">', "a javascript: address"),
+        ('<p class="a" style="color:red">', "an inline style"),
+        ("<style>", "a style element"),
+        ("<script>alert(1)</script>", "an inline script"),
+        ('<script defer nonce="x">', "an inline script"),
+        ('<a href="#" onclick="go()">', "an inline handler"),
+        ('<a href="javascript:go()">', "a javascript: address"),
     ],
-)  # fmt: skip
+)
 def test_the_patterns_find_what_they_are_for(markup: str, what: str) -> None:
     assert INLINE[what].search(markup)
-    for harmless in ('<script src="/a.js" defer></script>', '<script type="application/json" id="x">{}</script>',
-                     '<button class="on" data-on="1">', '<link rel="stylesheet" href="/a.css">'):  # fmt: skip
+    for harmless in (
+        '<script src="/a.js" defer></script>',
+        '<script type="application/json" id="x">{}</script>',
+        '<button class="on" data-on="1">',
+        '<link rel="stylesheet" href="/a.css">',
+    ):
         assert not any(pattern.search(harmless) for pattern in INLINE.values())

@@ -76,8 +76,9 @@ class FarVenue:
             self._refuse(CancelRejected, K.CANCEL, order.id, cl_ord_id)
             return
         working.status = OrderStatus.CANCELED
-        self._answer(K.CANCEL, Canceled(order_id=order.id, at=self.clock.now(), cl_ord_id=cl_ord_id,
-                                        cum_qty=working.cum_qty))  # fmt: skip
+        self._answer(
+            K.CANCEL, Canceled(order_id=order.id, at=self.clock.now(), cl_ord_id=cl_ord_id, cum_qty=working.cum_qty)
+        )
 
     def replace(self, order: VenueOrder, cl_ord_id: str, qty: Decimal, price: Decimal | None) -> None:
         if not self._takes(K.REPLACE, order, cl_ord_id):
@@ -87,8 +88,9 @@ class FarVenue:
             self._refuse(ReplaceRejected, K.REPLACE, order.id, cl_ord_id)
             return
         working.qty, working.price = qty, price
-        self._answer(K.REPLACE, Replaced(order_id=order.id, at=self.clock.now(), cl_ord_id=cl_ord_id, qty=qty,
-                                         price=price))  # fmt: skip
+        self._answer(
+            K.REPLACE, Replaced(order_id=order.id, at=self.clock.now(), cl_ord_id=cl_ord_id, qty=qty, price=price)
+        )
 
     def query(self, order: VenueOrder, cl_ord_id: str) -> None:
         if not self._takes(K.QUERY, order, cl_ord_id):
@@ -98,10 +100,17 @@ class FarVenue:
             told = OrderSnapshot(order_id=order.id, at=self.clock.now(), cl_ord_id=cl_ord_id, known=False)
         else:
             told = OrderSnapshot(
-                order_id=order.id, at=self.clock.now(), cl_ord_id=cl_ord_id, known=True, status=working.status,
-                venue_order_id=f"FAR-{order.id}", qty=working.qty, price=working.price, cum_qty=working.cum_qty,
+                order_id=order.id,
+                at=self.clock.now(),
+                cl_ord_id=cl_ord_id,
+                known=True,
+                status=working.status,
+                venue_order_id=f"FAR-{order.id}",
+                qty=working.qty,
+                price=working.price,
+                cum_qty=working.cum_qty,
                 fills=() if self.hides_fills else tuple(working.fills),
-            )  # fmt: skip
+            )
         self._answer(K.QUERY, told)
 
     def reports(self) -> list[Report]:
@@ -123,10 +132,15 @@ class FarVenue:
         self._trades[working.order.symbol] += 1
         leaves = max(working.qty - working.cum_qty - Decimal(qty), ZERO)
         fill = Fill(
-            order_id=order_id, at=self.clock.now(), cl_ord_id=order_id,
-            trade_id=trade_id or str(self._trades[working.order.symbol]), qty=Decimal(qty), price=Decimal(price),
-            maker=maker, leaves_qty=leaves,
-        )  # fmt: skip
+            order_id=order_id,
+            at=self.clock.now(),
+            cl_ord_id=order_id,
+            trade_id=trade_id or str(self._trades[working.order.symbol]),
+            qty=Decimal(qty),
+            price=Decimal(price),
+            maker=maker,
+            leaves_qty=leaves,
+        )
         working.fills.append(fill)
         if working.status not in TERMINAL:
             working.status = OrderStatus.PARTIALLY_FILLED if leaves else OrderStatus.FILLED
@@ -156,6 +170,14 @@ class FarVenue:
         self, kind: type[CancelRejected] | type[ReplaceRejected], asked: K, order_id: str, cl_ord_id: str
     ) -> None:
         working = self.book.get(order_id)
-        self._answer(asked, kind(order_id=order_id, at=self.clock.now(), cl_ord_id=cl_ord_id,
-                                 known=working is not None, status=working.status if working else None,
-                                 code="TOO_LATE"))  # fmt: skip
+        self._answer(
+            asked,
+            kind(
+                order_id=order_id,
+                at=self.clock.now(),
+                cl_ord_id=cl_ord_id,
+                known=working is not None,
+                status=working.status if working else None,
+                code="TOO_LATE",
+            ),
+        )

@@ -42,15 +42,26 @@ def prints_json(command: Callable[..., Any]) -> Callable[..., None]:
         try:
             result = command(*args, **kwargs)
         except AppError as error:
-            raise _refuse({
-                **error.extra, "title": error.title, "status": error.status, "detail": error.detail,
-                "code": error.code, "errors": [item.to_json() for item in error.errors],
-            }) from error  # fmt: skip
+            raise _refuse(
+                {
+                    **error.extra,
+                    "title": error.title,
+                    "status": error.status,
+                    "detail": error.detail,
+                    "code": error.code,
+                    "errors": [item.to_json() for item in error.errors],
+                }
+            ) from error
         except DBAPIError as error:
-            raise _refuse({
-                "title": "The database refused", "status": 500, "code": "database_error",
-                "detail": f"{str(error.orig).strip()} (is it upgraded? flask db upgrade)", "errors": [],
-            }) from error  # fmt: skip
+            raise _refuse(
+                {
+                    "title": "The database refused",
+                    "status": 500,
+                    "code": "database_error",
+                    "detail": f"{str(error.orig).strip()} (is it upgraded? flask db upgrade)",
+                    "errors": [],
+                }
+            ) from error
         if result is not None:
             click.echo(json.dumps(result))
 

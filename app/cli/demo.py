@@ -72,11 +72,16 @@ def load(if_empty: bool, human: bool, past: bool | None) -> dict[str, Any] | Non
         click.echo(_describe(address, keys))
         return None
     return {
-        "loaded": added is not None, **(added or {}), "address": address, "keys": keys,
+        "loaded": added is not None,
+        **(added or {}),
+        "address": address,
+        "keys": keys,
         "sign_ins": [
             {"email": person.email, "role": person.role.value, "password": demo.PASSWORD} for person in demo.PEOPLE
-        ] if keys else [],
-    }  # fmt: skip
+        ]
+        if keys
+        else [],
+    }
 
 
 def _load_firm(if_empty: bool, with_past: bool) -> dict[str, Any] | None:

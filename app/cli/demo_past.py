@@ -64,11 +64,21 @@ class Past:
 
     def _engine(self) -> Engine:
         lent = replace(
-            self.parts, clock=self.clock, quotes=self.quotes, orders=self.orders, positions=self.positions,
+            self.parts,
+            clock=self.clock,
+            quotes=self.quotes,
+            orders=self.orders,
+            positions=self.positions,
             bars=_Unkept(self.instruments),
-            settings=replace(self.parts.settings, sim_venue_reject_rate=0, sim_venue_partial_rate=0,
-                             sim_venue_lost_ack_rate=0, sim_venue_duplicate_rate=0, sim_venue_late_rate=0),
-        )  # fmt: skip
+            settings=replace(
+                self.parts.settings,
+                sim_venue_reject_rate=0,
+                sim_venue_partial_rate=0,
+                sim_venue_lost_ack_rate=0,
+                sim_venue_duplicate_rate=0,
+                sim_venue_late_rate=0,
+            ),
+        )
         return build_engine(lent, self.database, SilentPublisher(), self.clock)
 
     def play(self, progress: Progress = lambda minutes: None) -> dict[str, Any]:

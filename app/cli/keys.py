@@ -28,9 +28,14 @@ group = AppGroup("keys", help="Keys of programs for the JSON API.")
 @click.option("--expires-days", type=click.IntRange(1, 3650))
 @prints_json
 def create(
-    client_ref: str | None, system: bool, scopes: str, name: str, act_for_clients: bool, allowed_ip: tuple[str, ...],
+    client_ref: str | None,
+    system: bool,
+    scopes: str,
+    name: str,
+    act_for_clients: bool,
+    allowed_ip: tuple[str, ...],
     expires_days: int | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """A new key. ``key`` is shown this once."""
 
     def work(session: Session, now: datetime) -> dict[str, Any]:

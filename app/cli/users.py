@@ -46,9 +46,15 @@ def create(
     def work(session: Session, now: datetime) -> dict[str, Any]:
         client = access.client(session, SYSTEM, client_ref, "read") if client_ref else None
         user = users.create(
-            session, email=email, name=name, role=Role(role), password_hash=password_hash, principal=SYSTEM, now=now,
+            session,
+            email=email,
+            name=name,
+            role=Role(role),
+            password_hash=password_hash,
+            principal=SYSTEM,
+            now=now,
             client=client,
-        )  # fmt: skip
+        )
         return users.show(user)
 
     shown = run(work)

@@ -38,9 +38,14 @@ class Connections:
     """
 
     def __init__(
-        self, clock: Clock, start: Callable[..., Any], sleep: Callable[[float], Any], *, most: int,
+        self,
+        clock: Clock,
+        start: Callable[..., Any],
+        sleep: Callable[[float], Any],
+        *,
+        most: int,
         per_address: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.most, self.per_address = most, per_address
         self._clock, self._start, self._sleep = clock, start, sleep
         self._lock = threading.Lock()

@@ -20,6 +20,9 @@ class Page:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "items": self.items, "total": self.total, "limit": self.limit, "offset": self.offset,
+            "items": self.items,
+            "total": self.total,
+            "limit": self.limit,
+            "offset": self.offset,
             "has_more": self.offset + len(self.items) < self.total,
-        }  # fmt: skip
+        }

@@ -73,9 +73,13 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def engine_options(
-    url: str, *, pool_size: int = 20, statement_seconds: int = 30, lock_seconds: int = 10,
+    url: str,
+    *,
+    pool_size: int = 20,
+    statement_seconds: int = 30,
+    lock_seconds: int = 10,
     application_name: str = "cambista",
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What ``sa.create_engine`` is given, ``url`` included.
 
     ``statement_seconds`` and ``lock_seconds`` are how long PostgreSQL lets one statement run or wait;

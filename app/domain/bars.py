@@ -44,16 +44,30 @@ class Bar:
     def then(self, later: Bar) -> Bar:
         """This bar continued by ``later``, which lies within its interval; the result keeps ours."""
         return Bar(
-            self.symbol, self.interval, self.start, self.open, max(self.high, later.high),
-            min(self.low, later.low), later.close, self.volume + later.volume, self.ticks + later.ticks,
-        )  # fmt: skip
+            self.symbol,
+            self.interval,
+            self.start,
+            self.open,
+            max(self.high, later.high),
+            min(self.low, later.low),
+            later.close,
+            self.volume + later.volume,
+            self.ticks + later.ticks,
+        )
 
     def widen(self, interval: str) -> Bar:
         """The bar of a longer interval with nothing but this one in it."""
         return Bar(
-            self.symbol, interval, interval_start(self.start, interval), self.open, self.high, self.low,
-            self.close, self.volume, self.ticks,
-        )  # fmt: skip
+            self.symbol,
+            interval,
+            interval_start(self.start, interval),
+            self.open,
+            self.high,
+            self.low,
+            self.close,
+            self.volume,
+            self.ticks,
+        )
 
 
 def interval_start(at: datetime, interval: str) -> datetime:
@@ -96,9 +110,16 @@ class BarBuilder:
         bar = self._forming.get(quote.symbol)
         if bar is not None and bar.start <= at < bar.start + self._step:
             self._forming[quote.symbol] = Bar(
-                bar.symbol, bar.interval, bar.start, bar.open, max(bar.high, mid), min(bar.low, mid), mid,
-                bar.volume + volume, bar.ticks + 1,
-            )  # fmt: skip
+                bar.symbol,
+                bar.interval,
+                bar.start,
+                bar.open,
+                max(bar.high, mid),
+                min(bar.low, mid),
+                mid,
+                bar.volume + volume,
+                bar.ticks + 1,
+            )
             return []
         start = interval_start(at, self.interval)
         self._forming[quote.symbol] = Bar(quote.symbol, self.interval, start, mid, mid, mid, mid, volume, 1)

@@ -358,10 +358,18 @@ def _never_arrived(order: OrderState, asked: frozenset[RequestKind], now: dateti
 
 
 _RULES: Final[dict[type[Report], Callable[..., Applied]]] = {
-    Sent: _sent, Unanswered: _unanswered, Accepted: _accepted, Fill: _fill, Rejected: _rejected, Canceled: _ended,
-    Expired: _ended, Replaced: _replaced, CancelRejected: _request_rejected, ReplaceRejected: _request_rejected,
+    Sent: _sent,
+    Unanswered: _unanswered,
+    Accepted: _accepted,
+    Fill: _fill,
+    Rejected: _rejected,
+    Canceled: _ended,
+    Expired: _ended,
+    Replaced: _replaced,
+    CancelRejected: _request_rejected,
+    ReplaceRejected: _request_rejected,
     OrderSnapshot: _snapshot,
-}  # fmt: skip
+}
 
 
 __all__ = ["ORDER_COLUMNS", "Applied", "Contradiction", "OrderState", "apply", "move"]

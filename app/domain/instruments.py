@@ -96,12 +96,21 @@ def symbol_forms(symbol: str, market: Market) -> dict[str, str]:
     if market is Market.CRYPTO:
         usd = "USD" if quote == "USDT" else quote  # these sources quote crypto in dollars only
         return {
-            "fix": joined, "binance": joined, "polygon": f"X:{base}-{usd}", "polygon_ws": f"XT.{base}-{usd}",
-            "yahoo": f"{base}-{usd}", "alphavantage": f"{base}{usd}",
-        }  # fmt: skip
+            "fix": joined,
+            "binance": joined,
+            "polygon": f"X:{base}-{usd}",
+            "polygon_ws": f"XT.{base}-{usd}",
+            "yahoo": f"{base}-{usd}",
+            "alphavantage": f"{base}{usd}",
+        }
     yahoo = {"XAU/USD": "GC=F"}.get(symbol, f"{quote}=X" if base == "USD" else f"{joined}=X")
-    return {"fix": joined, "polygon": f"C:{base}-{quote}", "polygon_ws": f"C.{base}-{quote}",
-            "yahoo": yahoo, "alphavantage": joined}  # fmt: skip
+    return {
+        "fix": joined,
+        "polygon": f"C:{base}-{quote}",
+        "polygon_ws": f"C.{base}-{quote}",
+        "yahoo": yahoo,
+        "alphavantage": joined,
+    }
 
 
 class SymbolTable:

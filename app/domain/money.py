@@ -19,10 +19,20 @@ MAX_AMOUNT: Final = Decimal(10) ** 20  # NUMERIC(38,18) has 20 digits before the
 
 # ISO 4217 minor units; crypto assets by the catalog, metals and shares by market custom.
 CURRENCY_SCALES: Final[dict[str, int]] = {
-    "USD": 2, "PEN": 2, "EUR": 2, "GBP": 2, "JPY": 0,
-    "BTC": 8, "ETH": 8, "SOL": 8, "USDT": 8, "USDC": 8,
-    "XAU": 4, "AAPL": 4, "TSLA": 4,
-}  # fmt: skip
+    "USD": 2,
+    "PEN": 2,
+    "EUR": 2,
+    "GBP": 2,
+    "JPY": 0,
+    "BTC": 8,
+    "ETH": 8,
+    "SOL": 8,
+    "USDT": 8,
+    "USDC": 8,
+    "XAU": 4,
+    "AAPL": 4,
+    "TSLA": 4,
+}
 USD_STABLECOINS: Final = frozenset({"USDT", "USDC"})
 
 

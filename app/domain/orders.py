@@ -53,41 +53,103 @@ AMENDABLE: Final = frozenset({S.NEW, S.OPEN, S.PARTIALLY_FILLED})
 
 TRANSITIONS: Final[dict[OrderStatus, frozenset[OrderStatus]]] = {
     S.NEW: frozenset({S.PENDING_SEND, S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED}),
-    S.PENDING_SEND: frozenset({
-        S.SENT, S.PENDING_CANCEL,
-        S.OPEN, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED,  # the answer overtook the word that it was sent
-        S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
-    }),
-    S.SENT: frozenset({
-        S.OPEN, S.PARTIALLY_FILLED, S.FILLED,  # a venue may fill before, or instead of, acknowledging
-        S.PENDING_CANCEL, S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
-    }),
-    S.OPEN: frozenset({
-        S.OPEN,  # replaced by the venue without our asking
-        S.PARTIALLY_FILLED, S.FILLED, S.PENDING_REPLACE, S.PENDING_CANCEL,
-        S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
-    }),
-    S.PARTIALLY_FILLED: frozenset({
-        S.PARTIALLY_FILLED, S.FILLED, S.PENDING_REPLACE, S.PENDING_CANCEL,
-        S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
-    }),
-    S.PENDING_REPLACE: frozenset({
-        S.OPEN, S.PARTIALLY_FILLED, S.FILLED,  # FILLED: the fill overtook the replace
-        S.PENDING_REPLACE,  # a partial fill while the replace travels
-        S.PENDING_CANCEL, S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
-    }),
-    S.PENDING_CANCEL: frozenset({
-        S.CANCELED, S.FILLED,  # FILLED: the fill overtook the cancel
-        S.OPEN, S.PARTIALLY_FILLED,  # the venue refused the cancel and the order goes on
-        S.PENDING_REPLACE,  # … and a replace still travels
-        S.PENDING_CANCEL,  # a partial fill while the cancel travels
-        S.REJECTED, S.EXPIRED, S.FAILED, S.UNKNOWN,
-    }),
-    S.UNKNOWN: frozenset({
-        S.SENT, S.OPEN, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED, S.FAILED,
-        S.PENDING_CANCEL, S.PENDING_REPLACE,  # the venue has it, and the request is sent again
-        S.UNKNOWN,  # a fill while the venue is asked
-    }),
+    S.PENDING_SEND: frozenset(
+        {
+            S.SENT,
+            S.PENDING_CANCEL,
+            S.OPEN,
+            S.PARTIALLY_FILLED,
+            S.FILLED,
+            S.CANCELED,  # the answer overtook the word that it was sent
+            S.REJECTED,
+            S.EXPIRED,
+            S.FAILED,
+            S.UNKNOWN,
+        }
+    ),
+    S.SENT: frozenset(
+        {
+            S.OPEN,
+            S.PARTIALLY_FILLED,
+            S.FILLED,  # a venue may fill before, or instead of, acknowledging
+            S.PENDING_CANCEL,
+            S.CANCELED,
+            S.REJECTED,
+            S.EXPIRED,
+            S.FAILED,
+            S.UNKNOWN,
+        }
+    ),
+    S.OPEN: frozenset(
+        {
+            S.OPEN,  # replaced by the venue without our asking
+            S.PARTIALLY_FILLED,
+            S.FILLED,
+            S.PENDING_REPLACE,
+            S.PENDING_CANCEL,
+            S.CANCELED,
+            S.REJECTED,
+            S.EXPIRED,
+            S.FAILED,
+            S.UNKNOWN,
+        }
+    ),
+    S.PARTIALLY_FILLED: frozenset(
+        {
+            S.PARTIALLY_FILLED,
+            S.FILLED,
+            S.PENDING_REPLACE,
+            S.PENDING_CANCEL,
+            S.CANCELED,
+            S.REJECTED,
+            S.EXPIRED,
+            S.FAILED,
+            S.UNKNOWN,
+        }
+    ),
+    S.PENDING_REPLACE: frozenset(
+        {
+            S.OPEN,
+            S.PARTIALLY_FILLED,
+            S.FILLED,  # FILLED: the fill overtook the replace
+            S.PENDING_REPLACE,  # a partial fill while the replace travels
+            S.PENDING_CANCEL,
+            S.CANCELED,
+            S.REJECTED,
+            S.EXPIRED,
+            S.FAILED,
+            S.UNKNOWN,
+        }
+    ),
+    S.PENDING_CANCEL: frozenset(
+        {
+            S.CANCELED,
+            S.FILLED,  # FILLED: the fill overtook the cancel
+            S.OPEN,
+            S.PARTIALLY_FILLED,  # the venue refused the cancel and the order goes on
+            S.PENDING_REPLACE,  # … and a replace still travels
+            S.PENDING_CANCEL,  # a partial fill while the cancel travels
+            S.REJECTED,
+            S.EXPIRED,
+            S.FAILED,
+            S.UNKNOWN,
+        }
+    ),
+    S.UNKNOWN: frozenset(
+        {
+            S.SENT,
+            S.OPEN,
+            S.PARTIALLY_FILLED,
+            S.FILLED,
+            S.CANCELED,
+            S.REJECTED,
+            S.EXPIRED,
+            S.FAILED,
+            S.PENDING_CANCEL,
+            S.PENDING_REPLACE,  # the venue has it, and the request is sent again
+            S.UNKNOWN,  # a fill while the venue is asked
+        }
+    ),
     # Real world: a fill crosses the end, or one comes that the venue should not have made. A fill is always
     # booked, and alerted.
     S.CANCELED: frozenset({S.FILLED, S.CANCELED}),
@@ -95,7 +157,7 @@ TRANSITIONS: Final[dict[OrderStatus, frozenset[OrderStatus]]] = {
     S.REJECTED: frozenset({S.FILLED, S.REJECTED}),
     S.FAILED: frozenset({S.FILLED, S.FAILED}),
     S.FILLED: frozenset({S.FILLED}),
-}  # fmt: skip
+}
 
 
 class IllegalTransition(Exception):

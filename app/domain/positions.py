@@ -314,11 +314,14 @@ def book_fill(position: PositionState, fill: Fill, currency: str, now: datetime)
     applied = apply_fill(position.holding, fill, currency)
     holding, rest = applied.holding, applied.remainder
     changes: dict[str, Any] = {
-        "qty": holding.qty, "avg_entry_px": round(holding.avg_px, 18), "cost": holding.cost,
-        "open_fees": holding.open_fees, "realized_pnl": holding.realized,
+        "qty": holding.qty,
+        "avg_entry_px": round(holding.avg_px, 18),
+        "cost": holding.cost,
+        "open_fees": holding.open_fees,
+        "realized_pnl": holding.realized,
         "high_px": fill.price if position.high_px is None else max(position.high_px, fill.price),
         "low_px": fill.price if position.low_px is None else min(position.low_px, fill.price),
-    }  # fmt: skip
+    }
     if applied.closed_qty:
         changes |= {
             "exit_qty": position.exit_qty + applied.closed_qty,

@@ -68,12 +68,15 @@ class Protection:
         return {
             "stop_loss": text(self.stop_loss) if self.stop_loss is not None else None,
             "take_profit": text(self.take_profit) if self.take_profit is not None else None,
-            "trailing_stop": None if trail is None else {
-                "type": trail.type.value, "value": text(trail.value),
+            "trailing_stop": None
+            if trail is None
+            else {
+                "type": trail.type.value,
+                "value": text(trail.value),
                 "activation_price": text(trail.activation) if trail.activation is not None else None,
             },
             "break_even_percent": text(self.break_even) if self.break_even is not None else None,
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any] | None) -> Protection:
@@ -87,11 +90,11 @@ class Protection:
         return cls(
             stop_loss=number(data.get("stop_loss")),
             take_profit=number(data.get("take_profit")),
-            trail=None if trail is None else Trail(
-                TrailType(trail["type"]), Decimal(trail["value"]), number(trail.get("activation_price"))
-            ),
+            trail=None
+            if trail is None
+            else Trail(TrailType(trail["type"]), Decimal(trail["value"]), number(trail.get("activation_price"))),
             break_even=number(data.get("break_even_percent")),
-        )  # fmt: skip
+        )
 
 
 def protection_errors(entry_side: Side, reference: Decimal, protection: Protection) -> list[tuple[str, str, str]]:
@@ -100,11 +103,21 @@ def protection_errors(entry_side: Side, reference: Decimal, protection: Protecti
     buy = entry_side is Side.BUY
     stop, target, trail = protection.stop_loss, protection.take_profit, protection.trail
     if stop is not None and (stop >= reference if buy else stop <= reference):
-        errors.append(("stop_loss", "stop_wrong_side",
-                       f"must be {'below' if buy else 'above'} the reference price {text(reference)}"))  # fmt: skip
+        errors.append(
+            (
+                "stop_loss",
+                "stop_wrong_side",
+                f"must be {'below' if buy else 'above'} the reference price {text(reference)}",
+            )
+        )
     if target is not None and (target <= reference if buy else target >= reference):
-        errors.append(("take_profit", "target_wrong_side",
-                       f"must be {'above' if buy else 'below'} the reference price {text(reference)}"))  # fmt: skip
+        errors.append(
+            (
+                "take_profit",
+                "target_wrong_side",
+                f"must be {'above' if buy else 'below'} the reference price {text(reference)}",
+            )
+        )
     if trail is not None:
         limit = (
             reference if trail.type is TrailType.AMOUNT else Decimal(100 if trail.type is TrailType.PERCENT else 10_000)

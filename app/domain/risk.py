@@ -234,22 +234,39 @@ def check_order(
     ):
         fail("SYMBOL_NOT_ALLOWED", f"{symbol} is not allowed in this wallet", symbol=symbol)
     if client_limits.hours is not None and not client_limits.hours.contains(now):
-        fail("OUTSIDE_TRADING_HOURS", f"trading is allowed {client_limits.hours}",
-             now=now.isoformat(), hours=str(client_limits.hours))  # fmt: skip
+        fail(
+            "OUTSIDE_TRADING_HOURS",
+            f"trading is allowed {client_limits.hours}",
+            now=now.isoformat(),
+            hours=str(client_limits.hours),
+        )
     if limits.respect_market_hours and not is_open(instrument.calendar, now):
-        fail("MARKET_CLOSED", f"the market of {symbol} is closed", now=now.isoformat(),
-             calendar=instrument.calendar.value)  # fmt: skip
+        fail(
+            "MARKET_CLOSED",
+            f"the market of {symbol} is closed",
+            now=now.isoformat(),
+            calendar=instrument.calendar.value,
+        )
     _check_price(order, instrument, quote, now, fail)
     rate, limit = account.orders_in_last_second, account.max_orders_per_second
     if limit is not None and rate >= limit:
         fail("RATE_LIMITED", f"more than {limit} orders in a second", orders=str(rate), limit=str(limit))
     if client_limits.max_order_qty is not None and order.qty > client_limits.max_order_qty:
-        fail("ORDER_SIZE_LIMIT_EXCEEDED", "the quantity is above the client's limit", qty=text(order.qty),
-             limit=text(client_limits.max_order_qty))  # fmt: skip
+        fail(
+            "ORDER_SIZE_LIMIT_EXCEEDED",
+            "the quantity is above the client's limit",
+            qty=text(order.qty),
+            limit=text(client_limits.max_order_qty),
+        )
     _check_usd(order, symbol, account, client_limits, limits, fail)
     if order.reserve > account.available:
-        fail("INSUFFICIENT_BALANCE", f"not enough {order.spend_currency} available", currency=order.spend_currency,
-             required=text(order.reserve), available=text(account.available))  # fmt: skip
+        fail(
+            "INSUFFICIENT_BALANCE",
+            f"not enough {order.spend_currency} available",
+            currency=order.spend_currency,
+            required=text(order.reserve),
+            available=text(account.available),
+        )
     return failures
 
 
@@ -258,16 +275,24 @@ def _check_price(order: Candidate, instrument: Instrument, quote: Quote | None, 
         fail("MISSING_REFERENCE_PRICE", f"there is no quote for {instrument.symbol}", symbol=instrument.symbol)
         return
     if order.type is OrderType.MARKET and quote.is_stale(now, instrument.stale_after):
-        fail("STALE_QUOTE", f"the last quote of {instrument.symbol} is too old",
-             age_seconds=f"{quote.age(now).total_seconds():.1f}",
-             limit_seconds=f"{instrument.stale_after.total_seconds():.0f}")  # fmt: skip
+        fail(
+            "STALE_QUOTE",
+            f"the last quote of {instrument.symbol} is too old",
+            age_seconds=f"{quote.age(now).total_seconds():.1f}",
+            limit_seconds=f"{instrument.stale_after.total_seconds():.0f}",
+        )
     if order.price is not None:
         touch = quote.ask if order.side is Side.BUY else quote.bid
         low, high = touch * (1 - instrument.price_band), touch * (1 + instrument.price_band)
         # a price that only favours the market (a far-away resting order) is harmless below; a fat finger is not
         if (order.side is Side.BUY and order.price > high) or (order.side is Side.SELL and order.price < low):
-            fail("PRICE_OUT_OF_BAND", f"the price leaves the band of {text(instrument.price_band * 100)} %",
-                 price=text(order.price), low=text(low), high=text(high))  # fmt: skip
+            fail(
+                "PRICE_OUT_OF_BAND",
+                f"the price leaves the band of {text(instrument.price_band * 100)} %",
+                price=text(order.price),
+                low=text(low),
+                high=text(high),
+            )
 
 
 def _check_usd(
@@ -293,16 +318,34 @@ def _check_usd(
     if order.side is not Side.BUY or order.reduce_only:
         return
     here = (symbol,) if account.position_usd is None and account.unpriced else own
-    check("POSITION_LIMIT_EXCEEDED", "the position", limits.max_position_usd, here,
-          position_usd=account.position_usd, notional_usd=notional)  # fmt: skip
+    check(
+        "POSITION_LIMIT_EXCEEDED",
+        "the position",
+        limits.max_position_usd,
+        here,
+        position_usd=account.position_usd,
+        notional_usd=notional,
+    )
     everything = tuple(dict.fromkeys((*account.unpriced, *own)))
-    check("EXPOSURE_LIMIT_EXCEEDED", "the total exposure", limits.max_exposure_usd, everything,
-          exposure_usd=account.exposure_usd, notional_usd=notional)  # fmt: skip
-    if limits.max_open_positions is not None and not account.has_position and (
-        account.open_positions >= limits.max_open_positions
-    ):  # fmt: skip
-        fail("MAX_OPEN_POSITIONS", "the wallet has as many open positions as it may", open=str(account.open_positions),
-             limit=str(limits.max_open_positions))  # fmt: skip
+    check(
+        "EXPOSURE_LIMIT_EXCEEDED",
+        "the total exposure",
+        limits.max_exposure_usd,
+        everything,
+        exposure_usd=account.exposure_usd,
+        notional_usd=notional,
+    )
+    if (
+        limits.max_open_positions is not None
+        and not account.has_position
+        and (account.open_positions >= limits.max_open_positions)
+    ):
+        fail(
+            "MAX_OPEN_POSITIONS",
+            "the wallet has as many open positions as it may",
+            open=str(account.open_positions),
+            limit=str(limits.max_open_positions),
+        )
     for failure in loss_failures(
         limits, account.equity_usd, account.day_start_equity_usd, account.peak_equity_usd, account.equity_unpriced
     ):

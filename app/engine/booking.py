@@ -96,8 +96,9 @@ class Booking:
         self._flush(reports)
         for order_id, own in strangers.items():
             error = "a venue reported about an order that nobody knows"
-            self.booked.strangers[order_id] = faults.park(self.session, self.now, "booking", "order", order_id, error,
-                                                          own)  # fmt: skip
+            self.booked.strangers[order_id] = faults.park(
+                self.session, self.now, "booking", "order", order_id, error, own
+            )
         for code, message, order_id in self._alerts:
             faults.alert(self.session, self.now, code, message, "order", order_id)
         return self.booked
@@ -133,10 +134,14 @@ class Booking:
         if wallet_ids:
             rows = self.session.execute(
                 sa.select(
-                    Wallet.id, Wallet.client_id, Wallet.maker_rate, Wallet.taker_rate,
-                    Wallet.default_stop_loss_percent, Wallet.default_take_profit_percent,
+                    Wallet.id,
+                    Wallet.client_id,
+                    Wallet.maker_rate,
+                    Wallet.taker_rate,
+                    Wallet.default_stop_loss_percent,
+                    Wallet.default_take_profit_percent,
                 ).where(Wallet.id.in_(wallet_ids))
-            )  # fmt: skip
+            )
             self._wallets = {row.id: row for row in rows}
 
     def _load_trades(self, fills: list[FillReport]) -> None:
@@ -212,9 +217,11 @@ class Booking:
             return order
         freed = order.held - needed
         self.journal.add(
-            EntryKind.RELEASE, ("order", order.id), f"hold:{order.id}:{self._versions[order.id]}:{order.version}",
+            EntryKind.RELEASE,
+            ("order", order.id),
+            f"hold:{order.id}:{self._versions[order.id]}:{order.version}",
             self._noted(hold_lines(order.wallet_id, order.hold_currency, -freed)),
-        )  # fmt: skip
+        )
         return order._replace(held=needed)
 
     def _needed(self, order: OrderState) -> Decimal:
@@ -260,9 +267,16 @@ class Booking:
         rate = wallet.maker_rate if report.maker else wallet.taker_rate
         spends = AccountRef(order.wallet_id, order.hold_currency, AccountKind.AVAILABLE)
         settled = settle(
-            order.side, report.qty, report.price, rate, instrument.quote, order.held, self._needed(order),
-            self.journal.locked[spends].balance + self._spent[spends], live=not before.terminal,
-        )  # fmt: skip
+            order.side,
+            report.qty,
+            report.price,
+            rate,
+            instrument.quote,
+            order.held,
+            self._needed(order),
+            self.journal.locked[spends].balance + self._spent[spends],
+            live=not before.terminal,
+        )
         if settled.owed:
             self._alerts.append(
                 ("receivable", f"order {order.id}: {text(settled.owed)} {order.hold_currency} is not covered", order.id)
@@ -275,12 +289,20 @@ class Booking:
             "trade:{}:{}:{}:{}".format(*self._trade(order, report)),
             self._noted(
                 trade_lines(
-                    order.wallet_id, instrument.base, instrument.quote, buy=order.side is Side.BUY, qty=report.qty,
-                    value=settled.value, fee=settled.fee, from_hold=settled.from_hold, freed=settled.freed,
-                    rounding=settled.rounding, owed=settled.owed,
+                    order.wallet_id,
+                    instrument.base,
+                    instrument.quote,
+                    buy=order.side is Side.BUY,
+                    qty=report.qty,
+                    value=settled.value,
+                    fee=settled.fee,
+                    from_hold=settled.from_hold,
+                    freed=settled.freed,
+                    rounding=settled.rounding,
+                    owed=settled.owed,
                 )
             ),
-        )  # fmt: skip
+        )
         order = order._replace(
             held=settled.held, cum_value=order.cum_value + settled.value, fees=order.fees + settled.fee
         )
@@ -307,17 +329,35 @@ class Booking:
     ) -> None:
         instrument = self.instruments.by_id(order.instrument_id)
         execution = {
-            "id": execution_id, "order_id": order.id, "client_id": order.client_id, "wallet_id": order.wallet_id,
-            "instrument_id": order.instrument_id, "position_id": booked.position.id if booked else None,
-            "position_qty": booked.qty if booked else ZERO, "entry_id": entry_id, "venue": order.venue,
+            "id": execution_id,
+            "order_id": order.id,
+            "client_id": order.client_id,
+            "wallet_id": order.wallet_id,
+            "instrument_id": order.instrument_id,
+            "position_id": booked.position.id if booked else None,
+            "position_qty": booked.qty if booked else ZERO,
+            "entry_id": entry_id,
+            "venue": order.venue,
             "trade_id": report.trade_id,
-            "side": order.side.value, "qty": report.qty, "price": report.price, "value": settled.value,
-            "fee": settled.fee, "fee_currency": instrument.quote, "liquidity": "maker" if report.maker else "taker",
-            "realized_pnl": booked.realized if booked else ZERO, "executed_at": report.at, "booked_at": self.now,
-        }  # fmt: skip
+            "side": order.side.value,
+            "qty": report.qty,
+            "price": report.price,
+            "value": settled.value,
+            "fee": settled.fee,
+            "fee_currency": instrument.quote,
+            "liquidity": "maker" if report.maker else "taker",
+            "realized_pnl": booked.realized if booked else ZERO,
+            "executed_at": report.at,
+            "booked_at": self.now,
+        }
         self._executions.append(execution)
-        self.events.add(order.client_id, "execution.created", "execution", execution_id,
-                        execution_json(execution, instrument.symbol))  # fmt: skip
+        self.events.add(
+            order.client_id,
+            "execution.created",
+            "execution",
+            execution_id,
+            execution_json(execution, instrument.symbol),
+        )
 
     # -- after the last report ---------------------------------------------------------------------------
 

@@ -45,10 +45,15 @@ from .booking import ACTOR
 orders, positions = table_of(Order), table_of(Position)
 _LIVE_FOR_EXIT = sorted(status.value for status in LIVE_FOR_EXIT)
 # not what is on its way to the venue or out of it already; the next round looks again
-_CANCELABLE = (OrderStatus.NEW, *(
-    status for status in OrderStatus if OrderStatus.PENDING_CANCEL in TRANSITIONS[status]
-    and status not in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_SEND)
-))  # fmt: skip
+_CANCELABLE = (
+    OrderStatus.NEW,
+    *(
+        status
+        for status in OrderStatus
+        if OrderStatus.PENDING_CANCEL in TRANSITIONS[status]
+        and status not in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_SEND)
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +275,11 @@ class Monitor:
                 return None
         order = _new_exit(position, instrument, qty, venue, now)
         journal.add(
-            EntryKind.HOLD, ("order", order.id), f"hold:{order.id}:1",
+            EntryKind.HOLD,
+            ("order", order.id),
+            f"hold:{order.id}:1",
             hold_lines(position.wallet_id, instrument.base, qty),
-        )  # fmt: skip
+        )
         free[spend] -= qty  # a second exit of the wallet in this batch sees it gone
         return order
 
@@ -370,9 +377,23 @@ def _ceil_units(price: Decimal) -> int:
 
 def _new_exit(position: PositionState, instrument: Instrument, qty: Decimal, venue: str, now: datetime) -> OrderState:
     return OrderState(
-        id=new_id(), client_id=position.client_id, wallet_id=position.wallet_id, instrument_id=instrument.id,
-        side=position.exit_side, type=OrderType.MARKET, time_in_force=TimeInForce.GTC.value, qty=qty, leaves_qty=qty,
-        reduce_only=True, position_id=position.id, exit_reason=position.exit_reason,
-        trigger_key=f"{position.id}:{position.protection_version}", hold_currency=instrument.base, held=qty,
-        venue=venue, source=OrderSource.ENGINE.value, created_by=ACTOR, created_at=now,
-    )  # fmt: skip
+        id=new_id(),
+        client_id=position.client_id,
+        wallet_id=position.wallet_id,
+        instrument_id=instrument.id,
+        side=position.exit_side,
+        type=OrderType.MARKET,
+        time_in_force=TimeInForce.GTC.value,
+        qty=qty,
+        leaves_qty=qty,
+        reduce_only=True,
+        position_id=position.id,
+        exit_reason=position.exit_reason,
+        trigger_key=f"{position.id}:{position.protection_version}",
+        hold_currency=instrument.base,
+        held=qty,
+        venue=venue,
+        source=OrderSource.ENGINE.value,
+        created_by=ACTOR,
+        created_at=now,
+    )

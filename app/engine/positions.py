@@ -84,10 +84,16 @@ class BookedPositions:
     def _opened(self, order: OrderState) -> PositionState:
         quote = self.quotes.get(self.instruments.by_id(order.instrument_id).symbol)
         position = PositionState(
-            id=new_id(), client_id=order.client_id, wallet_id=order.wallet_id, instrument_id=order.instrument_id,
-            status=PositionStatus.OPENING, entry_order_id=order.id, entry_mark_px=quote.ask if quote else None,
-            opened_at=self.now, updated_at=self.now,
-        )  # fmt: skip
+            id=new_id(),
+            client_id=order.client_id,
+            wallet_id=order.wallet_id,
+            instrument_id=order.instrument_id,
+            status=PositionStatus.OPENING,
+            entry_order_id=order.id,
+            entry_mark_px=quote.ask if quote else None,
+            opened_at=self.now,
+            updated_at=self.now,
+        )
         self._new.add(position.id)
         return position
 

@@ -86,9 +86,18 @@ class Requests:
         self.settle(order_id, RequestState.FAILED, kind)
         number = len(self._by_order[order_id])
         request = Request(
-            new_id(), order_id, venue, kind, cl_ord_id(order_id, kind, number), RequestState.PENDING, 1, qty, price,
-            self.now, stored=False,
-        )  # fmt: skip
+            new_id(),
+            order_id,
+            venue,
+            kind,
+            cl_ord_id(order_id, kind, number),
+            RequestState.PENDING,
+            1,
+            qty,
+            price,
+            self.now,
+            stored=False,
+        )
         self._keep(request)
         self._changed[request.id] = request
         return request

@@ -46,15 +46,23 @@ class Sampler:
         sampled: list[PositionState] = []
         rows, samples = [], []
         for position, quote in self._moved(engine):
-            position = position._replace(price_moves=position.price_moves + 1,
+            position = position._replace(
+                price_moves=position.price_moves + 1,
                 high_px=max(position.high_px or quote.bid, quote.bid),
                 low_px=min(position.low_px or quote.bid, quote.bid),
-            )  # fmt: skip
+            )
             sampled.append(position)
             pnl = round(position.holding.unrealized(quote.bid), 8)
             rows.append({"position_id": position.id, "at": now, "mark_px": quote.bid, "unrealized_pnl": pnl})
-            samples.append({"id": position.id, "client_id": position.client_id, "wallet_id": position.wallet_id,
-                            "symbol": quote.symbol, "current": current_json(position, quote, now)})  # fmt: skip
+            samples.append(
+                {
+                    "id": position.id,
+                    "client_id": position.client_id,
+                    "wallet_id": position.wallet_id,
+                    "symbol": quote.symbol,
+                    "current": current_json(position, quote, now),
+                }
+            )
         if not rows:
             return
 

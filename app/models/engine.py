@@ -75,9 +75,13 @@ class EngineFault(db.Model):
 
     __tablename__ = "engine_faults"
     __table_args__ = (
-        sa.Index("ix_engine_faults_open", "id", postgresql_where=sa.text("resolved_at IS NULL"),
-                 sqlite_where=sa.text("resolved_at IS NULL")),
-    )  # fmt: skip
+        sa.Index(
+            "ix_engine_faults_open",
+            "id",
+            postgresql_where=sa.text("resolved_at IS NULL"),
+            sqlite_where=sa.text("resolved_at IS NULL"),
+        ),
+    )
 
     id: Mapped[uuid_pk]
     at: Mapped[datetime]
@@ -99,9 +103,13 @@ class EngineCommand(db.Model):
 
     __tablename__ = "engine_commands"
     __table_args__ = (
-        sa.Index("ix_engine_commands_waiting", "id", postgresql_where=sa.text("taken_at IS NULL"),
-                 sqlite_where=sa.text("taken_at IS NULL")),
-    )  # fmt: skip
+        sa.Index(
+            "ix_engine_commands_waiting",
+            "id",
+            postgresql_where=sa.text("taken_at IS NULL"),
+            sqlite_where=sa.text("taken_at IS NULL"),
+        ),
+    )
 
     id: Mapped[uuid_pk]
     kind: Mapped[str] = mapped_column(sa.String(20))

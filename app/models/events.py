@@ -22,10 +22,14 @@ class Event(db.Model):
     __tablename__ = "events"
     __table_args__ = (
         sa.UniqueConstraint("stream", "seq"),
-        sa.Index("ix_events_unnumbered", "id", postgresql_where=sa.text("ordinal IS NULL"),
-                 sqlite_where=sa.text("ordinal IS NULL")),
+        sa.Index(
+            "ix_events_unnumbered",
+            "id",
+            postgresql_where=sa.text("ordinal IS NULL"),
+            sqlite_where=sa.text("ordinal IS NULL"),
+        ),
         sa.Index(None, "object_id", "object_version"),
-    )  # fmt: skip
+    )
 
     id: Mapped[serial_pk]
     event_id: Mapped[str] = mapped_column(Uuid, unique=True)

@@ -29,13 +29,21 @@ class Order(db.Model):
         one_of("time_in_force", TimeInForce, "time_in_force"),
         one_of("status", OrderStatus, "status"),
         one_of("source", OrderSource, "source"),
-        sa.Index("ix_orders_live", "id", postgresql_where=sa.text(f"status NOT IN ({_TERMINAL})"),
-                 sqlite_where=sa.text(f"status NOT IN ({_TERMINAL})")),
-        sa.Index("ix_orders_to_send", "id", postgresql_where=sa.text(f"status IN ({_TO_SEND})"),
-                 sqlite_where=sa.text(f"status IN ({_TO_SEND})")),
+        sa.Index(
+            "ix_orders_live",
+            "id",
+            postgresql_where=sa.text(f"status NOT IN ({_TERMINAL})"),
+            sqlite_where=sa.text(f"status NOT IN ({_TERMINAL})"),
+        ),
+        sa.Index(
+            "ix_orders_to_send",
+            "id",
+            postgresql_where=sa.text(f"status IN ({_TO_SEND})"),
+            sqlite_where=sa.text(f"status IN ({_TO_SEND})"),
+        ),
         sa.Index(None, "client_id", "id"),
         sa.Index(None, "wallet_id", "id"),
-    )  # fmt: skip
+    )
 
     id: Mapped[uuid_pk]
     client_order_id: Mapped[str | None] = mapped_column(sa.String(48))

@@ -25,11 +25,17 @@ class Position(db.Model):
     __tablename__ = "positions"
     __table_args__ = (
         one_of("status", PositionStatus, "status"),
-        sa.Index("uq_positions_open", "wallet_id", "instrument_id", unique=True,
-                 postgresql_where=sa.text("status <> 'CLOSED'"), sqlite_where=sa.text("status <> 'CLOSED'")),
+        sa.Index(
+            "uq_positions_open",
+            "wallet_id",
+            "instrument_id",
+            unique=True,
+            postgresql_where=sa.text("status <> 'CLOSED'"),
+            sqlite_where=sa.text("status <> 'CLOSED'"),
+        ),
         sa.Index("ix_positions_to_attend", "id", postgresql_where=_TO_ATTEND, sqlite_where=_TO_ATTEND),
         sa.Index(None, "client_id", "id"),
-    )  # fmt: skip
+    )
 
     id: Mapped[uuid_pk]
     client_id: Mapped[str] = mapped_column(Uuid, sa.ForeignKey("clients.id"))

@@ -102,9 +102,12 @@ class Sockets:
         self._resumed: dict[str, deque[float]] = {}
         self._strangers: set[str] = set()  # transports without a caller, at the last look
         for name, answer in (
-            ("subscribe", self._subscribe), ("unsubscribe", self._unsubscribe), ("join", self._join),
-            ("leave", self._leave), ("resume", self._resume),
-        ):  # fmt: skip
+            ("subscribe", self._subscribe),
+            ("unsubscribe", self._unsubscribe),
+            ("join", self._join),
+            ("leave", self._leave),
+            ("resume", self._resume),
+        ):
             socketio.on_event(name, self._acknowledging(answer))
         socketio.on_event("connect", self._connect)
         socketio.on_event("disconnect", self._disconnected)

@@ -68,9 +68,15 @@ class PasswordForm(FlaskForm):  # type: ignore[misc]
 
 # a one-time password
 
-_BEFORE_OWN_PASSWORD = frozenset({
-    "account.show_password", "account.change_password", "account.set_language", "account.set_theme", "auth.sign_out",
-})  # fmt: skip
+_BEFORE_OWN_PASSWORD = frozenset(
+    {
+        "account.show_password",
+        "account.change_password",
+        "account.set_language",
+        "account.set_theme",
+        "auth.sign_out",
+    }
+)
 
 
 def require_own_password() -> ResponseReturnValue | None:
@@ -147,8 +153,9 @@ def change_password() -> ResponseReturnValue:
         if me.user.must_change_password:
             return render_template("account/password.html", password_form=form, error=_sentence(error)), error.status
         rows = services().database.read(lambda s: users.live_sessions(s, me.user.id, moment, session_limits()))
-        page = render_template("account/sessions.html", sessions=rows, current_id=me.session_id, password_form=form,
-                               error=_sentence(error))  # fmt: skip
+        page = render_template(
+            "account/sessions.html", sessions=rows, current_id=me.session_id, password_form=form, error=_sentence(error)
+        )
         return page, error.status
     login_user(Caller(me.principal, me, token))
     disconnect_sockets(user=me.user.id)  # this browser's comes back by itself
@@ -173,10 +180,16 @@ def _key_form(s: Any, *, filled: bool) -> KeyForm:
 def _keys_page(s: Any, form: KeyForm, error: AppError | None = None) -> ResponseReturnValue:
     rows, total = api_keys.list_keys(s, principal(), SHOWN_KEYS, 0)
     page = render_template(
-        "account/keys.html", scope_names=SCOPE_NAMES, keys=rows, total=total, form=form, now=now(),
+        "account/keys.html",
+        scope_names=SCOPE_NAMES,
+        keys=rows,
+        total=total,
+        form=form,
+        now=now(),
         error=_sentence(error) if error else None,
-        may_create=principal().role in (Role.MASTER, Role.CLIENT), master=principal().role is Role.MASTER,
-    )  # fmt: skip
+        may_create=principal().role in (Role.MASTER, Role.CLIENT),
+        master=principal().role is Role.MASTER,
+    )
     return page, 200 if error is None else error.status
 
 
@@ -256,10 +269,14 @@ def _key_request(s: Any, form: KeyForm) -> api_keys.KeyRequest:
         client = access.client(s, me.principal, ref, "read")
     days = form.expires_days.data
     return api_keys.KeyRequest(
-        name=form.name.data or "", scopes=form.scopes.data or (), client=client, system=system,
-        act_for_clients=bool(form.act_for_clients.data), allowed_ips=(form.allowed_ips.data or "").split(","),
+        name=form.name.data or "",
+        scopes=form.scopes.data or (),
+        client=client,
+        system=system,
+        act_for_clients=bool(form.act_for_clients.data),
+        allowed_ips=(form.allowed_ips.data or "").split(","),
         expires_at=None if days is None else now() + timedelta(days=days),
-    )  # fmt: skip
+    )
 
 
 @blueprint.post("/keys/<key_id>/revoke")

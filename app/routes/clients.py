@@ -44,7 +44,14 @@ def detail(ref: str) -> ResponseReturnValue:
     client = access.client(db(), principal(), ref, READ)
     trader = db().get(User, client.trader_id) if client.trader_id else None
     return render_template(
-        "clients/detail.html", client=client_records.show(client), trader=trader.name if trader else None,
-        edit=may(Resource.CLIENTS), open_wallet=may(Resource.WALLETS), trade=may(Resource.ORDERS), traders=_traders(),
-        limits=may(Resource.LIMITS, READ), set_limits=may(Resource.LIMITS), instruments=instrument_choices(),
-    )  # fmt: skip
+        "clients/detail.html",
+        client=client_records.show(client),
+        trader=trader.name if trader else None,
+        edit=may(Resource.CLIENTS),
+        open_wallet=may(Resource.WALLETS),
+        trade=may(Resource.ORDERS),
+        traders=_traders(),
+        limits=may(Resource.LIMITS, READ),
+        set_limits=may(Resource.LIMITS),
+        instruments=instrument_choices(),
+    )

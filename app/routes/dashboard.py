@@ -17,14 +17,23 @@ blueprint = Blueprint("dashboard", __name__)
 @person_required
 def index() -> ResponseReturnValue:
     template = "dashboard/staff.html" if is_staff() else "dashboard/client.html"
-    return render_template(template, instruments=instrument_choices(), system=may(Resource.SYSTEM, READ),
-                           trade=may(Resource.ORDERS), clients=client_choices() if is_staff() else [])  # fmt: skip
+    return render_template(
+        template,
+        instruments=instrument_choices(),
+        system=may(Resource.SYSTEM, READ),
+        trade=may(Resource.ORDERS),
+        clients=client_choices() if is_staff() else [],
+    )
 
 
 @blueprint.get("/help")
 @person_required
 def help_page() -> ResponseReturnValue:
     return render_template(
-        "dashboard/help.html", staff=is_staff(), users=may(Resource.USERS, READ), audit=may(Resource.AUDIT, READ),
-        system=may(Resource.SYSTEM, READ), trade=may(Resource.ORDERS),
-    )  # fmt: skip
+        "dashboard/help.html",
+        staff=is_staff(),
+        users=may(Resource.USERS, READ),
+        audit=may(Resource.AUDIT, READ),
+        system=may(Resource.SYSTEM, READ),
+        trade=may(Resource.ORDERS),
+    )

@@ -16,6 +16,9 @@ blueprint = Blueprint("desk", __name__)
 @needs(Resource.ORDERS)
 def index() -> ResponseReturnValue:
     return render_template(
-        "desk/index.html", instruments=instrument_choices(), clients=client_choices(), staff=is_staff(),
+        "desk/index.html",
+        instruments=instrument_choices(),
+        clients=client_choices(),
+        staff=is_staff(),
         trade=may(Resource.ORDERS),
-    )  # fmt: skip
+    )

@@ -261,8 +261,9 @@ class EdgeFlask(Flask):
             response = database.run(work, write=request.method not in SAFE_METHODS)
         except IntegrityError as error:
             if ticket is not None and idempotency.is_duplicate(error):  # another process was first
-                raise Conflict("the first request with this key is still running", code="in_progress",
-                               retry_after=1) from error  # fmt: skip
+                raise Conflict(
+                    "the first request with this key is still running", code="in_progress", retry_after=1
+                ) from error
             return self._unforeseen(error, ticket)
         except Exception as error:
             if not began or _is_foreseen(error):
@@ -373,6 +374,19 @@ def install(app: Flask) -> None:
 
 
 __all__ = [
-    "API", "EdgeFlask", "Endpoint", "body", "check_version", "db", "endpoint", "install",
-    "named_client", "no_transaction", "now", "principal", "query", "services", "tagged",
-]  # fmt: skip
+    "API",
+    "EdgeFlask",
+    "Endpoint",
+    "body",
+    "check_version",
+    "db",
+    "endpoint",
+    "install",
+    "named_client",
+    "no_transaction",
+    "now",
+    "principal",
+    "query",
+    "services",
+    "tagged",
+]

@@ -81,10 +81,17 @@ class Entrance:
             _put(environ, b"")
             environ[REFUSAL] = refusal
             return self._app(environ, start_response)
-        text = json.dumps({
-            "type": f"/api/docs/errors/{refusal.code}", "title": refusal.title, "status": refusal.status,
-            "detail": refusal.detail, "code": refusal.code, "errors": [], "request_id": new_id(),
-        }).encode()  # fmt: skip
+        text = json.dumps(
+            {
+                "type": f"/api/docs/errors/{refusal.code}",
+                "title": refusal.title,
+                "status": refusal.status,
+                "detail": refusal.detail,
+                "code": refusal.code,
+                "errors": [],
+                "request_id": new_id(),
+            }
+        ).encode()
         headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(text)))]
         start_response(f"{refusal.status} {refusal.title}", headers)
         return [text]

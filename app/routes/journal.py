@@ -24,9 +24,12 @@ def _sees_firm() -> bool:
 @needs(Resource.LEDGER)
 def index() -> ResponseReturnValue:
     return render_template(
-        "journal/index.html", clients=client_choices(Resource.LEDGER), kinds=[kind.value for kind in EntryKind],
-        staff=is_staff(), firm=_sees_firm(),
-    )  # fmt: skip
+        "journal/index.html",
+        clients=client_choices(Resource.LEDGER),
+        kinds=[kind.value for kind in EntryKind],
+        staff=is_staff(),
+        firm=_sees_firm(),
+    )
 
 
 @blueprint.get("/trial-balance")

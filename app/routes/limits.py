@@ -109,10 +109,14 @@ def _refused(error: RateLimitExceeded) -> Response:
 def install(app: Flask, redis_url: str | None) -> None:
     app.config.update(
         RATELIMIT_STORAGE_URI=redis_url or "memory://",
-        RATELIMIT_STORAGE_OPTIONS={} if redis_url is None else {
-            "socket_timeout": 0.25, "socket_connect_timeout": 0.25, "wrap_exceptions": True,
+        RATELIMIT_STORAGE_OPTIONS={}
+        if redis_url is None
+        else {
+            "socket_timeout": 0.25,
+            "socket_connect_timeout": 0.25,
+            "wrap_exceptions": True,
         },
-    )  # fmt: skip
+    )
     limiter.init_app(app)
     app.register_error_handler(RateLimitExceeded, _refused)
     app.extensions["is_bad_key_welcome"] = is_bad_key_welcome

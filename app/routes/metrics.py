@@ -99,10 +99,16 @@ def _end(response: Response) -> Response:
     metrics.latency.labels(route).observe(seconds)
     caller = g.get("principal")
     log.info(
-        "%s %s %s", request.method, request.path, response.status_code,
-        extra={"request_id": g.get("request_id"), "actor": caller.actor if caller is not None else None,
-               "milliseconds": round(seconds * 1000, 1)},
-    )  # fmt: skip
+        "%s %s %s",
+        request.method,
+        request.path,
+        response.status_code,
+        extra={
+            "request_id": g.get("request_id"),
+            "actor": caller.actor if caller is not None else None,
+            "milliseconds": round(seconds * 1000, 1),
+        },
+    )
     return response
 
 

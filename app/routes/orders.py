@@ -20,9 +20,12 @@ blueprint = Blueprint("orders", __name__, url_prefix="/orders")
 @needs(Resource.ORDERS)
 def index() -> ResponseReturnValue:
     return render_template(
-        "orders/index.html", clients=client_choices(), instruments=instrument_choices(), staff=is_staff(),
+        "orders/index.html",
+        clients=client_choices(),
+        instruments=instrument_choices(),
+        staff=is_staff(),
         statuses=[status.value for status in OrderStatus],
-    )  # fmt: skip
+    )
 
 
 @blueprint.get("/<order_id>")
@@ -30,7 +33,12 @@ def index() -> ResponseReturnValue:
 def detail(order_id: str) -> ResponseReturnValue:
     order = access.order(db(), principal(), order_id, READ)
     return render_template(
-        "orders/detail.html", order=services().orders.show(order), client=db().get_one(Client, order.client_id),
-        wallet=db().get_one(Wallet, order.wallet_id), instruments=instrument_choices(), staff=is_staff(),
-        trade=may(Resource.ORDERS), created_by=actor_name(order.created_by),
-    )  # fmt: skip
+        "orders/detail.html",
+        order=services().orders.show(order),
+        client=db().get_one(Client, order.client_id),
+        wallet=db().get_one(Wallet, order.wallet_id),
+        instruments=instrument_choices(),
+        staff=is_staff(),
+        trade=may(Resource.ORDERS),
+        created_by=actor_name(order.created_by),
+    )

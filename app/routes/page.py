@@ -84,8 +84,12 @@ def instrument_choices() -> list[dict[str, Any]]:
 
 def _instrument(instrument: Instrument) -> dict[str, Any]:
     return {
-        "symbol": instrument.symbol, "name": str(_INSTRUMENTS.get(instrument.name, instrument.name)),
-        "base": instrument.base, "quote": instrument.quote,
-        "tick_size": text(instrument.tick_size), "lot_size": text(instrument.lot_size),
-        "min_notional": text(instrument.min_notional), "market": instrument.market.value,
-    }  # fmt: skip
+        "symbol": instrument.symbol,
+        "name": str(_INSTRUMENTS.get(instrument.name, instrument.name)),
+        "base": instrument.base,
+        "quote": instrument.quote,
+        "tick_size": text(instrument.tick_size),
+        "lot_size": text(instrument.lot_size),
+        "min_notional": text(instrument.min_notional),
+        "market": instrument.market.value,
+    }

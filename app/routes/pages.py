@@ -20,8 +20,17 @@ from . import account, audit, auth, clients, dashboard, desk, journal, orders, p
 from . import users as user_pages
 from .identity import identify, person
 
-MODULES = ("i18n.js", "dom.js", "api.js", "live.js", "format.js", "decimal.js", "labels.js", "toast.js",
-           "../vendor/socket.io-client/socket.io.esm.min.js")  # fmt: skip
+MODULES = (
+    "i18n.js",
+    "dom.js",
+    "api.js",
+    "live.js",
+    "format.js",
+    "decimal.js",
+    "labels.js",
+    "toast.js",
+    "../vendor/socket.io-client/socket.io.esm.min.js",
+)
 
 # label, address, icon, resource
 _NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
@@ -70,9 +79,20 @@ _HINTS = {
 def register(app: Flask) -> None:
     Babel(app, default_locale="en", locale_selector=choose_language)
     pages = (
-        auth, account, dashboard, desk, clients, wallets, orders, positions, portfolio, journal, system, user_pages,
+        auth,
+        account,
+        dashboard,
+        desk,
+        clients,
+        wallets,
+        orders,
+        positions,
+        portfolio,
+        journal,
+        system,
+        user_pages,
         audit,
-    )  # fmt: skip
+    )
     for module in pages:
         app.register_blueprint(module.blueprint)
     app.before_request(account.require_own_password)

@@ -16,6 +16,8 @@ blueprint = Blueprint("portfolio", __name__, url_prefix="/portfolio")
 @needs(Resource.WALLETS)
 def index() -> ResponseReturnValue:
     return render_template(
-        "portfolio/index.html", clients=client_choices(Resource.WALLETS), instruments=instrument_choices(),
+        "portfolio/index.html",
+        clients=client_choices(Resource.WALLETS),
+        instruments=instrument_choices(),
         staff=is_staff(),
-    )  # fmt: skip
+    )

@@ -28,7 +28,11 @@ def index() -> ResponseReturnValue:
 def detail(position_id: str) -> ResponseReturnValue:
     position = access.position(db(), principal(), position_id, READ)
     return render_template(
-        "positions/detail.html", position=services().positions.show(position, now()),
-        client=db().get_one(Client, position.client_id), wallet=db().get_one(Wallet, position.wallet_id),
-        instruments=instrument_choices(), staff=is_staff(), trade=may(Resource.ORDERS),
-    )  # fmt: skip
+        "positions/detail.html",
+        position=services().positions.show(position, now()),
+        client=db().get_one(Client, position.client_id),
+        wallet=db().get_one(Wallet, position.wallet_id),
+        instruments=instrument_choices(),
+        staff=is_staff(),
+        trade=may(Resource.ORDERS),
+    )

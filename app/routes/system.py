@@ -30,7 +30,11 @@ def index() -> ResponseReturnValue:
     settings = services().settings
     settable = settings.market_feed == "manual" or (settings.market_feed == "simulated" and not settings.production)
     return render_template(
-        "system/index.html", instruments=instrument_choices(), feed=settings.market_feed,
-        control=settable and may(Resource.MARKET_CONTROL), decides=may(Resource.SYSTEM),
-        switches=may(Resource.MARKET_CONTROL) and not settings.production, venue_fields=VENUE_FIELDS,
-    )  # fmt: skip
+        "system/index.html",
+        instruments=instrument_choices(),
+        feed=settings.market_feed,
+        control=settable and may(Resource.MARKET_CONTROL),
+        decides=may(Resource.SYSTEM),
+        switches=may(Resource.MARKET_CONTROL) and not settings.production,
+        venue_fields=VENUE_FIELDS,
+    )

@@ -30,7 +30,11 @@ def detail(user_id: str) -> ResponseReturnValue:
     user = users.by_id(db(), user_id)
     client = db().get(Client, user.client_id) if user.client_id else None
     return render_template(
-        "users/detail.html", user=users.show(user), client=client, edit=may(Resource.USERS),
-        own=user.id == principal().id, roles=() if user.client_id else STAFF_ROLES,
+        "users/detail.html",
+        user=users.show(user),
+        client=client,
+        edit=may(Resource.USERS),
+        own=user.id == principal().id,
+        roles=() if user.client_id else STAFF_ROLES,
         trail=may(Resource.AUDIT, "read"),
-    )  # fmt: skip
+    )

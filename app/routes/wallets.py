@@ -30,7 +30,11 @@ def detail(wallet_id: str) -> ResponseReturnValue:
     wallet = access.wallet(db(), principal(), wallet_id, READ)
     client = db().get_one(Client, wallet.client_id)
     return render_template(
-        "wallets/detail.html", wallet=wallet_records.show(wallet), client={"code": client.code, "name": client.name},
-        edit=may(Resource.WALLETS), stop=may(Resource.WALLETS) or may(Resource.ORDERS), staff=is_staff(),
+        "wallets/detail.html",
+        wallet=wallet_records.show(wallet),
+        client={"code": client.code, "name": client.name},
+        edit=may(Resource.WALLETS),
+        stop=may(Resource.WALLETS) or may(Resource.ORDERS),
+        staff=is_staff(),
         instruments=instrument_choices(),
-    )  # fmt: skip
+    )

@@ -243,6 +243,20 @@ def _query_bool(value: Any) -> Any:
 QueryBool = Annotated[bool, BeforeValidator(_query_bool)]
 
 __all__ = [
-    "Amount", "AmountOut", "Id", "Named", "Percent", "PositiveAmount", "QueryBool", "QueryInt",
-    "Request", "Response", "Text", "Time", "TimeOut", "check_range", "snake_keys", "validate",
-]  # fmt: skip
+    "Amount",
+    "AmountOut",
+    "Id",
+    "Named",
+    "Percent",
+    "PositiveAmount",
+    "QueryBool",
+    "QueryInt",
+    "Request",
+    "Response",
+    "Text",
+    "Time",
+    "TimeOut",
+    "check_range",
+    "snake_keys",
+    "validate",
+]

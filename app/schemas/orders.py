@@ -297,9 +297,13 @@ class ChangeOut(Response):
     """Something an order would change of what is there already."""
 
     code: Literal[
-        "STOP_LOSS_CHANGES", "TAKE_PROFIT_CHANGES", "TRAILING_STOP_CHANGES", "BREAK_EVEN_CHANGES",
-        "DEFAULT_STOP_LOSS", "DEFAULT_TAKE_PROFIT",
-    ] = Field(description="Stable, for programs")  # fmt: skip
+        "STOP_LOSS_CHANGES",
+        "TAKE_PROFIT_CHANGES",
+        "TRAILING_STOP_CHANGES",
+        "BREAK_EVEN_CHANGES",
+        "DEFAULT_STOP_LOSS",
+        "DEFAULT_TAKE_PROFIT",
+    ] = Field(description="Stable, for programs")
     message: str = Field(description="For people, in English")
     values: dict[str, Any] = Field(description="``from`` and ``to``, null for none; ``percent`` of a default")
 

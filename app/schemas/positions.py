@@ -181,7 +181,9 @@ def protection_json(position: PositionState) -> dict[str, Any]:
     return {
         "stop_loss": _number(position.stop_loss_px),
         "take_profit": _number(position.take_profit_px),
-        "trailing_stop": None if trail is None else {
+        "trailing_stop": None
+        if trail is None
+        else {
             "type": trail.type.value,
             "value": text(trail.value),
             "activation_price": _number(trail.activation),
@@ -190,7 +192,7 @@ def protection_json(position: PositionState) -> dict[str, Any]:
         },
         "break_even_percent": _number(position.break_even_percent),
         "break_even_price": _price(position.break_even_px),
-    }  # fmt: skip
+    }
 
 
 def _percent(part: Decimal, whole: Decimal) -> str:
@@ -201,10 +203,17 @@ def current_json(position: PositionState, quote: Quote | None, now: datetime) ->
     """What the position is worth at the side of the quote it would be closed at."""
     holding = position.holding
     if quote is None or not holding.qty:
-        return {"price": None, "value": None, "unrealized_pnl": None, "unrealized_percent": None,
-                "minutes_held": _minutes(position, now), "high": _number(position.high_px),
-                "low": _number(position.low_px),
-                "drawdown_percent": None, "risk_level": None}  # fmt: skip
+        return {
+            "price": None,
+            "value": None,
+            "unrealized_pnl": None,
+            "unrealized_percent": None,
+            "minutes_held": _minutes(position, now),
+            "high": _number(position.high_px),
+            "low": _number(position.low_px),
+            "drawdown_percent": None,
+            "risk_level": None,
+        }
     mark = quote.bid if holding.qty > 0 else quote.ask
     percent = holding.unrealized_percent(mark)
     high = max(position.high_px or mark, mark)

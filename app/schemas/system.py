@@ -17,14 +17,22 @@ class Empty(Request):
 
 class EventQuery(Request):
     after: Annotated[QueryInt, Field(ge=0, le=2**63 - 1, description="The cursor of the last event seen")] = 0
-    types: Annotated[
-        str,
-        Field(max_length=500, pattern=r"^[a-z_.*]+(,[a-z_.*]+)*$", description="Comma separated; order.* for all"),
-    ] | None = None  # fmt: skip
-    without: Annotated[
-        str,
-        Field(max_length=500, pattern=r"^[a-z_.*]+(,[a-z_.*]+)*$", description="Types to leave out, written as types"),
-    ] | None = None  # fmt: skip
+    types: (
+        Annotated[
+            str,
+            Field(max_length=500, pattern=r"^[a-z_.*]+(,[a-z_.*]+)*$", description="Comma separated; order.* for all"),
+        ]
+        | None
+    ) = None
+    without: (
+        Annotated[
+            str,
+            Field(
+                max_length=500, pattern=r"^[a-z_.*]+(,[a-z_.*]+)*$", description="Types to leave out, written as types"
+            ),
+        ]
+        | None
+    ) = None
     client_id: Text | None = Field(
         None, max_length=64, description="Only the stream of this client, by code or id; all that one may see otherwise"
     )

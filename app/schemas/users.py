@@ -30,13 +30,15 @@ class UserPatch(Request):
 
     name: UserName = Field("", json_schema_extra=without_default, description="1 to 200 characters")
     role: Role = Field(
-        Role.TRADER, json_schema_extra=without_default,
+        Role.TRADER,
+        json_schema_extra=without_default,
         description="Not client, and not of a client's user; not one's own; the last active Master stays one",
-    )  # fmt: skip
+    )
     active: StrictBool = Field(
-        True, json_schema_extra=without_default,
+        True,
+        json_schema_extra=without_default,
         description="false keeps the user out and ends every session at once; not of oneself or the last active Master",
-    )  # fmt: skip
+    )
 
     @model_validator(mode="after")
     def _something(self) -> UserPatch:

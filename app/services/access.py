@@ -123,9 +123,12 @@ class EntryWallets:
         self._known: dict[tuple[str, str | None], str] = {}
 
     def find(
-        self, read: Callable[[Callable[[Session], str]], str], principal: Principal, client_ref: str | None,
+        self,
+        read: Callable[[Callable[[Session], str]], str],
+        principal: Principal,
+        client_ref: str | None,
         wallet_id: str | None,
-    ) -> str:  # fmt: skip
+    ) -> str:
         """As ``entry_wallet``; ``read`` runs a look-up where one is needed."""
         own = principal.client_id if client_ref is None else None
         if own is not None and (found := self._known.get((own, wallet_id))) is not None:

@@ -88,16 +88,37 @@ def create(session: Session, request: KeyRequest, principal: Principal, now: dat
     secret = secrets.token_urlsafe(32)
     prefix = PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(PREFIX_LENGTH - len(PREFIX)))
     key = ApiKey(
-        id=new_id(), prefix=prefix, secret_hash=_hash(secret), name=name, scopes=scopes,
-        client_id=request.client.id if request.client else None, system=request.system,
-        act_for_clients=request.act_for_clients, allowed_ips=_networks(request.allowed_ips),
-        orders_per_second=request.orders_per_second, requests_per_second=request.requests_per_second,
-        created_at=now, created_by=principal.actor, expires_at=request.expires_at,
-    )  # fmt: skip
+        id=new_id(),
+        prefix=prefix,
+        secret_hash=_hash(secret),
+        name=name,
+        scopes=scopes,
+        client_id=request.client.id if request.client else None,
+        system=request.system,
+        act_for_clients=request.act_for_clients,
+        allowed_ips=_networks(request.allowed_ips),
+        orders_per_second=request.orders_per_second,
+        requests_per_second=request.requests_per_second,
+        created_at=now,
+        created_by=principal.actor,
+        expires_at=request.expires_at,
+    )
     session.add(key)
     session.flush()
-    audit.record(session, principal, "key.create", "api_key", key.id, now, prefix=prefix, name=name, scopes=scopes,
-                 client_id=key.client_id, system=key.system, act_for_clients=key.act_for_clients)  # fmt: skip
+    audit.record(
+        session,
+        principal,
+        "key.create",
+        "api_key",
+        key.id,
+        now,
+        prefix=prefix,
+        name=name,
+        scopes=scopes,
+        client_id=key.client_id,
+        system=key.system,
+        act_for_clients=key.act_for_clients,
+    )
     return key, f"{prefix}_{secret}"
 
 
@@ -207,15 +228,30 @@ def rotate(session: Session, key: ApiKey, hours: int, principal: Principal, now:
         raise Conflict("this key has ended", code="key_ended")
     client = session.get(Client, key.client_id) if key.client_id else None
     request = KeyRequest(
-        name=key.name, scopes=key.scopes, client=client, system=key.system, act_for_clients=key.act_for_clients,
-        allowed_ips=key.allowed_ips, expires_at=key.expires_at, orders_per_second=key.orders_per_second,
+        name=key.name,
+        scopes=key.scopes,
+        client=client,
+        system=key.system,
+        act_for_clients=key.act_for_clients,
+        allowed_ips=key.allowed_ips,
+        expires_at=key.expires_at,
+        orders_per_second=key.orders_per_second,
         requests_per_second=key.requests_per_second,
-    )  # fmt: skip
+    )
     made = create(session, request, principal, now)
     end = now + timedelta(hours=hours)
     key.expires_at = end if key.expires_at is None else min(end, key.expires_at)
-    audit.record(session, principal, "key.rotate", "api_key", key.id, now, prefix=key.prefix,
-                 successor=made[0].prefix, expires_at=iso(key.expires_at))  # fmt: skip
+    audit.record(
+        session,
+        principal,
+        "key.rotate",
+        "api_key",
+        key.id,
+        now,
+        prefix=key.prefix,
+        successor=made[0].prefix,
+        expires_at=iso(key.expires_at),
+    )
     return made
 
 
@@ -226,12 +262,22 @@ def show(key: ApiKey) -> dict[str, Any]:
         return None if moment is None else iso(moment)
 
     return {
-        "id": key.id, "prefix": key.prefix, "name": key.name, "scopes": key.scopes, "client_id": key.client_id,
-        "system": key.system, "act_for_clients": key.act_for_clients, "allowed_ips": key.allowed_ips,
-        "orders_per_second": key.orders_per_second, "requests_per_second": key.requests_per_second,
-        "created_at": iso(key.created_at), "created_by": key.created_by, "expires_at": time(key.expires_at),
-        "revoked_at": time(key.revoked_at), "last_used_at": time(key.last_used_at),
-    }  # fmt: skip
+        "id": key.id,
+        "prefix": key.prefix,
+        "name": key.name,
+        "scopes": key.scopes,
+        "client_id": key.client_id,
+        "system": key.system,
+        "act_for_clients": key.act_for_clients,
+        "allowed_ips": key.allowed_ips,
+        "orders_per_second": key.orders_per_second,
+        "requests_per_second": key.requests_per_second,
+        "created_at": iso(key.created_at),
+        "created_by": key.created_by,
+        "expires_at": time(key.expires_at),
+        "revoked_at": time(key.revoked_at),
+        "last_used_at": time(key.last_used_at),
+    }
 
 
 # using keys
@@ -248,10 +294,15 @@ def identify(session: Session, raw: str, ip: str, now: datetime) -> Caller:
     if row is None or not same or not _is_live(row, now) or not _is_allowed_from(row["allowed_ips"], ip):
         raise Unauthenticated
     principal = Principal(
-        kind="key", id=row["id"], label=f"{row['name']} ({row['prefix']})", client_id=row["client_id"],
-        scopes=frozenset(Scope(scope) for scope in row["scopes"]), act_for_clients=row["act_for_clients"],
-        orders_per_second=row["orders_per_second"], requests_per_second=row["requests_per_second"],
-    )  # fmt: skip
+        kind="key",
+        id=row["id"],
+        label=f"{row['name']} ({row['prefix']})",
+        client_id=row["client_id"],
+        scopes=frozenset(Scope(scope) for scope in row["scopes"]),
+        act_for_clients=row["act_for_clients"],
+        orders_per_second=row["orders_per_second"],
+        requests_per_second=row["requests_per_second"],
+    )
     return Caller(principal, row["last_used_at"])
 
 

@@ -38,19 +38,33 @@ def record(
     """Add a record to this transaction; ``details`` must not hold secrets."""
     session.add(
         AuditRecord(
-            id=new_id(), at=now, actor=principal.actor, actor_label=principal.label, ip=ip, action=action,
-            object_type=object_type, object_id=object_id, details=details,
+            id=new_id(),
+            at=now,
+            actor=principal.actor,
+            actor_label=principal.label,
+            ip=ip,
+            action=action,
+            object_type=object_type,
+            object_id=object_id,
+            details=details,
         )
-    )  # fmt: skip
+    )
 
 
 def chain_hash(previous: str, row: Mapping[Any, Any], seq: int) -> str:
     """SHA-256 over the previous hash and everything the record says."""
     content = {
-        "seq": seq, "id": row["id"], "at": iso(row["at"]), "actor": row["actor"], "actor_label": row["actor_label"],
-        "ip": row["ip"], "action": row["action"], "object_type": row["object_type"], "object_id": row["object_id"],
+        "seq": seq,
+        "id": row["id"],
+        "at": iso(row["at"]),
+        "actor": row["actor"],
+        "actor_label": row["actor_label"],
+        "ip": row["ip"],
+        "action": row["action"],
+        "object_type": row["object_type"],
+        "object_id": row["object_id"],
         "details": row["details"],
-    }  # fmt: skip
+    }
     return hashlib.sha256((previous + json.dumps(content)).encode()).hexdigest()
 
 
@@ -136,9 +150,12 @@ def report(session: Session) -> dict[str, Any]:
     waiting = session.scalar(sa.select(sa.func.count()).where(table.c.seq.is_(None)))
     chained = session.scalar(sa.select(sa.func.count()).where(table.c.seq.is_not(None)))
     return {
-        "ok": not breaks, "records": chained or 0, "unchained": waiting or 0, "head": last.hash if last else None,
+        "ok": not breaks,
+        "records": chained or 0,
+        "unchained": waiting or 0,
+        "head": last.hash if last else None,
         "breaks": breaks[:MOST_BREAKS],
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +199,19 @@ def search(session: Session, wanted: AuditFilter, limit: int, offset: int) -> tu
 def _show(row: Mapping[Any, Any]) -> dict[str, Any]:
     details, readable = _parsed(row["stored"])
     return {
-        "id": row["id"], "seq": row["seq"], "at": iso(row["at"]), "actor": row["actor"],
-        "actor_label": row["actor_label"], "ip": row["ip"], "action": row["action"],
-        "object_type": row["object_type"], "object_id": row["object_id"], "details": details, "readable": readable,
+        "id": row["id"],
+        "seq": row["seq"],
+        "at": iso(row["at"]),
+        "actor": row["actor"],
+        "actor_label": row["actor_label"],
+        "ip": row["ip"],
+        "action": row["action"],
+        "object_type": row["object_type"],
+        "object_id": row["object_id"],
+        "details": details,
+        "readable": readable,
         "hash": row["hash"],
-    }  # fmt: skip
+    }
 
 
 def actions(session: Session) -> list[str]:

@@ -244,16 +244,29 @@ class BarService:
 
     def _columns(self, bar: Bar) -> dict[str, Any]:
         return {
-            "instrument_id": self._instruments.resolve(bar.symbol).id, "interval": bar.interval, "start": bar.start,
-            "open": bar.open, "high": bar.high, "low": bar.low, "close": bar.close, "volume": bar.volume,
+            "instrument_id": self._instruments.resolve(bar.symbol).id,
+            "interval": bar.interval,
+            "start": bar.start,
+            "open": bar.open,
+            "high": bar.high,
+            "low": bar.low,
+            "close": bar.close,
+            "volume": bar.volume,
             "ticks": bar.ticks,
-        }  # fmt: skip
+        }
 
 
 _COLUMNS: Final = (
-    BarRow.instrument_id, BarRow.interval, BarRow.start, BarRow.open, BarRow.high, BarRow.low, BarRow.close,
-    BarRow.volume, BarRow.ticks,
-)  # fmt: skip
+    BarRow.instrument_id,
+    BarRow.interval,
+    BarRow.start,
+    BarRow.open,
+    BarRow.high,
+    BarRow.low,
+    BarRow.close,
+    BarRow.volume,
+    BarRow.ticks,
+)
 
 
 def _end_before(before: datetime, interval: str) -> datetime | None:

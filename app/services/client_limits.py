@@ -41,11 +41,15 @@ def show(row: ClientLimit, instruments: SymbolTable) -> dict[str, Any]:
         return None if value is None else text(value)
 
     return {
-        "id": row.id, "client_id": row.client_id,
+        "id": row.id,
+        "client_id": row.client_id,
         "symbol": EVERY_INSTRUMENT if row.instrument_id is None else instruments.by_id(row.instrument_id).symbol,
-        "blocked": row.blocked, "max_order_qty": number(row.max_order_qty),
-        "max_notional_usd": number(row.max_notional_usd), "hours": row.hours, "time_zone": row.time_zone,
-    }  # fmt: skip
+        "blocked": row.blocked,
+        "max_order_qty": number(row.max_order_qty),
+        "max_notional_usd": number(row.max_notional_usd),
+        "hours": row.hours,
+        "time_zone": row.time_zone,
+    }
 
 
 def of_client(session: Session, client: Client, instruments: SymbolTable) -> list[dict[str, Any]]:
@@ -56,9 +60,15 @@ def of_client(session: Session, client: Client, instruments: SymbolTable) -> lis
 
 
 def put(
-    session: Session, client: Client, instrument: Instrument | None, wanted: Wanted, instruments: SymbolTable,
-    principal: Principal, now: datetime, ip: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    session: Session,
+    client: Client,
+    instrument: Instrument | None,
+    wanted: Wanted,
+    instruments: SymbolTable,
+    principal: Principal,
+    now: datetime,
+    ip: str | None = None,
+) -> dict[str, Any]:
     """Set the client's limit for an instrument, or for all others with None. The client's row must be locked.
 
     Raises ``Invalid`` for trading hours that make no sense.
@@ -94,9 +104,14 @@ def _check_hours(window: str, zone: str) -> None:
 
 
 def remove(
-    session: Session, client: Client, limit_id: str, instruments: SymbolTable, principal: Principal, now: datetime,
+    session: Session,
+    client: Client,
+    limit_id: str,
+    instruments: SymbolTable,
+    principal: Principal,
+    now: datetime,
     ip: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Take a limit away and return what it was; the client's row must be locked. Raises ``NotFound``."""
     query = sa.select(ClientLimit).where(ClientLimit.id == limit_id.lower(), ClientLimit.client_id == client.id)
     row = session.scalars(query).one_or_none() if is_uuid(limit_id) else None
@@ -109,12 +124,19 @@ def remove(
 
 
 def _note(
-    session: Session, client: Client, what: str, shown: dict[str, Any] | None, previous: dict[str, Any] | None,
-    principal: Principal, now: datetime, ip: str | None,
-) -> None:  # fmt: skip
+    session: Session,
+    client: Client,
+    what: str,
+    shown: dict[str, Any] | None,
+    previous: dict[str, Any] | None,
+    principal: Principal,
+    now: datetime,
+    ip: str | None,
+) -> None:
     about = shown or previous or {}
     events = Events(now)
     events.add(client.id, f"client.limit_{what}", "client", client.id, about)
     events.flush(session)
-    audit.record(session, principal, f"client.limit_{what}", "client", client.id, now, ip=ip, limit=shown,
-                 previous=previous)  # fmt: skip
+    audit.record(
+        session, principal, f"client.limit_{what}", "client", client.id, now, ip=ip, limit=shown, previous=previous
+    )

@@ -59,17 +59,25 @@ def create(
     if session.scalar(sa.select(Client.id).where(sa.func.lower(Client.code) == code.lower())) is not None:
         raise Conflict(f"the code {code} is taken", code="code_taken")
     client = Client(
-        id=new_id(), code=code, name=name, email=email, active=True, trader_id=trader_id, version=1,
-        created_at=now, updated_at=now,
-    )  # fmt: skip
+        id=new_id(),
+        code=code,
+        name=name,
+        email=email,
+        active=True,
+        trader_id=trader_id,
+        version=1,
+        created_at=now,
+        updated_at=now,
+    )
     session.add(client)
     try:
         session.flush()
     except sa.exc.IntegrityError as error:  # somebody took it between the look and the insert
         raise Conflict(f"the code {code} is taken", code="code_taken") from error
     _event(session, client, "client.created", now)
-    audit.record(session, principal, "client.create", "client", client.id, now, code=code, name=name,
-                 trader_id=trader_id)  # fmt: skip
+    audit.record(
+        session, principal, "client.create", "client", client.id, now, code=code, name=name, trader_id=trader_id
+    )
     return client
 
 

@@ -30,10 +30,13 @@ def hand_over(session: Session, kind: str, payload: Mapping[str, Any], principal
     session.execute(
         sa.insert(table),
         {
-            "id": command_id, "kind": kind, "payload": dict(payload), "created_by": principal.actor,
+            "id": command_id,
+            "kind": kind,
+            "payload": dict(payload),
+            "created_by": principal.actor,
             "created_at": now,
         },
-    )  # fmt: skip
+    )
     return command_id
 
 

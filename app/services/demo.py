@@ -89,9 +89,15 @@ def _add_people(
         if person.client is not None:
             client = session.scalars(sa.select(Client).where(Client.code == person.client)).one()
         users.create(
-            session, email=person.email, name=person.name, role=person.role, client=client,
-            password_hash=password_hashes[person.email], principal=SYSTEM, now=now,
-        )  # fmt: skip
+            session,
+            email=person.email,
+            name=person.name,
+            role=person.role,
+            client=client,
+            password_hash=password_hashes[person.email],
+            principal=SYSTEM,
+            now=now,
+        )
         added["users"].append(person.email)
 
 
@@ -126,9 +132,11 @@ def _works(session: Session, text: str, request: api_keys.KeyRequest, now: datet
 def _remake(session: Session, request: api_keys.KeyRequest, now: datetime) -> str:
     client_id = request.client.id if request.client else None
     lost = sa.select(ApiKey).where(
-        ApiKey.name == request.name, ApiKey.client_id.is_not_distinct_from(client_id), ApiKey.created_by == "system",
+        ApiKey.name == request.name,
+        ApiKey.client_id.is_not_distinct_from(client_id),
+        ApiKey.created_by == "system",
         ApiKey.revoked_at.is_(None),
-    )  # fmt: skip
+    )
     for key in session.scalars(lost):
         api_keys.revoke(session, key, SYSTEM, now)
     return api_keys.create(session, request, SYSTEM, now)[1]

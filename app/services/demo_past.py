@@ -65,11 +65,15 @@ class FirmClient:
 
 
 CLIENTS: Final = (
-    FirmClient("C-1003", "Inversiones Andinas S.A.C.",
-               {"USDT": "400000", "USD": "600000", "EUR": "80000", "XAU": "40"}, "trader@demo.cambista"),
+    FirmClient(
+        "C-1003",
+        "Inversiones Andinas S.A.C.",
+        {"USDT": "400000", "USD": "600000", "EUR": "80000", "XAU": "40"},
+        "trader@demo.cambista",
+    ),
     FirmClient("C-1004", "Rosa Chávez Luna", {"USDT": "35000", "USD": "40000", "ETH": "4"}, "trader@demo.cambista"),
     FirmClient("C-1005", "Diego Salazar Ríos", {"USDT": "60000", "USD": "25000", "PEN": "90000", "SOL": "120"}),
-)  # fmt: skip
+)
 HABITS: Final = {
     # the guided tour has C-1001 open its first position in BTC/USDT
     "C-1001": Habit(("ETH/USDT", "XAU/USD", "AAPL"), 5, 7_000),
@@ -183,22 +187,38 @@ class Week:
     def buy_with_trail(self, account: Account, chance: random.Random, now: datetime) -> None:
         instrument, quote = self._pick(account, chance)
         trail = {"type": "percent", "value": str(chance.choice((1, 2, 3)))}
-        self._send(account, instrument, "BUY", "MARKET", self._qty(account, instrument, quote, chance), now,
-                   trailing_stop=trail)  # fmt: skip
+        self._send(
+            account,
+            instrument,
+            "BUY",
+            "MARKET",
+            self._qty(account, instrument, quote, chance),
+            now,
+            trailing_stop=trail,
+        )
 
     def bid_below(self, account: Account, chance: random.Random, now: datetime) -> None:
         """A limit a little below the market, which may be reached or not."""
         instrument, quote = self._pick(account, chance)
         price = _on_tick(quote.bid * (10_000 - chance.randrange(8, 90)) / 10_000, instrument)
-        self._send(account, instrument, "BUY", "LIMIT", self._qty(account, instrument, quote, chance), now,
-                   price=text(price), **self._exits(instrument, price, chance))  # fmt: skip
+        self._send(
+            account,
+            instrument,
+            "BUY",
+            "LIMIT",
+            self._qty(account, instrument, quote, chance),
+            now,
+            price=text(price),
+            **self._exits(instrument, price, chance),
+        )
 
     def bid_far_below(self, account: Account, chance: random.Random, now: datetime) -> None:
         """One that is still resting when the newcomer comes."""
         instrument, quote = self._pick(account, chance)
         price = _on_tick(quote.bid * (1_000 - chance.randrange(18, 45)) / 1_000, instrument)
-        self._send(account, instrument, "BUY", "LIMIT", self._qty(account, instrument, quote, chance), now,
-                   price=text(price))  # fmt: skip
+        self._send(
+            account, instrument, "BUY", "LIMIT", self._qty(account, instrument, quote, chance), now, price=text(price)
+        )
 
     def buy_too_much(self, account: Account, chance: random.Random, now: datetime) -> None:
         """Refused: the wallet does not cover it."""
@@ -229,8 +249,9 @@ class Week:
         def work(session: Session) -> None:
             wallet, client = Locks.of(session).wallet(account.wallet_id)
             locked = Locks.of(session).position(held.id)
-            self.holdings.close(session, client, wallet, locked, qty, None, actor=account.actor,
-                                source=account.habit.source, now=now)  # fmt: skip
+            self.holdings.close(
+                session, client, wallet, locked, qty, None, actor=account.actor, source=account.habit.source, now=now
+            )
 
         self.database.run(work)
 
@@ -255,9 +276,11 @@ class Week:
     def cancel_or_amend(self, account: Account, chance: random.Random, now: datetime) -> None:
         """Take the oldest resting order back, or move it."""
         query = sa.select(orders).where(
-            orders.c.wallet_id == account.wallet_id, orders.c.type == "LIMIT", orders.c.side == "BUY",
+            orders.c.wallet_id == account.wallet_id,
+            orders.c.type == "LIMIT",
+            orders.c.side == "BUY",
             orders.c.status.in_([status.value for status in AMENDABLE]),
-        )  # fmt: skip
+        )
         row = self.database.read(lambda session: session.execute(query.order_by(orders.c.id)).mappings().first())
         if row is None:
             return
@@ -314,9 +337,15 @@ class Week:
         return quote.bid if quote is not None else ZERO
 
     def _send(
-        self, account: Account, instrument: Instrument, side: str, type_: str, qty: Decimal, now: datetime,
+        self,
+        account: Account,
+        instrument: Instrument,
+        side: str,
+        type_: str,
+        qty: Decimal,
+        now: datetime,
         **fields: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if qty <= ZERO:
             return
         body = {"symbol": instrument.symbol, "side": side, "type": type_, "qty": text(qty), **fields}
@@ -327,12 +356,25 @@ class Week:
 
 
 _DEEDS: Final[tuple[Deed, ...]] = (
-    *(Week.buy,) * 6, Week.buy_with_trail, Week.buy_with_trail, *(Week.bid_below,) * 4, Week.bid_far_below,
-    Week.buy_too_much, *(Week.close,) * 6, Week.tighten, Week.tighten, *(Week.cancel_or_amend,) * 3,
-)  # fmt: skip
+    *(Week.buy,) * 6,
+    Week.buy_with_trail,
+    Week.buy_with_trail,
+    *(Week.bid_below,) * 4,
+    Week.bid_far_below,
+    Week.buy_too_much,
+    *(Week.close,) * 6,
+    Week.tighten,
+    Week.tighten,
+    *(Week.cancel_or_amend,) * 3,
+)
 _LAST_DEEDS: Final[list[Deed]] = [
-    Week.buy, Week.bid_far_below, Week.buy_with_trail, Week.offer_position, Week.bid_far_below, Week.buy,
-]  # fmt: skip
+    Week.buy,
+    Week.bid_far_below,
+    Week.buy_with_trail,
+    Week.offer_position,
+    Week.bid_far_below,
+    Week.buy,
+]
 
 
 def _on_tick(price: Decimal, instrument: Instrument) -> Decimal:

@@ -43,16 +43,18 @@ class Events:
         **changed: Any,
     ) -> None:
         """``stream`` is a client id or ``FIRM``; ``data`` the object as the API shows it; ``changed`` what changed."""
-        self._rows.append({
-            "event_id": new_id(),
-            "stream": stream,
-            "type": type_,
-            "object_type": object_type,
-            "object_id": object_id,
-            "object_version": version,
-            "payload": json.dumps({"data": data, **changed}),
-            "at": self.now,
-        })  # fmt: skip
+        self._rows.append(
+            {
+                "event_id": new_id(),
+                "stream": stream,
+                "type": type_,
+                "object_type": object_type,
+                "object_id": object_id,
+                "object_version": version,
+                "payload": json.dumps({"data": data, **changed}),
+                "at": self.now,
+            }
+        )
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -63,18 +65,26 @@ class Events:
 
 
 def since(
-    session: Session, streams: list[str] | None, after: int, limit: int, types: list[str] | None = None,
+    session: Session,
+    streams: list[str] | None,
+    after: int,
+    limit: int,
+    types: list[str] | None = None,
     without: list[str] | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Numbered events after a cursor, oldest first; ``streams`` None means every stream."""
     query = sa.select(table).where(table.c.ordinal > after, *_of(streams, types, without))
     return [event_json(row) for row in session.execute(query.order_by(table.c.ordinal).limit(limit)).mappings()]
 
 
 def newest(
-    session: Session, streams: list[str] | None, before: int | None, limit: int, types: list[str] | None = None,
+    session: Session,
+    streams: list[str] | None,
+    before: int | None,
+    limit: int,
+    types: list[str] | None = None,
     without: list[str] | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Numbered events before a cursor, or the last ones, newest first.
 
     Of one stream they are walked by its own numbers: however busy the house is, no other's are looked at.

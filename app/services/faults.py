@@ -61,11 +61,17 @@ def park(
     session.execute(
         sa.insert(table),
         {
-            "id": fault_id, "at": now, "stage": stage, "object_type": object_type, "object_id": object_id,
-            "error": error[:2000], "context": context or None, "attempts": 1,
+            "id": fault_id,
+            "at": now,
+            "stage": stage,
+            "object_type": object_type,
+            "object_id": object_id,
+            "error": error[:2000],
+            "context": context or None,
+            "attempts": 1,
             "reports": [report_json(report) for report in waiting] or None,
         },
-    )  # fmt: skip
+    )
     alert(session, now, "engine_fault", f"{stage}: {error}", object_type, object_id, fault_id=fault_id)
     return fault_id
 
@@ -190,9 +196,14 @@ def _names(session: Session, actors: Collection[str]) -> dict[str, str]:
 
 
 def _record(
-    session: Session, principal: Principal, action: str, row: Mapping[str, Any], now: datetime, ip: str | None,
+    session: Session,
+    principal: Principal,
+    action: str,
+    row: Mapping[str, Any],
+    now: datetime,
+    ip: str | None,
     **details: Any,
-) -> None:  # fmt: skip
+) -> None:
     about = {"object_type": row["object_type"], "object_id": row["object_id"]}
     details = {"stage": row["stage"], "about": about, "waiting_reports": len(row["reports"] or ()), **details}
     audit.record(session, principal, action, "fault", row["id"], now, ip=ip, **details)
@@ -213,8 +224,16 @@ def failed_again(session: Session, fault_id: str, error: str, now: datetime) -> 
         return
     changes = {"error": error[:2000], "attempts": table.c.attempts + 1, "retry_at": None}
     session.execute(sa.update(table).where(table.c.id == fault_id).values(changes))
-    alert(session, now, "engine_fault", f"{row['stage']}: {error}", row["object_type"], row["object_id"],
-          fault_id=fault_id, attempts=row["attempts"] + 1)  # fmt: skip
+    alert(
+        session,
+        now,
+        "engine_fault",
+        f"{row['stage']}: {error}",
+        row["object_type"],
+        row["object_id"],
+        fault_id=fault_id,
+        attempts=row["attempts"] + 1,
+    )
 
 
 def _end(session: Session, row: Mapping[str, Any], now: datetime, actor: str, resolution: str) -> None:
@@ -222,8 +241,16 @@ def _end(session: Session, row: Mapping[str, Any], now: datetime, actor: str, re
     changes = {"resolved_at": now, "resolved_by": actor, "resolution": resolution[:300]}
     session.execute(sa.update(table).where(table.c.id == row["id"]).values(changes))
     message = f"{row['stage']}: {resolution}"
-    alert(session, now, "fault_resolved", message, row["object_type"], row["object_id"], type_="alert.resolved",
-          fault_id=row["id"])  # fmt: skip
+    alert(
+        session,
+        now,
+        "fault_resolved",
+        message,
+        row["object_type"],
+        row["object_id"],
+        type_="alert.resolved",
+        fault_id=row["id"],
+    )
 
 
 # -- reports as JSON -----------------------------------------------------------------------------------------

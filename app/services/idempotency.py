@@ -71,10 +71,16 @@ def store(session: Session, ticket: Ticket, status: int, body: str, now: datetim
     session.execute(
         sa.insert(table),
         {
-            "id": new_id(), "caller": ticket.caller, "route": ticket.route, "key": ticket.key,
-            "body_hash": ticket.body_hash, "status": status, "body": body, "created_at": now,
+            "id": new_id(),
+            "caller": ticket.caller,
+            "route": ticket.route,
+            "key": ticket.key,
+            "body_hash": ticket.body_hash,
+            "status": status,
+            "body": body,
+            "created_at": now,
         },
-    )  # fmt: skip
+    )
 
 
 def is_duplicate(error: IntegrityError) -> bool:

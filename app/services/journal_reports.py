@@ -88,29 +88,50 @@ def _visible(principal: Principal, wanted: EntryFilter) -> Any:
 
 def _with_postings(session: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:
     query = (
-        sa.select(postings.c.entry_id, postings.c.amount, postings.c.currency, accounts.c.owner, accounts.c.kind,
-                  accounts.c.code, accounts.c.wallet_id, wallets.c.client_id)
+        sa.select(
+            postings.c.entry_id,
+            postings.c.amount,
+            postings.c.currency,
+            accounts.c.owner,
+            accounts.c.kind,
+            accounts.c.code,
+            accounts.c.wallet_id,
+            wallets.c.client_id,
+        )
         .join(accounts, accounts.c.id == postings.c.account_id)
         .outerjoin(wallets, wallets.c.id == accounts.c.wallet_id)
         .where(postings.c.entry_id.in_([row["id"] for row in rows]))
         .order_by(postings.c.id)
-    )  # fmt: skip
+    )
     lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in session.execute(query).mappings():
-        lines[line["entry_id"]].append({
-            "code": line["code"], "owner": line["owner"], "wallet_id": line["wallet_id"],
-            "client_id": line["client_id"], "account": line["kind"],
-            "currency": line["currency"], "amount": text(line["amount"]),
-        })  # fmt: skip
+        lines[line["entry_id"]].append(
+            {
+                "code": line["code"],
+                "owner": line["owner"],
+                "wallet_id": line["wallet_id"],
+                "client_id": line["client_id"],
+                "account": line["kind"],
+                "currency": line["currency"],
+                "amount": text(line["amount"]),
+            }
+        )
     return [
         {
-            "id": row["id"], "number": row["number"], "kind": row["kind"], "about_type": row["about_type"],
-            "about_id": row["about_id"], "external_ref": row["external_ref"], "at": iso(row["effective_at"]),
-            "created_by": row["created_by"], "memo": row["memo"], "reverses_id": row["reverses_id"],
+            "id": row["id"],
+            "number": row["number"],
+            "kind": row["kind"],
+            "about_type": row["about_type"],
+            "about_id": row["about_id"],
+            "external_ref": row["external_ref"],
+            "at": iso(row["effective_at"]),
+            "created_by": row["created_by"],
+            "memo": row["memo"],
+            "reverses_id": row["reverses_id"],
             "postings": lines[row["id"]],
         }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def trial_balance(session: Session, principal: Principal, until: datetime | None) -> list[dict[str, Any]]:
@@ -148,9 +169,12 @@ def entries_csv(shown: Iterable[dict[str, Any]]) -> str:
     )
     return _csv(
         header,
-        ([*(row[name] for name in header[:5]), *(line[name] for name in header[5:10]), row["memo"]]
-         for row in shown for line in row["postings"]),
-    )  # fmt: skip
+        (
+            [*(row[name] for name in header[:5]), *(line[name] for name in header[5:10]), row["memo"]]
+            for row in shown
+            for line in row["postings"]
+        ),
+    )
 
 
 def trial_balance_csv(rows: Iterable[dict[str, Any]]) -> str:

@@ -194,13 +194,15 @@ class Journal:
                 if account is not None:
                     account.balance += line.amount
                     account.changed = account.posted = True
-                rows.append({
-                    "entry_id": entry.row["id"],
-                    "account_id": account.id if account is not None else ids[line.account],
-                    "currency": line.account.currency,
-                    "amount": line.amount,
-                    "posted_at": entry.row["effective_at"],
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "entry_id": entry.row["id"],
+                        "account_id": account.id if account is not None else ids[line.account],
+                        "currency": line.account.currency,
+                        "amount": line.amount,
+                        "posted_at": entry.row["effective_at"],
+                    }
+                )
         self._check_funds()
         self._write(rows)
         self._pending.clear()

@@ -27,10 +27,18 @@ def record(
 ) -> None:
     """Who moved the market, to what and from what: levels may have fired by it."""
     audit.record(
-        session, principal, "quote.set", "instrument", quote.symbol, now, ip=ip, bid=text(quote.bid),
-        ask=text(quote.ask), previous_bid=None if previous is None else text(previous.bid),
+        session,
+        principal,
+        "quote.set",
+        "instrument",
+        quote.symbol,
+        now,
+        ip=ip,
+        bid=text(quote.bid),
+        ask=text(quote.ask),
+        previous_bid=None if previous is None else text(previous.bid),
         previous_ask=None if previous is None else text(previous.ask),
-    )  # fmt: skip
+    )
 
 
 def check_band(instrument: Instrument, bid: Decimal, ask: Decimal, previous: Quote | None) -> None:

@@ -59,12 +59,23 @@ def _columns(
 ) -> dict[str, Any]:
     band, calendar = _CLASSES[market]
     return {
-        "symbol": symbol, "name": name, "market": market.value, "base": base, "quote": quote,
-        "base_scale": _SCALES.get(base, 2), "quote_scale": _SCALES.get(quote, 2),
-        "tick_size": Decimal(tick), "lot_size": Decimal(lot), "min_qty": Decimal(lot), "max_qty": Decimal(most),
-        "min_notional": Decimal(notional), "price_band": Decimal(band), "calendar": calendar.value,
-        "status": InstrumentStatus.TRADING.value, "stale_after_seconds": STALE_AFTER_SECONDS,
-    }  # fmt: skip
+        "symbol": symbol,
+        "name": name,
+        "market": market.value,
+        "base": base,
+        "quote": quote,
+        "base_scale": _SCALES.get(base, 2),
+        "quote_scale": _SCALES.get(quote, 2),
+        "tick_size": Decimal(tick),
+        "lot_size": Decimal(lot),
+        "min_qty": Decimal(lot),
+        "max_qty": Decimal(most),
+        "min_notional": Decimal(notional),
+        "price_band": Decimal(band),
+        "calendar": calendar.value,
+        "status": InstrumentStatus.TRADING.value,
+        "stale_after_seconds": STALE_AFTER_SECONDS,
+    }
 
 
 def load_instruments(session: Session) -> SymbolTable:
@@ -86,8 +97,19 @@ def load_instruments(session: Session) -> SymbolTable:
 
 def _instrument(row: InstrumentRow) -> Instrument:
     return Instrument(
-        id=row.id, symbol=row.symbol, name=row.name, market=Market(row.market), base=row.base, quote=row.quote,
-        tick_size=row.tick_size, lot_size=row.lot_size, min_qty=row.min_qty, max_qty=row.max_qty,
-        min_notional=row.min_notional, price_band=row.price_band, calendar=Calendar(row.calendar),
-        status=InstrumentStatus(row.status), stale_after=timedelta(seconds=row.stale_after_seconds),
-    )  # fmt: skip
+        id=row.id,
+        symbol=row.symbol,
+        name=row.name,
+        market=Market(row.market),
+        base=row.base,
+        quote=row.quote,
+        tick_size=row.tick_size,
+        lot_size=row.lot_size,
+        min_qty=row.min_qty,
+        max_qty=row.max_qty,
+        min_notional=row.min_notional,
+        price_band=row.price_band,
+        calendar=Calendar(row.calendar),
+        status=InstrumentStatus(row.status),
+        stale_after=timedelta(seconds=row.stale_after_seconds),
+    )

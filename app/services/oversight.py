@@ -42,10 +42,13 @@ def leader(session: Session) -> dict[str, Any] | None:
         return None
     age = (database_now(session) - row["at"]).total_seconds()
     return {
-        "holder": row["holder"], "epoch": row["epoch"], "at": iso(row["at"]),
+        "holder": row["holder"],
+        "epoch": row["epoch"],
+        "at": iso(row["at"]),
         "leading": row["leading"] and _holds_lease(session, row["shard"], row["holder"]),
-        "age_seconds": round(max(age, 0.0), 3), "status": row["status"],
-    }  # fmt: skip
+        "age_seconds": round(max(age, 0.0), 3),
+        "status": row["status"],
+    }
 
 
 def _holds_lease(session: Session, shard: int, holder: str) -> bool:
@@ -78,7 +81,12 @@ def engines(session: Session) -> list[dict[str, Any]]:
     query = sa.select(heartbeats).order_by(heartbeats.c.leading.desc(), heartbeats.c.at.desc()).limit(50)
     now = database_now(session)
     return [
-        {"holder": row["holder"], "leading": row["leading"], "epoch": row["epoch"], "at": iso(row["at"]),
-         "age_seconds": round(max((now - row["at"]).total_seconds(), 0.0), 3)}
+        {
+            "holder": row["holder"],
+            "leading": row["leading"],
+            "epoch": row["epoch"],
+            "at": iso(row["at"]),
+            "age_seconds": round(max((now - row["at"]).total_seconds(), 0.0), 3),
+        }
         for row in session.execute(query).mappings()
-    ]  # fmt: skip
+    ]

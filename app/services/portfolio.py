@@ -40,13 +40,19 @@ from app.models import (
 
 accounts, postings, entries = table_of(LedgerAccount), table_of(Posting), table_of(JournalEntry)
 executions, positions, updates, bars = (
-    table_of(Execution), table_of(Position), table_of(PositionUpdate), table_of(Bar),
-)  # fmt: skip
+    table_of(Execution),
+    table_of(Position),
+    table_of(PositionUpdate),
+    table_of(Bar),
+)
 # how far back, and the bars whose closes value what was held
 PERIODS: Final[dict[str, tuple[timedelta, str]]] = {
-    "1d": (timedelta(days=1), "1h"), "1w": (timedelta(days=7), "1h"), "1m": (timedelta(days=30), "1h"),
-    "3m": (timedelta(days=90), "1d"), "1y": (timedelta(days=365), "1d"),
-}  # fmt: skip
+    "1d": (timedelta(days=1), "1h"),
+    "1w": (timedelta(days=7), "1h"),
+    "1m": (timedelta(days=30), "1h"),
+    "3m": (timedelta(days=90), "1d"),
+    "1y": (timedelta(days=365), "1d"),
+}
 CLOSED_MOST: Final = 20_000  # closed positions that statistics look at, newest first
 POINTS_MOST: Final = 300  # of a position's curve
 ALL_SAMPLES: Final = timedelta(hours=1)  # what is longer is read by the minute
@@ -133,9 +139,13 @@ class Portfolio:
     """Reads one client's wallets; ``quotes`` are the newest ones by symbol."""
 
     def __init__(
-        self, session: Session, instruments: SymbolTable, quotes: Mapping[str, Quote], now: datetime,
+        self,
+        session: Session,
+        instruments: SymbolTable,
+        quotes: Mapping[str, Quote],
+        now: datetime,
         wallet_ids: Sequence[str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.session, self.instruments, self.quotes, self.now = session, instruments, dict(quotes), now
         self.wallet_ids = list(wallet_ids)
         self.unpriced: set[str] = set()
@@ -227,18 +237,21 @@ class Portfolio:
         """By start of interval: what was added to the wallets, and how much of it came from outside the firm."""
         hour = hour_of(postings.c.posted_at)
         from_outside = sa.exists().where(
-            _other.c.entry_id == postings.c.entry_id, _other.c.account_id == _outside.c.id,
+            _other.c.entry_id == postings.c.entry_id,
+            _other.c.account_id == _outside.c.id,
             _outside.c.kind == AccountKind.EXTERNAL.value,
-        )  # fmt: skip
+        )
         query = (
             sa.select(
-                hour.label("hour"), postings.c.currency, exact_sum(postings.c.amount).label("amount"),
+                hour.label("hour"),
+                postings.c.currency,
+                exact_sum(postings.c.amount).label("amount"),
                 from_outside.label("outside"),
             )
             .join(accounts, accounts.c.id == postings.c.account_id)
             .where(self._of_wallets(), postings.c.posted_at >= since)
             .group_by(hour, postings.c.currency, from_outside)
-        )  # fmt: skip
+        )
         moved: dict[datetime, Holdings] = defaultdict(dict)
         paid: dict[datetime, Holdings] = defaultdict(dict)
         for row in self.session.execute(query):
@@ -273,10 +286,11 @@ class Portfolio:
         query = sa.select(bars.c.instrument_id, bars.c.start, bars.c.close).join(
             newest,
             sa.and_(
-                bars.c.instrument_id == newest.c.instrument_id, bars.c.start == newest.c.start,
+                bars.c.instrument_id == newest.c.instrument_id,
+                bars.c.start == newest.c.start,
                 bars.c.interval == interval,
             ),
-        )  # fmt: skip
+        )
         return {symbol: quote for _, symbol, quote in self._priced(self.session.execute(query))}
 
     # -- trading -----------------------------------------------------------------------------------------
@@ -311,20 +325,24 @@ class Portfolio:
         day = day_of(executions.c.executed_at)
         query = (
             sa.select(
-                day.label("day"), executions.c.instrument_id, sa.func.count().label("fills"),
+                day.label("day"),
+                executions.c.instrument_id,
+                sa.func.count().label("fills"),
                 *(exact_sum(executions.c[name]).label(name) for name in ("realized_pnl", "fee", "value")),
             )
             .where(executions.c.wallet_id.in_(self.wallet_ids), executions.c.executed_at >= since)
             .group_by(day, executions.c.instrument_id)
-        )  # fmt: skip
+        )
         by_day: dict[str, Figures] = defaultdict(Figures)
         by_instrument: dict[str, Figures] = defaultdict(Figures)
         for row in self.session.execute(query):
             instrument = self.instruments.by_id(row.instrument_id)
             found = Figures(
-                self.usd(row.realized_pnl, instrument.quote), self.usd(row.fee, instrument.quote),
-                self.usd(row.value, instrument.quote), row.fills,
-            )  # fmt: skip
+                self.usd(row.realized_pnl, instrument.quote),
+                self.usd(row.fee, instrument.quote),
+                self.usd(row.value, instrument.quote),
+                row.fills,
+            )
             by_day[row.day].add(found)
             by_instrument[instrument.symbol].add(found)
         return by_day, by_instrument
@@ -332,9 +350,10 @@ class Portfolio:
     def statistics(self, since: datetime) -> dict[str, Any]:
         """Of the positions closed since; a win made more than nothing, a loss less."""
         closed = sa.and_(
-            positions.c.wallet_id.in_(self.wallet_ids), positions.c.status == PositionStatus.CLOSED.value,
+            positions.c.wallet_id.in_(self.wallet_ids),
+            positions.c.status == PositionStatus.CLOSED.value,
             positions.c.closed_at >= since,
-        )  # fmt: skip
+        )
         query = sa.select(
             positions.c.instrument_id, positions.c.realized_pnl, positions.c.opened_at, positions.c.closed_at
         )
@@ -376,9 +395,11 @@ class Figures:
 
     def show(self) -> dict[str, Any]:
         return {
-            "realized_pnl": text(self.realized), "fees": text(self.fees), "volume": text(self.volume),
+            "realized_pnl": text(self.realized),
+            "fees": text(self.fees),
+            "volume": text(self.volume),
             "fills": self.fills,
-        }  # fmt: skip
+        }
 
 
 def _add(held: Holdings, more: Mapping[str, Decimal]) -> None:
@@ -389,9 +410,12 @@ def _add(held: Holdings, more: Mapping[str, Decimal]) -> None:
 def _gained(curve: Curve, since: datetime) -> dict[str, Any]:
     start, deposits, profit, percent = curve.gained()
     return {
-        "from": iso(curve.points[0].at if curve.points else since), "start_equity": text(start),
-        "deposits": text(deposits), "pnl": text(profit), "percent": None if percent is None else text(percent),
-    }  # fmt: skip
+        "from": iso(curve.points[0].at if curve.points else since),
+        "start_equity": text(start),
+        "deposits": text(deposits),
+        "pnl": text(profit),
+        "percent": None if percent is None else text(percent),
+    }
 
 
 def _realized(by_day: Mapping[str, Figures]) -> dict[str, Any]:
@@ -413,16 +437,26 @@ def position_curve(session: Session, position: PositionState) -> list[dict[str, 
     points = []
     for sample in _samples(session, position.id):
         done = sum((amount for at, amount in realized if at <= sample.at), ZERO)
-        points.append({
-            "at": iso(sample.at), "price": text(sample.mark_px), "realized_pnl": text(done),
-            "unrealized_pnl": text(sample.unrealized_pnl), "pnl": text(done + sample.unrealized_pnl),
-        })  # fmt: skip
+        points.append(
+            {
+                "at": iso(sample.at),
+                "price": text(sample.mark_px),
+                "realized_pnl": text(done),
+                "unrealized_pnl": text(sample.unrealized_pnl),
+                "pnl": text(done + sample.unrealized_pnl),
+            }
+        )
     if position.closed_at is not None and position.exit_qty:
         total = text(position.realized_pnl)
-        points.append({
-            "at": iso(position.closed_at), "price": text(round(position.exit_value / position.exit_qty, 10)),
-            "realized_pnl": total, "unrealized_pnl": "0", "pnl": total,
-        })  # fmt: skip
+        points.append(
+            {
+                "at": iso(position.closed_at),
+                "price": text(round(position.exit_value / position.exit_qty, 10)),
+                "realized_pnl": total,
+                "unrealized_pnl": "0",
+                "pnl": total,
+            }
+        )
     return points
 
 

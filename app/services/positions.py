@@ -53,8 +53,11 @@ class Positions:
         errors = leg_errors(protection, instrument)
         errors += [FieldError(*error) for error in protection_errors(position.entry_side, reference, protection)]
         if errors:
-            raise Invalid("; ".join(f"{e.field} {e.message}" for e in errors), errors=errors,
-                          code=errors[0].code if len(errors) == 1 else None)  # fmt: skip
+            raise Invalid(
+                "; ".join(f"{e.field} {e.message}" for e in errors),
+                errors=errors,
+                code=errors[0].code if len(errors) == 1 else None,
+            )
         position = protect(position, protection, reference if quote is not None else None)
         position = changed(position, now, stop_adjustments=position.stop_adjustments + 1)
         store_positions(session, [position])
@@ -64,10 +67,19 @@ class Positions:
         return self.show(position, now)
 
     def close(
-        self, session: Session, client: Client, wallet: Wallet, position: PositionState, qty: Decimal | None,
-        client_order_id: str | None, *, actor: str, source: OrderSource, now: datetime,
+        self,
+        session: Session,
+        client: Client,
+        wallet: Wallet,
+        position: PositionState,
+        qty: Decimal | None,
+        client_order_id: str | None,
+        *,
+        actor: str,
+        source: OrderSource,
+        now: datetime,
         reason: ExitReason = ExitReason.MANUAL,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """Close all of the position or part of it at the market, by an ordinary reduce-only order.
 
         The position must be locked, and the wallet before it. The same ``client_order_id`` again answers the first
@@ -78,8 +90,9 @@ class Positions:
         instrument = self.instruments.by_id(position.instrument_id)
         wanted = abs(position.qty) if qty is None else qty
         request = exit_request(instrument, position.exit_side, wanted, client_order_id)
-        entry = Entry(position.wallet_id, request, actor, source, position_id=position.id, exit_reason=reason,
-                      asked=asked)  # fmt: skip
+        entry = Entry(
+            position.wallet_id, request, actor, source, position_id=position.id, exit_reason=reason, asked=asked
+        )
         earlier = self.orders.earlier(session, entry)
         if earlier is not None:
             return earlier  # the answer to the first request may have been lost
@@ -99,9 +112,17 @@ class Positions:
         return order
 
     def signal(
-        self, session: Session, client: Client, wallet: Wallet, position: PositionState, request: SignalIn, *,
-        actor: str, source: OrderSource, now: datetime,
-    ) -> dict[str, Any]:  # fmt: skip
+        self,
+        session: Session,
+        client: Client,
+        wallet: Wallet,
+        position: PositionState,
+        request: SignalIn,
+        *,
+        actor: str,
+        source: OrderSource,
+        now: datetime,
+    ) -> dict[str, Any]:
         """Store what a strategy says; act on ``reduce`` and ``close`` at or above the wallet's threshold."""
         order, outcome = None, "noted"
         if request.action != "hold":
@@ -112,29 +133,57 @@ class Positions:
                 if request.action == "reduce":
                     instrument = self.instruments.by_id(position.instrument_id)
                     qty = floor_to(abs(position.qty) * request.reduce_percent / 100, instrument.lot_size) or None
-                order = self.close(session, client, wallet, position, qty, None, actor=actor, source=source, now=now,
-                                   reason=ExitReason.AI_SIGNAL)  # fmt: skip
+                order = self.close(
+                    session,
+                    client,
+                    wallet,
+                    position,
+                    qty,
+                    None,
+                    actor=actor,
+                    source=source,
+                    now=now,
+                    reason=ExitReason.AI_SIGNAL,
+                )
                 outcome = "rejected" if order["status"] == "REJECTED" else "executed"
         signal = Signal(
-            id=new_id(), position_id=position.id, action=request.action, confidence=request.confidence,
-            urgency=request.urgency, reasoning=request.reasoning, order_id=order and order["id"], outcome=outcome,
-            created_at=now, created_by=actor,
-        )  # fmt: skip
+            id=new_id(),
+            position_id=position.id,
+            action=request.action,
+            confidence=request.confidence,
+            urgency=request.urgency,
+            reasoning=request.reasoning,
+            order_id=order and order["id"],
+            outcome=outcome,
+            created_at=now,
+            created_by=actor,
+        )
         session.add(signal)
         shown = {
-            "id": signal.id, "position_id": position.id, "action": signal.action, "confidence": signal.confidence,
-            "threshold": wallet.close_signal_confidence, "outcome": outcome, "order_id": signal.order_id,
+            "id": signal.id,
+            "position_id": position.id,
+            "action": signal.action,
+            "confidence": signal.confidence,
+            "threshold": wallet.close_signal_confidence,
+            "outcome": outcome,
+            "order_id": signal.order_id,
             "created_at": iso(now),
-        }  # fmt: skip
+        }
         return {"signal": shown, "order": order}
 
 
 def exit_request(instrument: Instrument, side: Side, qty: Decimal, client_order_id: str | None = None) -> OrderIn:
     """A reduce-only market order."""
-    return OrderIn.model_validate({
-        "symbol": instrument.symbol, "side": side, "type": OrderType.MARKET, "qty": qty, "reduce_only": True,
-        "client_order_id": client_order_id,
-    })  # fmt: skip
+    return OrderIn.model_validate(
+        {
+            "symbol": instrument.symbol,
+            "side": side,
+            "type": OrderType.MARKET,
+            "qty": qty,
+            "reduce_only": True,
+            "client_order_id": client_order_id,
+        }
+    )
 
 
 def updates(session: Session, position_id: str, limit: int) -> list[dict[str, Any]]:

@@ -91,8 +91,13 @@ def _entries(session: Session, report: Report) -> None:
         postings.c.entry_id, postings.c.currency
     )
     for row in session.execute(unbalanced.having(total != _ZERO)):
-        report.add("ENTRY_UNBALANCED", "L1: postings of an entry do not sum to zero",
-                   entry_id=row.entry_id, currency=row.currency, total=row.total)  # fmt: skip
+        report.add(
+            "ENTRY_UNBALANCED",
+            "L1: postings of an entry do not sum to zero",
+            entry_id=row.entry_id,
+            currency=row.currency,
+            total=row.total,
+        )
     counted = (
         sa.select(entries.c.id, sa.func.count(postings.c.id).label("total"))
         .outerjoin(postings, postings.c.entry_id == entries.c.id)
@@ -124,12 +129,24 @@ def _accounts(session: Session, report: Report) -> None:
     for row in session.execute(query):
         count += 1
         if row.balance != (row.total or ZERO):
-            report.add("BALANCE_MISMATCH", "L3: a cached balance is not the sum of its postings", account_id=row.id,
-                       owner=row.owner, currency=row.currency, balance=row.balance,
-                       postings=row.total or ZERO)  # fmt: skip
+            report.add(
+                "BALANCE_MISMATCH",
+                "L3: a cached balance is not the sum of its postings",
+                account_id=row.id,
+                owner=row.owner,
+                currency=row.currency,
+                balance=row.balance,
+                postings=row.total or ZERO,
+            )
         if row.balance < 0:
-            report.add("NEGATIVE_BALANCE", "L4: a wallet's balance is negative", account_id=row.id, owner=row.owner,
-                       currency=row.currency, balance=row.balance)  # fmt: skip
+            report.add(
+                "NEGATIVE_BALANCE",
+                "L4: a wallet's balance is negative",
+                account_id=row.id,
+                owner=row.owner,
+                currency=row.currency,
+                balance=row.balance,
+            )
     report.checked["accounts"] = count
 
 
@@ -152,8 +169,14 @@ def _holds(session: Session, report: Report) -> None:
     for key in held.keys() | held_by_orders.keys():
         balance, wanted = held.get(key, ZERO), held_by_orders.get(key, ZERO)
         if balance != wanted:
-            report.add("HOLD_MISMATCH", "L7: the held balance is not what live orders hold", wallet_id=key[0],
-                       currency=key[1], held=balance, orders=wanted)  # fmt: skip
+            report.add(
+                "HOLD_MISMATCH",
+                "L7: the held balance is not what live orders hold",
+                wallet_id=key[0],
+                currency=key[1],
+                held=balance,
+                orders=wanted,
+            )
     query = sa.select(orders.c.id, orders.c.status, orders.c.held).where(
         orders.c.status.in_(_TERMINAL), orders.c.held != _ZERO
     )
@@ -175,8 +198,13 @@ def _scales(session: Session, report: Report) -> None:
         )
         query = sa.select(postings.c.id, postings.c.amount).where(postings.c.currency == currency, condition)
         for row in session.execute(query):
-            report.add("AMOUNT_PRECISION", "L8: an amount has more decimals than its currency", posting_id=row.id,
-                       currency=currency, amount=row.amount)  # fmt: skip
+            report.add(
+                "AMOUNT_PRECISION",
+                "L8: an amount has more decimals than its currency",
+                posting_id=row.id,
+                currency=currency,
+                amount=row.amount,
+            )
 
 
 def _read_executions(session: Session, report: Report, instruments: SymbolTable) -> dict[str, dict[str, Any]]:
@@ -188,10 +216,21 @@ def _read_executions(session: Session, report: Report, instruments: SymbolTable)
         events.c.type.in_(["order.pending_replace", "order.amended"]),
     )
     query = sa.select(
-        executions.c.id, executions.c.order_id, executions.c.position_id, executions.c.position_qty, executions.c.side,
-        executions.c.qty, executions.c.price, executions.c.value, executions.c.fee, executions.c.realized_pnl,
-        orders.c.type, orders.c.instrument_id, orders.c.price.label("limit_price"), amended.label("amended"),
-    ).join(orders, orders.c.id == executions.c.order_id)  # fmt: skip
+        executions.c.id,
+        executions.c.order_id,
+        executions.c.position_id,
+        executions.c.position_qty,
+        executions.c.side,
+        executions.c.qty,
+        executions.c.price,
+        executions.c.value,
+        executions.c.fee,
+        executions.c.realized_pnl,
+        orders.c.type,
+        orders.c.instrument_id,
+        orders.c.price.label("limit_price"),
+        amended.label("amended"),
+    ).join(orders, orders.c.id == executions.c.order_id)
     count = 0
     for row in session.execute(query.execution_options(yield_per=5000)):
         count += 1
@@ -212,8 +251,14 @@ def _read_executions(session: Session, report: Report, instruments: SymbolTable)
             row.price > row.limit_price if row.side == Side.BUY else row.price < row.limit_price
         )
         if worse and not row.amended:
-            report.add("LIMIT_VIOLATED", "O9: a limit order filled worse than its price", execution_id=row.id,
-                       order_id=row.order_id, price=row.price, limit=row.limit_price)  # fmt: skip
+            report.add(
+                "LIMIT_VIOLATED",
+                "O9: a limit order filled worse than its price",
+                execution_id=row.id,
+                order_id=row.order_id,
+                price=row.price,
+                limit=row.limit_price,
+            )
     report.checked["executions"] = count
     trades = session.scalar(sa.select(sa.func.count()).select_from(entries).where(entries.c.kind == "trade")) or 0
     if trades != count:
@@ -226,9 +271,16 @@ def _read_executions(session: Session, report: Report, instruments: SymbolTable)
 def _orders(session: Session, report: Report, filled: dict[str, list[Decimal]]) -> None:
     """O1, O2, O3: orders against their executions, and each status against the figures."""
     query = sa.select(
-        orders.c.id, orders.c.status, orders.c.qty, orders.c.cum_qty, orders.c.leaves_qty, orders.c.avg_px,
-        orders.c.cum_value, orders.c.fees, orders.c.pending_qty,
-    )  # fmt: skip
+        orders.c.id,
+        orders.c.status,
+        orders.c.qty,
+        orders.c.cum_qty,
+        orders.c.leaves_qty,
+        orders.c.avg_px,
+        orders.c.cum_value,
+        orders.c.fees,
+        orders.c.pending_qty,
+    )
     count = 0
     known = {status.value for status in OrderStatus}
     for row in session.execute(query.execution_options(yield_per=5000)):
@@ -236,14 +288,23 @@ def _orders(session: Session, report: Report, filled: dict[str, list[Decimal]]) 
         qty, product, value, fees, tolerance = filled.get(row.id, (ZERO, ZERO, ZERO, ZERO, ZERO))
         shown = {"order_id": row.id, "status": row.status, "qty": row.qty, "cum_qty": row.cum_qty}
         if abs(value - product) > tolerance:
-            report.add("VALUE_MISMATCH", "O2: the value is not what quantity and price make", value=value,
-                       product=product, **shown)  # fmt: skip
+            report.add(
+                "VALUE_MISMATCH",
+                "O2: the value is not what quantity and price make",
+                value=value,
+                product=product,
+                **shown,
+            )
         if row.status not in known:
             report.add("UNKNOWN_STATUS", "O3: a status nobody knows", **shown)
             continue
         if row.cum_qty != qty or row.cum_value != value or row.fees != fees:
-            report.add("CUM_QTY_MISMATCH", "O1: cum_qty, value or fees are not the sum of the executions",
-                       executions=qty, **shown)  # fmt: skip
+            report.add(
+                "CUM_QTY_MISMATCH",
+                "O1: cum_qty, value or fees are not the sum of the executions",
+                executions=qty,
+                **shown,
+            )
         if not ZERO <= row.cum_qty <= row.qty:
             report.add("CUM_QTY_OUT_OF_RANGE", "O1: cum_qty is below zero or above qty", **shown)
         leaves = ZERO if row.status in _TERMINAL else row.qty - row.cum_qty
@@ -272,14 +333,25 @@ def _positions(session: Session, report: Report, filled: dict[str, list[Decimal]
         count += 1
         qty, realized, cash = filled.get(row["id"], (ZERO, ZERO, ZERO))
         if row["qty"] != qty or (row["status"] == "CLOSED") != (row["qty"] == 0):
-            report.add("POSITION_MISMATCH", "P1: quantity or status is not what the executions make",
-                       position_id=row["id"], qty=row["qty"], executions=qty, status=row["status"])  # fmt: skip
+            report.add(
+                "POSITION_MISMATCH",
+                "P1: quantity or status is not what the executions make",
+                position_id=row["id"],
+                qty=row["qty"],
+                executions=qty,
+                status=row["status"],
+            )
         expected = cash + row["cost"] + row["open_fees"]
         whole = row["exit_value"] - row["exit_fees"] - row["entry_value"] - row["entry_fees"] == cash
         if row["realized_pnl"] != realized or (whole and expected != realized):
-            report.add("REALIZED_PNL_MISMATCH", "P2: realized profit is not what the money did",
-                       position_id=row["id"], realized=row["realized_pnl"], executions=realized,
-                       cash=expected)  # fmt: skip
+            report.add(
+                "REALIZED_PNL_MISMATCH",
+                "P2: realized profit is not what the money did",
+                position_id=row["id"],
+                realized=row["realized_pnl"],
+                executions=realized,
+                cash=expected,
+            )
     report.checked["positions"] = count
 
 
@@ -293,8 +365,14 @@ def _exits(session: Session, report: Report) -> None:
     )
     for row in session.execute(query):
         if row.leaves > row.qty:
-            report.add("EXITS_EXCEED_POSITION", "P3: live exits exceed the position", position_id=row.id,
-                       status=row.status, qty=row.qty, exits=row.leaves)  # fmt: skip
+            report.add(
+                "EXITS_EXCEED_POSITION",
+                "P3: live exits exceed the position",
+                position_id=row.id,
+                status=row.status,
+                qty=row.qty,
+                exits=row.leaves,
+            )
 
 
 def _events(session: Session, report: Report) -> None:
@@ -312,8 +390,14 @@ def _events(session: Session, report: Report) -> None:
     )
     for row in session.execute(versions):
         if not row.total == row.last == row.version:
-            report.add("EVENT_VERSION_GAP", "O3: an order's event versions have a gap", order_id=row.object_id,
-                       events=row.total, last=row.last, version=row.version)  # fmt: skip
+            report.add(
+                "EVENT_VERSION_GAP",
+                "O3: an order's event versions have a gap",
+                order_id=row.object_id,
+                events=row.total,
+                last=row.last,
+                version=row.version,
+            )
     streams = (
         sa.select(events.c.stream, sa.func.count().label("total"), sa.func.max(events.c.seq).label("last"))
         .where(events.c.seq.is_not(None))

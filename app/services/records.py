@@ -22,11 +22,34 @@ from .events import Events
 from .quotes import QuoteBook
 
 orders, positions = table_of(Order), table_of(Position)
-_FIXED: Final = frozenset({
-    "id", "client_order_id", "body_hash", "client_id", "wallet_id", "instrument_id", "side", "type", "time_in_force",
-    "quote_qty", "protection_px", "expires_at", "reduce_only", "post_only", "protection", "exit_reason", "trigger_key",
-    "hold_currency", "reject_values", "venue", "source", "created_by", "strategy", "created_at",
-})  # fmt: skip
+_FIXED: Final = frozenset(
+    {
+        "id",
+        "client_order_id",
+        "body_hash",
+        "client_id",
+        "wallet_id",
+        "instrument_id",
+        "side",
+        "type",
+        "time_in_force",
+        "quote_qty",
+        "protection_px",
+        "expires_at",
+        "reduce_only",
+        "post_only",
+        "protection",
+        "exit_reason",
+        "trigger_key",
+        "hold_currency",
+        "reject_values",
+        "venue",
+        "source",
+        "created_by",
+        "strategy",
+        "created_at",
+    }
+)
 _ORDER_CHANGES: Final = tuple(name for name in ORDER_COLUMNS if name not in _FIXED)
 _POSITION_FIXED: Final = frozenset(
     {"id", "client_id", "wallet_id", "instrument_id", "opened_at", "entry_order_id", "entry_mark_px"}
@@ -69,11 +92,17 @@ def order_event(
     shown = order_json(order, instruments.by_id(order.instrument_id).symbol)
     first, last = transitions[0], transitions[-1]
     events.add(
-        order.client_id, type_ or f"order.{order.status.lower()}", "order", order.id, shown, version=order.version,
-        previous_status=first.before and first.before.value, reason=last.reason,
+        order.client_id,
+        type_ or f"order.{order.status.lower()}",
+        "order",
+        order.id,
+        shown,
+        version=order.version,
+        previous_status=first.before and first.before.value,
+        reason=last.reason,
         transitions=[{"status": step.after.value, "reason": step.reason} for step in transitions],
         **told,
-    )  # fmt: skip
+    )
 
 
 def insert_positions(session: Session, opened: Collection[PositionState]) -> None:
@@ -104,9 +133,14 @@ def position_event(
 ) -> None:
     """One change of a position."""
     events.add(
-        position.client_id, type_, "position", position.id, show_position(position, instruments, quotes, now),
-        version=position.version, **told,
-    )  # fmt: skip
+        position.client_id,
+        type_,
+        "position",
+        position.id,
+        show_position(position, instruments, quotes, now),
+        version=position.version,
+        **told,
+    )
 
 
 def armed(position: PositionState) -> PositionState:

@@ -36,7 +36,7 @@ def show(session: Session, *, production: bool) -> dict[str, Any]:
             for row in commands.waiting(session, COMMAND)
         ],
         "last_error": None if last is None else last["error"],
-    }  # fmt: skip
+    }
 
 
 def change(

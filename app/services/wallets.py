@@ -47,24 +47,44 @@ def create(
             raise Invalid.field("balance", "precision", f"of {asset} has more than {scale_of(asset)} decimals")
     first = session.scalar(sa.select(sa.func.count()).where(Wallet.client_id == client.id)) == 0
     wallet = Wallet(
-        id=new_id(), client_id=client.id, platform="paper", name=name, status="active", is_default=first,
-        maker_rate=PAPER_FEE, taker_rate=PAPER_FEE, created_at=now, updated_at=now,
-    )  # fmt: skip
+        id=new_id(),
+        client_id=client.id,
+        platform="paper",
+        name=name,
+        status="active",
+        is_default=first,
+        maker_rate=PAPER_FEE,
+        taker_rate=PAPER_FEE,
+        created_at=now,
+        updated_at=now,
+    )
     session.add(wallet)
     session.flush()
     journal = Journal(session, now, principal.actor)
     for asset, amount in starting.items():
         journal.add(
-            EntryKind.DEPOSIT, ("wallet", wallet.id), f"starting-balance:{wallet.id}:{asset}",
-            deposit_lines(wallet.id, asset, amount, PLAY_MONEY), memo="starting balance",
-        )  # fmt: skip
+            EntryKind.DEPOSIT,
+            ("wallet", wallet.id),
+            f"starting-balance:{wallet.id}:{asset}",
+            deposit_lines(wallet.id, asset, amount, PLAY_MONEY),
+            memo="starting balance",
+        )
     locked = journal.flush()
     events = Events(now)
     events.add(client.id, "wallet.created", "wallet", wallet.id, show(wallet), version=1)
     balance_event(events, client.id, wallet.id, locked.values())
     events.flush(session)
-    audit.record(session, principal, "wallet.create", "wallet", wallet.id, now, client_id=client.id, name=name,
-                 starting={asset: text(amount) for asset, amount in starting.items()})  # fmt: skip
+    audit.record(
+        session,
+        principal,
+        "wallet.create",
+        "wallet",
+        wallet.id,
+        now,
+        client_id=client.id,
+        name=name,
+        starting={asset: text(amount) for asset, amount in starting.items()},
+    )
     return wallet
 
 
@@ -91,16 +111,26 @@ def set_status(
     events = Events(now)
     _status_event(events, wallet, previous, reason=reason)
     events.flush(session)
-    audit.record(session, principal, f"wallet.{status}", "wallet", wallet.id, now, previous=previous,
-                 reason=reason, stopped_by=wallet.stopped_by)  # fmt: skip
+    audit.record(
+        session,
+        principal,
+        f"wallet.{status}",
+        "wallet",
+        wallet.id,
+        now,
+        previous=previous,
+        reason=reason,
+        stopped_by=wallet.stopped_by,
+    )
 
 
 def _require_lifter(wallet: Wallet, principal: Principal) -> None:
     """Raises ``Forbidden`` unless the caller manages the firm's wallets; a suspension needs a person."""
     manages = principal.client_id is None and principal.reach(Resource.WALLETS, WRITE) is Reach.ALL
     if not manages or (wallet.status == "suspended" and principal.kind == "key"):
-        raise Forbidden(f"the wallet was {wallet.status} by the firm, whose management lifts that",
-                        code="stopped_by_firm")  # fmt: skip
+        raise Forbidden(
+            f"the wallet was {wallet.status} by the firm, whose management lifts that", code="stopped_by_firm"
+        )
 
 
 def suspend(session: Session, wallet: Wallet, failure: Failure, events: Events, now: datetime) -> None:
@@ -112,13 +142,17 @@ def suspend(session: Session, wallet: Wallet, failure: Failure, events: Events, 
     previous = _change_status(wallet, "suspended", BY_FIRM, now)
     _status_event(events, wallet, previous, reason=failure.message, values=failure.values)
     alert = {
-        "code": failure.code, "message": f"wallet {wallet.name} is suspended: {failure.message}",
-        "wallet_id": wallet.id, "client_id": wallet.client_id, "values": failure.values,
-    }  # fmt: skip
+        "code": failure.code,
+        "message": f"wallet {wallet.name} is suspended: {failure.message}",
+        "wallet_id": wallet.id,
+        "client_id": wallet.client_id,
+        "values": failure.values,
+    }
     for stream in (FIRM, wallet.client_id):
         events.add(stream, "alert.risk", "wallet", wallet.id, alert)
-    audit.record(session, SYSTEM, "wallet.suspended", "wallet", wallet.id, now, code=failure.code,
-                 values=failure.values)  # fmt: skip
+    audit.record(
+        session, SYSTEM, "wallet.suspended", "wallet", wallet.id, now, code=failure.code, values=failure.values
+    )
 
 
 def _change_status(wallet: Wallet, status: str, stopped_by: str | None, now: datetime) -> str:
@@ -130,8 +164,16 @@ def _change_status(wallet: Wallet, status: str, stopped_by: str | None, now: dat
 
 
 def _status_event(events: Events, wallet: Wallet, previous: str, **told: Any) -> None:
-    events.add(wallet.client_id, f"wallet.{wallet.status}", "wallet", wallet.id, show(wallet), version=wallet.version,
-               previous_status=previous, **told)  # fmt: skip
+    events.add(
+        wallet.client_id,
+        f"wallet.{wallet.status}",
+        "wallet",
+        wallet.id,
+        show(wallet),
+        version=wallet.version,
+        previous_status=previous,
+        **told,
+    )
 
 
 def update(session: Session, wallet: Wallet, changes: dict[str, Any], principal: Principal, now: datetime) -> None:
@@ -145,8 +187,15 @@ def update(session: Session, wallet: Wallet, changes: dict[str, Any], principal:
     wallet.version += 1
     wallet.updated_at = now
     events = Events(now)
-    events.add(wallet.client_id, "wallet.updated", "wallet", wallet.id, show(wallet), version=wallet.version,
-               changed=sorted(changed))  # fmt: skip
+    events.add(
+        wallet.client_id,
+        "wallet.updated",
+        "wallet",
+        wallet.id,
+        show(wallet),
+        version=wallet.version,
+        changed=sorted(changed),
+    )
     events.flush(session)
     audit.record(session, principal, "wallet.update", "wallet", wallet.id, now, changed=changed, previous=previous)
 
@@ -280,10 +329,15 @@ def show_balances(session: Session, wallet_id: str, quotes: dict[str, Quote]) ->
             unpriced.append(asset)
         else:
             total += value
-        items.append({
-            "asset": asset, "available": text(balance["available"]), "held": text(balance["held"]),
-            "total": text(balance["total"]), "value_usd": None if value is None else text(value),
-        })  # fmt: skip
+        items.append(
+            {
+                "asset": asset,
+                "available": text(balance["available"]),
+                "held": text(balance["held"]),
+                "total": text(balance["total"]),
+                "value_usd": None if value is None else text(value),
+            }
+        )
     return {"wallet_id": wallet_id, "balances": items, "total_usd": text(total), "unpriced": unpriced}
 
 
@@ -292,24 +346,40 @@ def movements(session: Session, wallet_id: str, limit: int, offset: int) -> tupl
     entries, postings = table_of(JournalEntry), table_of(Posting)
     base = (
         sa.select(
-            postings.c.id, postings.c.amount, postings.c.currency, postings.c.posted_at,
-            accounts.c.kind.label("account"), entries.c.id.label("entry_id"), entries.c.number, entries.c.kind,
-            entries.c.about_type, entries.c.about_id, entries.c.memo,
+            postings.c.id,
+            postings.c.amount,
+            postings.c.currency,
+            postings.c.posted_at,
+            accounts.c.kind.label("account"),
+            entries.c.id.label("entry_id"),
+            entries.c.number,
+            entries.c.kind,
+            entries.c.about_type,
+            entries.c.about_id,
+            entries.c.memo,
         )
         .join(accounts, accounts.c.id == postings.c.account_id)
         .join(entries, entries.c.id == postings.c.entry_id)
         .where(accounts.c.wallet_id == wallet_id)
-    )  # fmt: skip
+    )
     total = session.scalar(sa.select(sa.func.count()).select_from(base.subquery())) or 0
     rows = session.execute(base.order_by(postings.c.id.desc()).limit(limit).offset(offset)).mappings()
     return [
         {
-            "id": row["id"], "at": iso(row["posted_at"]), "asset": row["currency"], "account": row["account"],
-            "amount": text(row["amount"]), "entry_id": row["entry_id"], "entry_number": row["number"],
-            "kind": row["kind"], "about_type": row["about_type"], "about_id": row["about_id"], "memo": row["memo"],
+            "id": row["id"],
+            "at": iso(row["posted_at"]),
+            "asset": row["currency"],
+            "account": row["account"],
+            "amount": text(row["amount"]),
+            "entry_id": row["entry_id"],
+            "entry_number": row["number"],
+            "kind": row["kind"],
+            "about_type": row["about_type"],
+            "about_id": row["about_id"],
+            "memo": row["memo"],
         }
         for row in rows
-    ], total  # fmt: skip
+    ], total
 
 
 def account_refs(wallet_id: str, *currencies: str) -> set[AccountRef]:

@@ -57,8 +57,9 @@ def _requests() -> None:
     )
     op.create_index(op.f("ix_venue_requests_order_id"), "venue_requests", ["order_id"])
     unanswered = sa.text("state IN ('PENDING', 'SENT', 'UNKNOWN')")
-    op.create_index("ix_venue_requests_unanswered", "venue_requests", ["id"], postgresql_where=unanswered,
-                    sqlite_where=unanswered)  # fmt: skip
+    op.create_index(
+        "ix_venue_requests_unanswered", "venue_requests", ["id"], postgresql_where=unanswered, sqlite_where=unanswered
+    )
     _requests_of_live_orders()
 
 
@@ -66,24 +67,47 @@ def _requests_of_live_orders() -> None:
     """Every live order that may be at the venue gets its submission; what it knows of it is found out by asking."""
     uuid = sa.Uuid(as_uuid=False)
     orders = sa.table(
-        "orders", sa.column("id", uuid), sa.column("venue"), sa.column("status"), sa.column("cum_qty", ExactDecimal()),
-        sa.column("venue_order_id"), sa.column("created_at", UtcDateTime()), sa.column("submitted_at", UtcDateTime()),
-    )  # fmt: skip
+        "orders",
+        sa.column("id", uuid),
+        sa.column("venue"),
+        sa.column("status"),
+        sa.column("cum_qty", ExactDecimal()),
+        sa.column("venue_order_id"),
+        sa.column("created_at", UtcDateTime()),
+        sa.column("submitted_at", UtcDateTime()),
+    )
     requests = sa.table(
-        "venue_requests", sa.column("id", uuid), sa.column("order_id", uuid), sa.column("venue"), sa.column("kind"),
-        sa.column("cl_ord_id"), sa.column("state"), sa.column("attempt"), sa.column("created_at", UtcDateTime()),
-        sa.column("sent_at", UtcDateTime()), sa.column("answered_at", UtcDateTime()),
-    )  # fmt: skip
+        "venue_requests",
+        sa.column("id", uuid),
+        sa.column("order_id", uuid),
+        sa.column("venue"),
+        sa.column("kind"),
+        sa.column("cl_ord_id"),
+        sa.column("state"),
+        sa.column("attempt"),
+        sa.column("created_at", UtcDateTime()),
+        sa.column("sent_at", UtcDateTime()),
+        sa.column("answered_at", UtcDateTime()),
+    )
     connection, now = op.get_bind(), datetime.now(UTC)
     live = connection.execute(sa.select(orders).where(orders.c.status.not_in([*TERMINAL, "NEW"]))).all()
     rows = []
     for order in live:
         known = order.venue_order_id is not None or order.cum_qty > 0
-        rows.append({
-            "id": order.id, "order_id": order.id, "venue": order.venue, "kind": "submit", "cl_ord_id": order.id,
-            "state": "ACKED" if known else "SENT" if order.submitted_at else "PENDING", "attempt": 1,
-            "created_at": order.created_at, "sent_at": order.submitted_at, "answered_at": now if known else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "id": order.id,
+                "order_id": order.id,
+                "venue": order.venue,
+                "kind": "submit",
+                "cl_ord_id": order.id,
+                "state": "ACKED" if known else "SENT" if order.submitted_at else "PENDING",
+                "attempt": 1,
+                "created_at": order.created_at,
+                "sent_at": order.submitted_at,
+                "answered_at": now if known else None,
+            }
+        )
     if rows:
         connection.execute(sa.insert(requests), rows)
 
@@ -111,8 +135,9 @@ def _engine_processes() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_engine_commands")),
     )
     waiting = sa.text("taken_at IS NULL")
-    op.create_index("ix_engine_commands_waiting", "engine_commands", ["id"], postgresql_where=waiting,
-                    sqlite_where=waiting)  # fmt: skip
+    op.create_index(
+        "ix_engine_commands_waiting", "engine_commands", ["id"], postgresql_where=waiting, sqlite_where=waiting
+    )
 
 
 def _faults() -> None:
@@ -155,11 +180,15 @@ def downgrade() -> None:
 def _refuse_loss() -> None:
     """What the version before has no place for is not dropped without a word."""
     for query, sentence in (
-        ("SELECT count(*) FROM ledger_accounts WHERE kind = 'receivable'",
-         "A receivable has been booked, and the version before knows none. Restore a backup instead."),
-        ("SELECT count(*) FROM engine_faults WHERE resolved_at IS NULL AND reports IS NOT NULL",
-         "The venue's reports wait behind open faults and would be lost. Retry or resolve them first: "
-         "flask engine faults."),
-    ):  # fmt: skip
+        (
+            "SELECT count(*) FROM ledger_accounts WHERE kind = 'receivable'",
+            "A receivable has been booked, and the version before knows none. Restore a backup instead.",
+        ),
+        (
+            "SELECT count(*) FROM engine_faults WHERE resolved_at IS NULL AND reports IS NOT NULL",
+            "The venue's reports wait behind open faults and would be lost. Retry or resolve them first: "
+            "flask engine faults.",
+        ),
+    ):
         if op.get_bind().scalar(sa.text(query)):
             raise RuntimeError(sentence)

@@ -38,9 +38,14 @@ def main() -> int:
     nautilus = ensure_venv()
     with tempfile.TemporaryDirectory(prefix="cambista-bench-") as folder, durable_postgres() as server:
         bench = Bench(
-            server, Path(folder), seconds, rounds, 5_000 if asked.quick else 50_000,
-            asked.orders or (1_000 if asked.quick else 20_000), nautilus,
-        )  # fmt: skip
+            server,
+            Path(folder),
+            seconds,
+            rounds,
+            5_000 if asked.quick else 50_000,
+            asked.orders or (1_000 if asked.quick else 20_000),
+            nautilus,
+        )
         for name in names:
             print(f"== {name}", flush=True)
             try:

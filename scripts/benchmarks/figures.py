@@ -145,15 +145,31 @@ def filled_postgres(bench: Bench) -> list[Row]:
             )
     rate = f"{median(mine):.0f}/s; server CPU {median(cpu):.1f} ms an order"
     return [
-        Row("filled orders/s, PostgreSQL, against pgbench's two commits", ratios(mine, limit), 0.30, 0.45,
-            f"{rate}; pgbench {median(limit):.0f}/s; one process {median(alone):.0f}/s, {ratios(alone, limit):.2f} ×"),
-        Row("… against FastAPI + asyncpg doing the same rows", ratios(mine, service), 0.50, 0.80,
-            f"{median(mine):.0f}/s; asyncpg {median(service):.0f}/s; one process {ratios(alone, service):.2f} ×"),
+        Row(
+            "filled orders/s, PostgreSQL, against pgbench's two commits",
+            ratios(mine, limit),
+            0.30,
+            0.45,
+            f"{rate}; pgbench {median(limit):.0f}/s; one process {median(alone):.0f}/s, {ratios(alone, limit):.2f} ×",
+        ),
+        Row(
+            "… against FastAPI + asyncpg doing the same rows",
+            ratios(mine, service),
+            0.50,
+            0.80,
+            f"{median(mine):.0f}/s; asyncpg {median(service):.0f}/s; one process {ratios(alone, service):.2f} ×",
+        ),
         Row("order entry p99 / p50", median(tails), 3, 2, f"p99 {1000 * median(p99):.0f} ms", higher=False),
-        Row("order entry p99 against the asyncpg service", ratios(p99, their_p99), 1.5, 1,
-            f"{1000 * median(p99):.0f} ms; asyncpg {1000 * median(their_p99):.0f} ms", higher=False),
+        Row(
+            "order entry p99 against the asyncpg service",
+            ratios(p99, their_p99),
+            1.5,
+            1,
+            f"{1000 * median(p99):.0f} ms; asyncpg {1000 * median(their_p99):.0f} ms",
+            higher=False,
+        ),
         Row("dropped connections", dropped, 0, 0, "all rounds", higher=False, unit=""),
-    ]  # fmt: skip
+    ]
 
 
 def accepted_postgres(bench: Bench) -> list[Row]:
@@ -168,9 +184,16 @@ def accepted_postgres(bench: Bench) -> list[Row]:
                 other = load([port], "/insert", ref.members(CONNECTIONS, MARKET, f"a{number}"), bench.seconds)
             service.append(other["count"] / other["seconds"])
             bench.say(f"accepted/s {mine[-1]:.0f}, one process {alone[-1]:.0f}, asyncpg {service[-1]:.0f}")
-    return [Row("accepted orders/s, PostgreSQL, against FastAPI + asyncpg insert", ratios(mine, service), 0.60, 0.85,
-                f"{median(mine):.0f}/s; asyncpg {median(service):.0f}/s; one process {median(alone):.0f}/s, "
-                f"{ratios(alone, service):.2f} ×")]  # fmt: skip
+    return [
+        Row(
+            "accepted orders/s, PostgreSQL, against FastAPI + asyncpg insert",
+            ratios(mine, service),
+            0.60,
+            0.85,
+            f"{median(mine):.0f}/s; asyncpg {median(service):.0f}/s; one process {median(alone):.0f}/s, "
+            f"{ratios(alone, service):.2f} ×",
+        )
+    ]
 
 
 def _accept_round(ours: Ours, seconds: float, tag: str, *, many: bool) -> float:
@@ -205,8 +228,15 @@ def hot_account(bench: Bench) -> list[Row]:
             mine.append(got["rate"])
             limit.append(ref.pgbench(bench.seconds, bench.folder, wallets=1))
             bench.say(f"filled/s on one account {mine[-1]:.0f}, pgbench {limit[-1]:.0f}")
-    return [Row("one hot account, filled orders/s, against pgbench on one account", ratios(mine, limit), 0.4, 1.0,
-                f"{median(mine):.0f}/s; pgbench {median(limit):.0f}/s")]  # fmt: skip
+    return [
+        Row(
+            "one hot account, filled orders/s, against pgbench on one account",
+            ratios(mine, limit),
+            0.4,
+            1.0,
+            f"{median(mine):.0f}/s; pgbench {median(limit):.0f}/s",
+        )
+    ]
 
 
 def filled_sqlite(bench: Bench) -> list[Row]:
@@ -227,8 +257,15 @@ def filled_sqlite(bench: Bench) -> list[Row]:
             ]
             limit.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
             bench.say(f"SQLite filled/s {mine[-1]:.0f}, sqlite3 {limit[-1]:.0f}")
-    return [Row("filled orders/s, SQLite, against python sqlite3's limit", ratios(mine, limit), 0.15, 0.25,
-                f"{median(mine):.0f}/s; sqlite3 {median(limit):.0f}/s")]  # fmt: skip
+    return [
+        Row(
+            "filled orders/s, SQLite, against python sqlite3's limit",
+            ratios(mine, limit),
+            0.15,
+            0.25,
+            f"{median(mine):.0f}/s; sqlite3 {median(limit):.0f}/s",
+        )
+    ]
 
 
 def idle_latency(bench: Bench) -> list[Row]:
@@ -243,8 +280,16 @@ def idle_latency(bench: Bench) -> list[Row]:
             with ref.service() as port:
                 theirs.append(_inline_fills(port, f"i{number}", times))
             bench.say(f"idle POST to FILLED {1000 * mine[-1]:.1f} ms, asyncpg inline {1000 * theirs[-1]:.1f} ms")
-    return [Row("idle POST to FILLED event, against asyncpg's inline fill", ratios(mine, theirs), 5, 3,
-                f"{1000 * median(mine):.1f} ms; asyncpg {1000 * median(theirs):.1f} ms", higher=False)]  # fmt: skip
+    return [
+        Row(
+            "idle POST to FILLED event, against asyncpg's inline fill",
+            ratios(mine, theirs),
+            5,
+            3,
+            f"{1000 * median(mine):.1f} ms; asyncpg {1000 * median(theirs):.1f} ms",
+            higher=False,
+        )
+    ]
 
 
 def _idle_fills(server: Server, key: str, tag: str, times: int) -> float:
@@ -288,10 +333,20 @@ def queued_cancel(bench: Bench) -> list[Row]:
                 answers.append(answered)
                 ours.settle()
             ours.reconcile()
-    bench.say(f"cancel idle {1000 * median(idle):.1f} ms, queued {1000 * median(queued):.1f} ms "
-              f"(its answer after {1000 * median(answers):.1f} ms)")  # fmt: skip
-    return [Row("cancel with 200 orders queued, against an idle cancel", median(queued) / median(idle), 5, 2,
-                f"{1000 * median(queued):.1f} ms; idle {1000 * median(idle):.1f} ms", higher=False)]  # fmt: skip
+    bench.say(
+        f"cancel idle {1000 * median(idle):.1f} ms, queued {1000 * median(queued):.1f} ms "
+        f"(its answer after {1000 * median(answers):.1f} ms)"
+    )
+    return [
+        Row(
+            "cancel with 200 orders queued, against an idle cancel",
+            median(queued) / median(idle),
+            5,
+            2,
+            f"{1000 * median(queued):.1f} ms; idle {1000 * median(idle):.1f} ms",
+            higher=False,
+        )
+    ]
 
 
 def _cancel(ours: Ours, price: str, tag: str, queue: int) -> tuple[float, float]:
@@ -337,10 +392,16 @@ def memory(bench: Bench) -> list[Row]:
     )
     return [
         Row("memory: idle server", idle, 200, 150, "resident", higher=False, unit=" MB"),
-        Row(f"memory: after {got['count']:,} orders (the floor is for 100,000)", after - idle, 50, 10,
+        Row(
+            f"memory: after {got['count']:,} orders (the floor is for 100,000)",
+            after - idle,
+            50,
+            10,
             f"{idle:.0f} MB idle, {warm:.0f} MB after the first 500 orders, {after:.0f} MB then",
-            higher=False, unit=" MB"),
-    ]  # fmt: skip
+            higher=False,
+            unit=" MB",
+        ),
+    ]
 
 
 def triggers(bench: Bench) -> list[Row]:
@@ -355,8 +416,10 @@ def triggers(bench: Bench) -> list[Row]:
             if not answer["right"]:
                 raise BenchFailed(f"{name}: the levels that fired are not those of the brute-force scan")
             speed[name].append(answer["ticks_per_second"])
-    bench.say(", ".join(f"{name} {median(values):,.0f} ticks/s" for name, values in speed.items() if values)
-              + f"; {answer['fired']} fired, all as the brute-force scan has them")  # fmt: skip
+    bench.say(
+        ", ".join(f"{name} {median(values):,.0f} ticks/s" for name, values in speed.items() if values)
+        + f"; {answer['fired']} fired, all as the brute-force scan has them"
+    )
     rows = []
     if bench.nautilus:
         theirs = f"OrderEmulator {median(speed['nautilus']):,.0f}/s"
@@ -364,17 +427,35 @@ def triggers(bench: Bench) -> list[Row]:
             ("triggers: frame to queued exit, 10,000 armed, ticks/s against OrderEmulator", "book"),
             ("… the same through the engine's quote book and monitor", "engine"),
         ):
-            rows.append(Row(figure, ratios(speed[name], speed["nautilus"]), 3, 8,
-                            f"{median(speed[name]):,.0f}/s; {theirs}"))  # fmt: skip
+            rows.append(
+                Row(figure, ratios(speed[name], speed["nautilus"]), 3, 8, f"{median(speed[name]):,.0f}/s; {theirs}")
+            )
     else:
         bench.notes.append("NautilusTrader could not be installed: its OrderEmulator was not measured.")
-    rows.append(Row("… the trigger book against a naive scan", ratios(speed["book"], speed["naive"]), None, None,
-                    f"naive {median(speed['naive']):,.0f}/s"))  # fmt: skip
-    cost = {n: min([1e6 / _contest("book", n, ticks, 3000)["ticks_per_second"] for _ in range(max(3, bench.rounds))])
-            for n in (100, 1_000, 10_000, 100_000)}  # fmt: skip
+    rows.append(
+        Row(
+            "… the trigger book against a naive scan",
+            ratios(speed["book"], speed["naive"]),
+            None,
+            None,
+            f"naive {median(speed['naive']):,.0f}/s",
+        )
+    )
+    cost = {
+        n: min([1e6 / _contest("book", n, ticks, 3000)["ticks_per_second"] for _ in range(max(3, bench.rounds))])
+        for n in (100, 1_000, 10_000, 100_000)
+    }
     bench.say("µs a tick by armed levels: " + ", ".join(f"{n:,}: {value:.1f}" for n, value in cost.items()))
-    rows.append(Row("cost of a tick, 100,000 armed against 100", cost[100_000] / cost[100], 1.3, 1.1,
-                    ", ".join(f"{n:,}: {value:.1f} µs" for n, value in cost.items()), higher=False))  # fmt: skip
+    rows.append(
+        Row(
+            "cost of a tick, 100,000 armed against 100",
+            cost[100_000] / cost[100],
+            1.3,
+            1.1,
+            ", ".join(f"{n:,}: {value:.1f} µs" for n, value in cost.items()),
+            higher=False,
+        )
+    )
     return rows
 
 

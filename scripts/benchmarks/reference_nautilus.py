@@ -33,10 +33,19 @@ ONE = Quantity.from_str("1.00")
 
 def instrument(symbol: str) -> CurrencyPair:
     return CurrencyPair(
-        instrument_id=InstrumentId(Symbol(symbol), Venue("SIM")), raw_symbol=Symbol(symbol), base_currency=BTC,
-        quote_currency=USD, price_precision=2, size_precision=2, price_increment=Price.from_str("0.01"),
-        size_increment=Quantity.from_str("0.01"), ts_event=0, ts_init=0, maker_fee=Decimal(0), taker_fee=Decimal(0),
-    )  # fmt: skip
+        instrument_id=InstrumentId(Symbol(symbol), Venue("SIM")),
+        raw_symbol=Symbol(symbol),
+        base_currency=BTC,
+        quote_currency=USD,
+        price_precision=2,
+        size_precision=2,
+        price_increment=Price.from_str("0.01"),
+        size_increment=Quantity.from_str("0.01"),
+        ts_event=0,
+        ts_init=0,
+        maker_fee=Decimal(0),
+        taker_fee=Decimal(0),
+    )
 
 
 def main() -> None:
@@ -62,9 +71,12 @@ def main() -> None:
     keys = {}
     for key, symbol, stop in given.stops:
         order = factory.stop_market(
-            ids[symbol], OrderSide.SELL, ONE, trigger_price=Price.from_str(str(scenario.cents(stop))),
+            ids[symbol],
+            OrderSide.SELL,
+            ONE,
+            trigger_price=Price.from_str(str(scenario.cents(stop))),
             emulation_trigger=TriggerType.BID_ASK,
-        )  # fmt: skip
+        )
         keys[order.client_order_id] = key
         cache.add_order(order, None)
         emulator.execute(
@@ -80,9 +92,15 @@ def main() -> None:
         )
     seconds = time.process_time() - began
     fired = {(keys[command.order.client_order_id], number) for number, command in exits}
-    print(json.dumps({
-        "ticks_per_second": ticks / seconds, "fired": len(exits), "right": fired == scenario.brute_force(given),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "ticks_per_second": ticks / seconds,
+                "fired": len(exits),
+                "right": fired == scenario.brute_force(given),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

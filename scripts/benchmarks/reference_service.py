@@ -55,16 +55,26 @@ async def _store(connection: asyncpg.Connection, order: OrderIn) -> UUID:
             "INSERT INTO orders (client_order_id, wallet_id, instrument_id, side, type, qty, price, status, version,"
             " cum_qty, held, fees, created_at) VALUES ($1, $2, 1, $3, $4, $5, $6, 'NEW', 1, 0, $7, 0, now())"
             " RETURNING id",
-            order.client_order_id, order.wallet, order.side, order.type, order.qty, order.price, HELD,
-        )  # fmt: skip
+            order.client_order_id,
+            order.wallet,
+            order.side,
+            order.type,
+            order.qty,
+            order.price,
+            HELD,
+        )
         entry = await connection.fetchval(
             "INSERT INTO entries (kind, external_ref, posted_at) VALUES ('hold', $1, now()) RETURNING id",
             f"hold:{order_id}",
         )
         await connection.execute(
             "INSERT INTO postings (entry_id, account_id, currency, amount, posted_at)"
-            " VALUES ($1, $2, 'USDT', -$4::numeric, now()), ($1, $3, 'USDT', $4, now())", entry, available, held, HELD,
-        )  # fmt: skip
+            " VALUES ($1, $2, 'USDT', -$4::numeric, now()), ($1, $3, 'USDT', $4, now())",
+            entry,
+            available,
+            held,
+            HELD,
+        )
         await connection.execute(
             "INSERT INTO events (stream, type, payload, at) VALUES ($1, 'order.new', $2, now())", order.wallet, EVENT
         )
@@ -77,8 +87,11 @@ async def _book(connection: asyncpg.Connection, order: OrderIn, order_id: UUID) 
     async with connection.transaction():
         await connection.execute(
             "UPDATE orders SET status = 'FILLED', version = 5, cum_qty = qty, avg_px = $2, held = 0, fees = $3,"
-            " closed_at = now() WHERE id = $1", order_id, PRICE, FEE,
-        )  # fmt: skip
+            " closed_at = now() WHERE id = $1",
+            order_id,
+            PRICE,
+            FEE,
+        )
         await connection.execute(move, FREED, available)
         await connection.execute(move, -HELD, held)
         await connection.execute(move, order.qty, base)
@@ -90,16 +103,33 @@ async def _book(connection: asyncpg.Connection, order: OrderIn, order_id: UUID) 
             "INSERT INTO postings (entry_id, account_id, currency, amount, posted_at) VALUES"
             " ($1, $2, 'USDT', $5, now()), ($1, $3, 'USDT', $6, now()), ($1, 1001, 'BTC', -$7::numeric, now()),"
             " ($1, 1002, 'USDT', $8, now()), ($1, 1003, 'USDT', $9, now()), ($1, $4, 'BTC', $7, now())",
-            entry, held, available, base, -HELD, FREED, order.qty, VALUE, FEE,
-        )  # fmt: skip
+            entry,
+            held,
+            available,
+            base,
+            -HELD,
+            FREED,
+            order.qty,
+            VALUE,
+            FEE,
+        )
         await connection.execute(
             "INSERT INTO executions (order_id, position_id, trade_id, qty, price, fee, at)"
-            " VALUES ($1, $2, $3, $4, $5, $6, now())", order_id, order.wallet, f"{order_id}.1", order.qty, PRICE, FEE,
-        )  # fmt: skip
+            " VALUES ($1, $2, $3, $4, $5, $6, now())",
+            order_id,
+            order.wallet,
+            f"{order_id}.1",
+            order.qty,
+            PRICE,
+            FEE,
+        )
         await connection.execute(
             "UPDATE positions SET qty = qty + $1, cost = cost + $2, version = version + 1, updated_at = now()"
-            " WHERE id = $3", order.qty, VALUE, order.wallet,
-        )  # fmt: skip
+            " WHERE id = $3",
+            order.qty,
+            VALUE,
+            order.wallet,
+        )
         await connection.execute(
             "INSERT INTO events (stream, type, payload, at) VALUES ($1, 'order.filled', $2, now())", order.wallet, EVENT
         )

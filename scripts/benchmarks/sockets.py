@@ -19,9 +19,11 @@ class Listener:
     def __init__(self, port: int, key: str) -> None:
         self._socket = websocket.create_connection(
             f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket",
-            header=[f"X-API-Key: {key}"], origin=f"http://127.0.0.1:{port}", timeout=30,
+            header=[f"X-API-Key: {key}"],
+            origin=f"http://127.0.0.1:{port}",
+            timeout=30,
             sockopt=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        )  # fmt: skip
+        )
         assert self._socket.recv()[:1] == "0"
         self._socket.send("40" + json.dumps({"key": key}))
         while not str(self._socket.recv()).startswith('42["ready"'):

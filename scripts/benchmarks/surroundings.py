@@ -128,10 +128,12 @@ class Ours:
         """A plan's connections: each client its own, or all of them the first client's."""
         keys = self.firm.clients
         return [
-            {"key": keys[0 if hot else number % len(keys)],
-             "body": json.dumps({**body, "client_order_id": f"{tag}-{number}-$N"})}
+            {
+                "key": keys[0 if hot else number % len(keys)],
+                "body": json.dumps({**body, "client_order_id": f"{tag}-{number}-$N"}),
+            }
             for number in range(count)
-        ]  # fmt: skip
+        ]
 
     def reconcile(self) -> dict[str, Any]:
         caller = self.server.caller(self.firm.admin)
@@ -191,9 +193,13 @@ def load(
     """
     plan = {"ports": ports, "path": path, "members": members, "seconds": seconds, "most": most}
     done = subprocess.run(
-        [str(PYTHON), str(HERE / "load.py")], input=json.dumps(plan), capture_output=True, text=True,
-        timeout=seconds + 120, check=False,
-    )  # fmt: skip
+        [str(PYTHON), str(HERE / "load.py")],
+        input=json.dumps(plan),
+        capture_output=True,
+        text=True,
+        timeout=seconds + 120,
+        check=False,
+    )
     if done.returncode:
         raise BenchFailed(done.stderr[-2000:])
     figures: dict[str, Any] = json.loads(done.stdout)
@@ -217,13 +223,24 @@ class Reference:
 
     def _environment(self) -> dict[str, str]:
         url = self.url
-        wanted = {"PGHOST": url.query.get("host") or url.host, "PGPORT": url.port, "PGUSER": url.username,
-                  "PGPASSWORD": url.password, "PGDATABASE": url.database}  # fmt: skip
+        wanted = {
+            "PGHOST": url.query.get("host") or url.host,
+            "PGPORT": url.port,
+            "PGUSER": url.username,
+            "PGPASSWORD": url.password,
+            "PGDATABASE": url.database,
+        }
         return {**os.environ, **{name: str(value) for name, value in wanted.items() if value is not None}}
 
     def _psql(self, script: str) -> None:
-        subprocess.run([postgres_binary("psql"), "-q", "-v", "ON_ERROR_STOP=1"], input=script, text=True, check=True,
-                       env=self._environment(), stdout=subprocess.DEVNULL)  # fmt: skip
+        subprocess.run(
+            [postgres_binary("psql"), "-q", "-v", "ON_ERROR_STOP=1"],
+            input=script,
+            text=True,
+            check=True,
+            env=self._environment(),
+            stdout=subprocess.DEVNULL,
+        )
 
     def pgbench(self, seconds: float, folder: Path, *, clients: int = CONNECTIONS, wallets: int = CONNECTIONS) -> float:
         """Both commits of an order, prepared; filled orders a second."""
@@ -233,10 +250,25 @@ class Reference:
             (HERE / "reference_entry.pgbench").read_text() + (HERE / "reference_booking.pgbench").read_text()
         )
         command = [
-            postgres_binary("pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", "2",
-            "-T", str(max(1, round(seconds))), "-f", str(script),
-            "-D", "n=0", "-D", f"wallets={wallets}", "-D", f"round={self.round}",
-        ]  # fmt: skip
+            postgres_binary("pgbench"),
+            "-n",
+            "-M",
+            "prepared",
+            "-c",
+            str(clients),
+            "-j",
+            "2",
+            "-T",
+            str(max(1, round(seconds))),
+            "-f",
+            str(script),
+            "-D",
+            "n=0",
+            "-D",
+            f"wallets={wallets}",
+            "-D",
+            f"round={self.round}",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, env=self._environment(), check=False)
         if done.returncode or "tps = " not in done.stdout:
             raise BenchFailed(f"pgbench: {done.stdout} {done.stderr}")
@@ -248,10 +280,27 @@ class Reference:
         port, url = free_port(), self.url.set(drivername="postgresql")
         environment = {**os.environ, "DATABASE_DSN": url.render_as_string(hide_password=False)}
         process = subprocess.Popen(
-            [str(PYTHON), "-m", "uvicorn", "reference_service:app", "--host", "127.0.0.1", "--port", str(port),
-             "--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log"],
-            cwd=HERE, env=environment, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            [
+                str(PYTHON),
+                "-m",
+                "uvicorn",
+                "reference_service:app",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--loop",
+                "uvloop",
+                "--http",
+                "httptools",
+                "--log-level",
+                "warning",
+                "--no-access-log",
+            ],
+            cwd=HERE,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+        )
         try:
             self._wait(port, process)
             yield port

@@ -90,18 +90,40 @@ def naive(given: scenario.Scenario) -> tuple[float, Fired]:
 def _instrument(number: int, symbol: str) -> Instrument:
     cent = Decimal("0.01")
     return Instrument(
-        number, symbol, symbol, Market.CRYPTO, symbol[:4], "USD", cent, cent, cent, Decimal(10**9), cent,
-        Decimal("0.2"), Calendar.ALWAYS, InstrumentStatus.TRADING, timedelta(seconds=15),
-    )  # fmt: skip
+        number,
+        symbol,
+        symbol,
+        Market.CRYPTO,
+        symbol[:4],
+        "USD",
+        cent,
+        cent,
+        cent,
+        Decimal(10**9),
+        cent,
+        Decimal("0.2"),
+        Calendar.ALWAYS,
+        InstrumentStatus.TRADING,
+        timedelta(seconds=15),
+    )
 
 
 def _position(key: str, instrument_id: int, stop: Decimal) -> PositionState:
     now = datetime.now(UTC)
     return PositionState(
-        id=key, client_id="c", wallet_id="w", instrument_id=instrument_id, status=PositionStatus.OPEN, qty=Decimal(1),
-        avg_entry_px=Decimal(100), stop_loss_px=stop, entry_order_id="o", entry_mark_px=None, opened_at=now,
+        id=key,
+        client_id="c",
+        wallet_id="w",
+        instrument_id=instrument_id,
+        status=PositionStatus.OPEN,
+        qty=Decimal(1),
+        avg_entry_px=Decimal(100),
+        stop_loss_px=stop,
+        entry_order_id="o",
+        entry_mark_px=None,
+        opened_at=now,
         updated_at=now,
-    )  # fmt: skip
+    )
 
 
 def main() -> None:
@@ -110,10 +132,15 @@ def main() -> None:
     given = scenario.build(armed, ticks, nearest=nearest)
     seconds, fired = {"book": book, "engine": engine, "naive": naive}[mode](given)
     wanted = scenario.brute_force(given) if armed * ticks <= 10**9 else None
-    print(json.dumps({
-        "ticks_per_second": ticks / seconds, "fired": len(fired),
-        "right": wanted is None or (set(fired) == wanted and len(fired) == len(wanted)),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "ticks_per_second": ticks / seconds,
+                "fired": len(fired),
+                "right": wanted is None or (set(fired) == wanted and len(fired) == len(wanted)),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -36,8 +36,9 @@ from app.services import market
 from tests.data import shared_data
 
 NOW = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
-ORDER = VenueOrder("01a1-order", "wallet", "XAU/USD", Side.BUY, OrderType.LIMIT, D("1.5"), D("2000"),
-                   TimeInForce.GTC, False, NOW)  # fmt: skip
+ORDER = VenueOrder(
+    "01a1-order", "wallet", "XAU/USD", Side.BUY, OrderType.LIMIT, D("1.5"), D("2000"), TimeInForce.GTC, False, NOW
+)
 LOTS = Behaviour(latency=timedelta(milliseconds=100), partial_rate=D(1), slippage_bps=D(0))
 
 
@@ -146,8 +147,14 @@ def session(sqlite_database: Database, clock: ManualClock) -> Session:
 
 def a_gateway(line: Line) -> FixGateway:
     clock = ManualClock(NOW)
-    return FixGateway("SIM", line, lambda symbol: symbol.replace("/", ""), clock,
-                      answers_within=timedelta(seconds=5), works_alone=True)  # fmt: skip
+    return FixGateway(
+        "SIM",
+        line,
+        lambda symbol: symbol.replace("/", ""),
+        clock,
+        answers_within=timedelta(seconds=5),
+        works_alone=True,
+    )
 
 
 def kinds(reports: list[Report]) -> list[type[Report]]:
@@ -178,22 +185,38 @@ def test_every_message_of_a_whole_conversation_is_fix_4_4(dictionary: Dictionary
     # both told again and then how the order is
     answers = [report for report in said if not isinstance(report, Sent)]
     assert kinds(answers) == [
-        Accepted, Replaced, Fill, Fill, Fill, Fill, OrderSnapshot, CancelRejected, ReplaceRejected, OrderSnapshot,
+        Accepted,
+        Replaced,
+        Fill,
+        Fill,
+        Fill,
+        Fill,
+        OrderSnapshot,
         CancelRejected,
-    ]  # fmt: skip
+        ReplaceRejected,
+        OrderSnapshot,
+        CancelRejected,
+    ]
     fills = [report for report in answers if isinstance(report, Fill)]
     lots = [(D("0.6"), D(2001), False, D("1.4")), (D("1.4"), D(2001), False, D(0))]
     assert [(fill.qty, fill.price, fill.maker, fill.leaves_qty) for fill in fills] == lots * 2
     assert [fill.trade_id for fill in fills[:2]] == [fill.trade_id for fill in fills[2:]]
     assert [b"\x0197=Y\x01" in fill.message for fill in fills] == [False, False, True, True], "PossResend"
     assert [report.cl_ord_id for report in answers if not isinstance(report, Fill)] == [
-        name, f"{name}/r1", f"{name}/q2", f"{name}/c3", f"{name}/r4", "never-seen/q1", "never-seen/c2",
-    ]  # fmt: skip
+        name,
+        f"{name}/r1",
+        f"{name}/q2",
+        f"{name}/c3",
+        f"{name}/r4",
+        "never-seen/q1",
+        "never-seen/c2",
+    ]
     assert {report.order_id for report in answers[:-2]} == {name}
     known = [report for report in answers if isinstance(report, OrderSnapshot)]
     assert [(one.known, one.status, one.cum_qty) for one in known] == [
-        (True, OrderStatus.FILLED, D(2)), (False, OrderStatus.REJECTED, D(0)),
-    ]  # fmt: skip
+        (True, OrderStatus.FILLED, D(2)),
+        (False, OrderStatus.REJECTED, D(0)),
+    ]
     assert [one.known for one in answers if isinstance(one, CancelRejected)] == [True, False]
     assert [type(one) for one in said if isinstance(one, Sent)] == [Sent] * len(requests)
 
@@ -211,8 +234,21 @@ def test_a_new_order_says_what_the_order_says(dictionary: Dictionary) -> None:
     line = Line()
     a_gateway(line).submit(replace(ORDER, post_only=True, time_in_force=TimeInForce.DAY), ORDER.id)
     fields = check(dictionary, line.sent[0])
-    wanted = {11: "01a1-order", 1: "wallet", 55: "XAUUSD", 54: "1", 38: "1.5", 40: "2", 44: "2000", 59: "0", 18: "6",
-              60: "20260105-14:30:00.000", 49: "CAMBISTA", 56: "SIMVENUE", 34: "1"}  # fmt: skip
+    wanted = {
+        11: "01a1-order",
+        1: "wallet",
+        55: "XAUUSD",
+        54: "1",
+        38: "1.5",
+        40: "2",
+        44: "2000",
+        59: "0",
+        18: "6",
+        60: "20260105-14:30:00.000",
+        49: "CAMBISTA",
+        56: "SIMVENUE",
+        34: "1",
+    }
     assert {tag: fields[tag] for tag in wanted} == wanted
     assert 97 not in fields
 
@@ -313,8 +349,15 @@ def test_status_words_of_the_venue_are_ours() -> None:
     rejected = decode(from_venue("8", (11, "x"), (150, "8"), (39, "8"), (58, "STALE_QUOTE: no fresh quote")))
     assert isinstance(rejected, Rejected)
     assert (rejected.code, rejected.reason) == ("STALE_QUOTE", "no fresh quote")
-    for word, status in (("0", "OPEN"), ("1", "PARTIALLY_FILLED"), ("2", "FILLED"), ("4", "CANCELED"),
-                         ("8", "REJECTED"), ("C", "EXPIRED"), ("E", None)):  # fmt: skip
+    for word, status in (
+        ("0", "OPEN"),
+        ("1", "PARTIALLY_FILLED"),
+        ("2", "FILLED"),
+        ("4", "CANCELED"),
+        ("8", "REJECTED"),
+        ("C", "EXPIRED"),
+        ("E", None),
+    ):
         told = decode(from_venue("8", (11, "x"), (790, "x/q1"), (150, "I"), (39, word), (38, "1"), (14, "0")))
         assert isinstance(told, OrderSnapshot)
         assert (told.status, told.order_id, told.cl_ord_id) == (status, "x", "x/q1")

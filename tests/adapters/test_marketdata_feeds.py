@@ -25,13 +25,39 @@ from tests.data import shared_data
 
 D = Decimal
 BTC = Instrument(
-    1, "BTC/USDT", "Bitcoin", Market.CRYPTO, "BTC", "USDT", D("0.01"), D("0.00001"), D("0.00001"), D(1000), D(5),
-    D("0.10"), Calendar.ALWAYS, InstrumentStatus.TRADING, timedelta(seconds=15),
-)  # fmt: skip
+    1,
+    "BTC/USDT",
+    "Bitcoin",
+    Market.CRYPTO,
+    "BTC",
+    "USDT",
+    D("0.01"),
+    D("0.00001"),
+    D("0.00001"),
+    D(1000),
+    D(5),
+    D("0.10"),
+    Calendar.ALWAYS,
+    InstrumentStatus.TRADING,
+    timedelta(seconds=15),
+)
 STOCK = Instrument(
-    2, "AAPL", "Apple", Market.STOCKS, "AAPL", "USD", D("0.01"), D(1), D(1), D(1000), D(1), D("0.10"),
-    Calendar.US_STOCKS, InstrumentStatus.TRADING, timedelta(seconds=15),
-)  # fmt: skip
+    2,
+    "AAPL",
+    "Apple",
+    Market.STOCKS,
+    "AAPL",
+    "USD",
+    D("0.01"),
+    D(1),
+    D(1),
+    D(1000),
+    D(1),
+    D("0.10"),
+    Calendar.US_STOCKS,
+    InstrumentStatus.TRADING,
+    timedelta(seconds=15),
+)
 
 
 class Nap:
@@ -264,9 +290,22 @@ def test_with_sessions_a_closed_market_is_silent(clock: ManualClock) -> None:
 
 def test_an_unknown_instrument_needs_a_starting_price(clock: ManualClock) -> None:
     doge = Instrument(
-        3, "DOGE/USDT", "Doge", Market.CRYPTO, "DOGE", "USDT", D("0.00001"), D(1), D(1), D(1000), D(1), D("0.1"),
-        Calendar.ALWAYS, InstrumentStatus.TRADING, timedelta(seconds=15),
-    )  # fmt: skip
+        3,
+        "DOGE/USDT",
+        "Doge",
+        Market.CRYPTO,
+        "DOGE",
+        "USDT",
+        D("0.00001"),
+        D(1),
+        D(1),
+        D(1000),
+        D(1),
+        D("0.1"),
+        Calendar.ALWAYS,
+        InstrumentStatus.TRADING,
+        timedelta(seconds=15),
+    )
     with pytest.raises(ValueError, match="no starting price for DOGE/USDT"):
         SimulatedFeed([doge], clock, Nap(clock))
     feed = SimulatedFeed([doge], clock, Nap(clock), start_prices={"DOGE/USDT": D("0.12")})
@@ -284,10 +323,18 @@ def test_a_replay_at_full_speed_delivers_every_row_in_order(clock: ManualClock, 
     assert [quote.at.minute * 60 + quote.at.second for quote in taken] == [0, 10, 60]
     assert {quote.received_at for quote in taken} == {clock.now()}
     assert feed.status() == {
-        "state": FeedState.FINISHED, "file": "ticks.csv", "symbol": "BTC/USDT", "speed": "max", "fraction": 1.0,
-        "rows_done": 4, "rows_total": 4, "quotes": 3, "malformed": 1, "other_symbols": 0,
+        "state": FeedState.FINISHED,
+        "file": "ticks.csv",
+        "symbol": "BTC/USDT",
+        "speed": "max",
+        "fraction": 1.0,
+        "rows_done": 4,
+        "rows_total": 4,
+        "quotes": 3,
+        "malformed": 1,
+        "other_symbols": 0,
         "market_time": datetime(2021, 1, 8, 0, 1, tzinfo=UTC),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("speed", [1.0, 20.0])

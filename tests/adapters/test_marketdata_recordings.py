@@ -23,9 +23,22 @@ recorded = pytest.mark.skipif(not MARKET_DATA.is_dir(), reason=f"{MARKET_DATA} i
 def instrument(symbol: str, market: Market) -> Instrument:
     base, _, quote = symbol.partition("/")
     return Instrument(
-        1, symbol, symbol, market, base, quote or "USD", D("0.01"), D(1), D(1), D(1000), D(1), D("0.1"),
-        Calendar.ALWAYS, InstrumentStatus.TRADING, timedelta(seconds=15),
-    )  # fmt: skip
+        1,
+        symbol,
+        symbol,
+        market,
+        base,
+        quote or "USD",
+        D("0.01"),
+        D(1),
+        D(1),
+        D(1000),
+        D(1),
+        D("0.1"),
+        Calendar.ALWAYS,
+        InstrumentStatus.TRADING,
+        timedelta(seconds=15),
+    )
 
 
 BTC = instrument("BTC/USDT", Market.CRYPTO)

@@ -50,9 +50,14 @@ def cache_on(server: Any, clock: ManualClock) -> RedisQuoteCache:
 def quote(clock: ManualClock, last: str | None = "67250.1234567891") -> Quote:
     now = clock.now()
     return Quote(
-        "BTC/USDT", Decimal("67250.10"), Decimal("67250.20"), Decimal(last) if last else None,
-        now - timedelta(microseconds=1234), now, "simulated",
-    )  # fmt: skip
+        "BTC/USDT",
+        Decimal("67250.10"),
+        Decimal("67250.20"),
+        Decimal(last) if last else None,
+        now - timedelta(microseconds=1234),
+        now,
+        "simulated",
+    )
 
 
 @pytest.mark.parametrize("last", ["67250.1234567891", None])

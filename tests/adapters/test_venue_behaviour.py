@@ -11,9 +11,15 @@ import pytest
 from app.adapters.venues.simulated import Behaviour, changed, shown
 
 EVERYTHING: dict[str, Any] = {
-    "latency_ms": 1500, "reject_rate": "0.25", "partial_rate": "1", "slippage_bps": "12.5", "lost_ack_rate": "0.1",
-    "duplicate_rate": "0.2", "late_rate": "0.3", "disconnected": True,
-}  # fmt: skip
+    "latency_ms": 1500,
+    "reject_rate": "0.25",
+    "partial_rate": "1",
+    "slippage_bps": "12.5",
+    "lost_ack_rate": "0.1",
+    "duplicate_rate": "0.2",
+    "late_rate": "0.3",
+    "disconnected": True,
+}
 
 
 def test_what_is_shown_is_what_was_changed() -> None:
@@ -36,10 +42,17 @@ def test_no_change_is_the_same() -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        {"seed": 2}, {"first_lot": "0.1"}, {"latency": 5}, {"latency_ms": "5"}, {"latency_ms": True},
-        {"disconnected": 1}, {"disconnected": "true"}, {"reject_rate": True}, {"reject_rate": "x"},
+        {"seed": 2},
+        {"first_lot": "0.1"},
+        {"latency": 5},
+        {"latency_ms": "5"},
+        {"latency_ms": True},
+        {"disconnected": 1},
+        {"disconnected": "true"},
+        {"reject_rate": True},
+        {"reject_rate": "x"},
     ],
-)  # fmt: skip
+)
 def test_what_is_no_such_is_refused(payload: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         changed(Behaviour(), payload)

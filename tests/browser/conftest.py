@@ -14,13 +14,21 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from .server import PASSWORD, Server, start
 
 ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
     "--disable-sync",
-]  # fmt: skip
+]
 QUOTES = {
-    "BTC/USDT": ("67000.00", "67001.00"), "ETH/USDT": ("3450.00", "3450.20"), "SOL/USDT": ("148.50", "148.52"),
-    "EUR/USD": ("1.08500", "1.08510"), "USD/PEN": ("3.7400", "3.7430"), "XAU/USD": ("1985.00", "1985.20"),
-}  # fmt: skip
+    "BTC/USDT": ("67000.00", "67001.00"),
+    "ETH/USDT": ("3450.00", "3450.20"),
+    "SOL/USDT": ("148.50", "148.52"),
+    "EUR/USD": ("1.08500", "1.08510"),
+    "USD/PEN": ("3.7400", "3.7430"),
+    "XAU/USD": ("1985.00", "1985.20"),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -100,9 +108,12 @@ def open_browser(browser: Browser, server: Server, watched: Watched) -> Iterator
 
     def open_(*, language: str = "en", theme: str = "light", width: int = 1440, height: int = 900) -> Page:
         context = browser.new_context(
-            base_url=server.url, locale={"en": "en-US", "es": "es-PE"}[language], color_scheme=theme,  # type: ignore[arg-type]
-            viewport={"width": width, "height": height}, timezone_id="America/Lima",
-        )  # fmt: skip
+            base_url=server.url,
+            locale={"en": "en-US", "es": "es-PE"}[language],
+            color_scheme=theme,  # type: ignore[arg-type]
+            viewport={"width": width, "height": height},
+            timezone_id="America/Lima",
+        )
         context.set_default_timeout(15_000)
         contexts.append(context)
         page = context.new_page()

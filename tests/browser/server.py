@@ -29,10 +29,18 @@ def free_port() -> int:
 def environment(folder: Path, port: int, **settings: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {
-        **kept, "DATABASE_URL": f"sqlite:///{folder / 'browser.db'}", "HOST": "127.0.0.1", "PORT": str(port),
-        "MARKET_FEED": "manual", "SIM_VENUE_LATENCY_MS": "50", "SIM_VENUE_SLIPPAGE_BPS": "0",
-        "ORDER_RATE_PER_SECOND": "1000", "REQUEST_RATE_PER_SECOND": "5000", "WEIGHT_PER_MINUTE": "300000", **settings,
-    }  # fmt: skip
+        **kept,
+        "DATABASE_URL": f"sqlite:///{folder / 'browser.db'}",
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "MARKET_FEED": "manual",
+        "SIM_VENUE_LATENCY_MS": "50",
+        "SIM_VENUE_SLIPPAGE_BPS": "0",
+        "ORDER_RATE_PER_SECOND": "1000",
+        "REQUEST_RATE_PER_SECOND": "5000",
+        "WEIGHT_PER_MINUTE": "300000",
+        **settings,
+    }
 
 
 @dataclass
@@ -66,8 +74,13 @@ class Server:
 def _flask(settings: dict[str, str], *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "flask", "--app", "app", *arguments],
-        cwd=ROOT, env=settings, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -17,8 +17,15 @@ SECOND_MS = 1_000
 
 
 def buy(server: Server, symbol: str, qty: str, **more: str) -> str:
-    body = {"client_id": "C-1001", "symbol": symbol, "side": "BUY", "type": "MARKET", "qty": qty,
-            "client_order_id": uuid.uuid4().hex, **more}  # fmt: skip
+    body = {
+        "client_id": "C-1001",
+        "symbol": symbol,
+        "side": "BUY",
+        "type": "MARKET",
+        "qty": qty,
+        "client_order_id": uuid.uuid4().hex,
+        **more,
+    }
     order: str = server.api("POST", "/orders", **body)["id"]
     return order
 

@@ -186,8 +186,9 @@ def test_the_venue_is_switched_and_says_how_it_behaves_now(market: Server, sign_
     expect(page.locator("#v-latency_ms-now")).to_have_text("now: 1,000 ms")
     expect(page.locator("#toasts")).to_contain_text("The venue has changed")
     expect(other.locator("#v-reject_rate-now")).to_have_text("now: 100 %", timeout=15000)
-    order = market.api("POST", "/orders", client_id="C-1001", symbol="XAU/USD", side="BUY", type="LIMIT", qty="1",
-                       price="1900")  # fmt: skip
+    order = market.api(
+        "POST", "/orders", client_id="C-1001", symbol="XAU/USD", side="BUY", type="LIMIT", qty="1", price="1900"
+    )
     page.goto(f"/orders/{order['id']}")
     expect(page.locator("[data-status=REJECTED]").first).to_be_visible(timeout=15000)
     page.goto("/system")

@@ -19,8 +19,15 @@ pytestmark = pytest.mark.browser
 
 
 def buy(server: Server, symbol: str, qty: str, client: str = "C-1001", **more: Any) -> dict[str, Any]:
-    body = {"client_id": client, "symbol": symbol, "side": "BUY", "type": "MARKET", "qty": qty,
-            "client_order_id": uuid.uuid4().hex, **more}  # fmt: skip
+    body = {
+        "client_id": client,
+        "symbol": symbol,
+        "side": "BUY",
+        "type": "MARKET",
+        "qty": qty,
+        "client_order_id": uuid.uuid4().hex,
+        **more,
+    }
     order: dict[str, Any] = server.api("POST", "/orders", **body)
     return order
 
@@ -106,9 +113,20 @@ def test_amounts_are_rounded_and_add_up_to_what_is_shown(sign_in: SignIn) -> Non
         }"""
     )
     assert shown == [
-        "67,319.63", "1.08490", "-0.67 USD", "-0.44 USD", "-1.12", "83,825.20 USDT", "0.12345678 BTC",
-        "0.12", "0.14", "-10.00", "7", "10.25", ["66000", "66000.01"],
-    ]  # fmt: skip
+        "67,319.63",
+        "1.08490",
+        "-0.67 USD",
+        "-0.44 USD",
+        "-1.12",
+        "83,825.20 USDT",
+        "0.12345678 BTC",
+        "0.12",
+        "0.14",
+        "-10.00",
+        "7",
+        "10.25",
+        ["66000", "66000.01"],
+    ]
 
 
 def test_a_decimal_comma_buys_a_tenth(flat: Server, sign_in: SignIn) -> None:

@@ -65,9 +65,19 @@ def test_client_wallet_and_key_from_nothing(run: Run, database: Database, clock:
 
 def test_firms_key_with_its_limits(run: Run, database: Database, clock: ManualClock) -> None:
     key = run(
-        "keys", "create", "--system", "--scopes", "read, admin", "--act-for-clients", "--expires-days", "1",
-        "--allowed-ip", "192.0.2.0/24", "--name", "CRM",
-    )  # fmt: skip
+        "keys",
+        "create",
+        "--system",
+        "--scopes",
+        "read, admin",
+        "--act-for-clients",
+        "--expires-days",
+        "1",
+        "--allowed-ip",
+        "192.0.2.0/24",
+        "--name",
+        "CRM",
+    )
     assert key["system"] and key["act_for_clients"] and key["name"] == "CRM"
     assert database.read(lambda session: api_keys.authenticate(session, key["key"], "192.0.2.7", clock.now()))
     clock.advance(24 * 3600)
@@ -88,8 +98,9 @@ def test_key_is_rotated_and_revoked(run: Run, database: Database, clock: ManualC
 def test_user_signs_in_with_the_generated_password_until_disabled(
     run: Run, database: Database, clock: ManualClock
 ) -> None:
-    user = run("users", "create", "--email", "Mia@Example.org", "--name", "Mia", "--role", "trader",
-               "--generate-password")  # fmt: skip
+    user = run(
+        "users", "create", "--email", "Mia@Example.org", "--name", "Mia", "--role", "trader", "--generate-password"
+    )
     assert user["email"] == "mia@example.org"
     assert users.sign_in(database, user["email"], user["password"], IP, None, clock.now())
     assert run("users", "disable", "mia@example.org")["sessions_ended"] == 1
@@ -99,35 +110,61 @@ def test_user_signs_in_with_the_generated_password_until_disabled(
 
 def test_password_from_standard_input_is_not_printed(run: Run, database: Database, clock: ManualClock) -> None:
     run("clients", "create", "--code", "C-7", "--name", "Ana")
-    user = run("users", "create", "--email", "ana@example.org", "--name", "Ana", "--role", "client", "--client", "C-7",
-               "--password-stdin", typed="violin-otter-47\n")  # fmt: skip
+    user = run(
+        "users",
+        "create",
+        "--email",
+        "ana@example.org",
+        "--name",
+        "Ana",
+        "--role",
+        "client",
+        "--client",
+        "C-7",
+        "--password-stdin",
+        typed="violin-otter-47\n",
+    )
     assert "violin" not in json.dumps(user)
     signed_in = users.sign_in(database, "ana@example.org", "violin-otter-47", IP, None, clock.now())
     assert signed_in.principal.client_id == user["client_id"]
 
 
-@pytest.mark.parametrize(("arguments", "code"), [
-    (("users", "create", "--email", "x", "--name", "X", "--role", "master", "--generate-password"), "invalid_email"),
-    (("users", "disable", "nobody@example.org"), "not_found"),
-    (("clients", "create", "--code", "C 7", "--name", "X"), "invalid_code"),
-    (("clients", "create", "--code", "C-7", "--name", "X", "--trader", "nobody@example.org"), "not_found"),
-    (("wallets", "create", "--client", "C-404"), "not_found"),
-    (("keys", "create", "--client", "C-404", "--scopes", "read"), "not_found"),
-    (("keys", "create", "--scopes", "read"), "client_or_system"),
-    (("keys", "create", "--system", "--scopes", "fly"), "unknown_scope"),
-    (("keys", "revoke", "ck_nothing"), "not_found"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (
+            ("users", "create", "--email", "x", "--name", "X", "--role", "master", "--generate-password"),
+            "invalid_email",
+        ),
+        (("users", "disable", "nobody@example.org"), "not_found"),
+        (("clients", "create", "--code", "C 7", "--name", "X"), "invalid_code"),
+        (("clients", "create", "--code", "C-7", "--name", "X", "--trader", "nobody@example.org"), "not_found"),
+        (("wallets", "create", "--client", "C-404"), "not_found"),
+        (("keys", "create", "--client", "C-404", "--scopes", "read"), "not_found"),
+        (("keys", "create", "--scopes", "read"), "client_or_system"),
+        (("keys", "create", "--system", "--scopes", "fly"), "unknown_scope"),
+        (("keys", "revoke", "ck_nothing"), "not_found"),
+    ],
+)
 def test_refusal_is_a_problem_on_stderr(run: Run, arguments: tuple[str, ...], code: str) -> None:
     problem = run(*arguments, status=1)
     assert problem["code"] == code and problem["detail"] and problem["status"] in (404, 422)
 
 
-@pytest.mark.parametrize(("balance", "code"), [
-    ("USDT=NaN", "invalid_amount"), ("USDT=1e400", "invalid_amount"), ("USDT=\u0661", "invalid_amount"),
-    ("USDT", "invalid_amount"),
-    ("USDT=0", "amount_out_of_range"), ("USDT=-1", "amount_out_of_range"), ("USD=1.001", "precision"),
-    ("DOGE=1", "unknown_asset"), ("=1", "unknown_asset"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("balance", "code"),
+    [
+        ("USDT=NaN", "invalid_amount"),
+        ("USDT=1e400", "invalid_amount"),
+        ("USDT=\u0661", "invalid_amount"),
+        ("USDT", "invalid_amount"),
+        ("USDT=0", "amount_out_of_range"),
+        ("USDT=-1", "amount_out_of_range"),
+        ("USD=1.001", "precision"),
+        ("DOGE=1", "unknown_asset"),
+        ("=1", "unknown_asset"),
+    ],
+)
 def test_bad_starting_balance_opens_no_wallet(run: Run, database: Database, balance: str, code: str) -> None:
     run("clients", "create", "--code", "C-7", "--name", "Ana")
     problem = run("wallets", "create", "--client", "C-7", "--balance", "EUR=5", "--balance", balance, status=1)

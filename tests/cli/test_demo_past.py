@@ -60,8 +60,11 @@ def told(app: Flask) -> list[Any]:
     def read(session: Any) -> list[Any]:
         orders = sa.select(Order.created_at, Order.side, Order.qty, Order.price, Order.status, Order.avg_px, Order.fees)
         closed = sa.select(Position.opened_at, Position.closed_at, Position.exit_reason, Position.realized_pnl)
-        return [tuple(row) for query in (orders.order_by(Order.id), closed.order_by(Position.id))
-                for row in session.execute(query)]  # fmt: skip
+        return [
+            tuple(row)
+            for query in (orders.order_by(Order.id), closed.order_by(Position.id))
+            for row in session.execute(query)
+        ]
 
     return app.extensions["services"].database.read(read)
 

@@ -20,8 +20,19 @@ INSERT, UPDATE = BulkInsert(faults), BulkUpdate(faults, ("stage", "reports", "at
 
 def fault(**changes: Any) -> dict[str, Any]:
     row = dict.fromkeys(INSERT.columns)
-    return row | {"id": new_id(), "at": NOW, "stage": "booking", "object_type": "order", "object_id": "o",
-                  "error": "e", "attempts": 1} | changes  # fmt: skip
+    return (
+        row
+        | {
+            "id": new_id(),
+            "at": NOW,
+            "stage": "booking",
+            "object_type": "order",
+            "object_id": "o",
+            "error": "e",
+            "attempts": 1,
+        }
+        | changes
+    )
 
 
 def stored(database: Database) -> list[Any]:
@@ -33,13 +44,17 @@ def test_nulls_lists_and_times_arrive_as_they_are(database: Database) -> None:
     rows = [fault(reports=[{"kind": "Fill"}, {"kind": "Fill"}]), fault(context="x"), fault(reports=[])]
     database.run(lambda session: INSERT.run(session, rows))
     assert stored(database) == [
-        ("booking", [{"kind": "Fill"}, {"kind": "Fill"}], 1, None), ("booking", None, 1, "x"), ("booking", [], 1, None),
-    ]  # fmt: skip
+        ("booking", [{"kind": "Fill"}, {"kind": "Fill"}], 1, None),
+        ("booking", None, 1, "x"),
+        ("booking", [], 1, None),
+    ]
     changed = [{**rows[0], "stage": "send", "reports": None}, {**rows[2], "attempts": 5}]
     database.run(lambda session: UPDATE.run(session, changed))
     assert stored(database) == [
-        ("send", None, 1, None), ("booking", None, 1, "x"), ("booking", [], 5, None),
-    ]  # fmt: skip
+        ("send", None, 1, None),
+        ("booking", None, 1, "x"),
+        ("booking", [], 5, None),
+    ]
 
 
 def test_nothing_is_nothing(database: Database) -> None:

@@ -79,8 +79,13 @@ def test_a_newcomer_takes_the_place_of_the_one_that_is_idle_longest(clock: Manua
     assert connections.count() == 3, "it is counted out once"
 
 
-@pytest.mark.parametrize(("address", "near"), [
-    ("192.0.2.1", "192.0.2.1"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("unix", "unix"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("address", "near"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("unix", "unix"),
+    ],
+)
 def test_what_counts_as_one_address(address: str, near: str) -> None:
     assert neighbourhood(address) == near

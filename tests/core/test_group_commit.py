@@ -171,8 +171,9 @@ def joined(threads: list[threading.Thread]) -> None:
 def lanes(postgres_database: Database) -> tuple[GroupCommit[str, str], Door]:
     """Each item's lane is its first letter. PostgreSQL: SQLite has one writer, and nothing to step aside for."""
     door = Door()
-    return GroupCommit(postgres_database, door.work, lambda: None, lane_of=lambda item: item[0],
-                       lock_free=door.free), door  # fmt: skip
+    return GroupCommit(
+        postgres_database, door.work, lambda: None, lane_of=lambda item: item[0], lock_free=door.free
+    ), door
 
 
 @pytest.mark.postgres

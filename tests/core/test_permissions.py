@@ -26,12 +26,7 @@ api_keys         R*.W*    Ro.Wo    Ro.Wo     Ro.Wo          Ro.Wo    -        -
 REACH = {"*": Reach.ALL, "a": Reach.ASSIGNED, "o": Reach.OWN}
 ROWS = {line.split()[0]: line.split()[1:] for line in TABLE.strip().splitlines()[1:]}
 COLUMNS = TABLE.split()[:7]
-CELLS = [
-    (resource, column, right)
-    for resource in ROWS
-    for column in COLUMNS[:5]
-    for right in (READ, WRITE)
-]  # fmt: skip
+CELLS = [(resource, column, right) for resource in ROWS for column in COLUMNS[:5] for right in (READ, WRITE)]
 
 
 def wanted(resource: str, column: str, right: str) -> Reach | None:
@@ -98,8 +93,10 @@ def test_the_system_itself_may_do_everything() -> None:
 
 def test_actors_are_named_by_kind_and_id() -> None:
     assert [SYSTEM.actor, user(Role.MASTER).actor, Principal("key", "k-1", "bot").actor] == [
-        "system", "user:u-1", "key:k-1",
-    ]  # fmt: skip
+        "system",
+        "user:u-1",
+        "key:k-1",
+    ]
 
 
 def test_a_firms_key_trades_only_where_it_may_act_for_clients() -> None:

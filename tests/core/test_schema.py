@@ -112,9 +112,17 @@ def test_a_database_of_the_first_version_with_live_orders_is_upgraded_and_trades
     firm.run_for(1)
     firm.database.run(lambda s: firm.orders.cancel(s, canceled, actor="t", now=clock.now()))
     firm.database.run(
-        lambda s: firm.orders.amend(s, s.get_one(Client, client), s.get_one(Wallet, wallet), amended, D("0.02"), None,
-                                    actor="t", now=clock.now())
-    )  # fmt: skip
+        lambda s: firm.orders.amend(
+            s,
+            s.get_one(Client, client),
+            s.get_one(Wallet, wallet),
+            amended,
+            D("0.02"),
+            None,
+            actor="t",
+            now=clock.now(),
+        )
+    )
     partly = firm.send(wallet, qty="0.5")["id"]
     firm.run_for(0.3)
     sent = firm.send(wallet, qty="0.02")["id"]

@@ -377,10 +377,12 @@ def test_connections_that_died_in_the_pool_are_replaced(
 ) -> None:
     stored(postgres_database)
     with open_database(postgres_url).engine.connect() as other:
-        other.execute(sa.text(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        ))  # fmt: skip
+        other.execute(
+            sa.text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
     assert stored(postgres_database) == {}
 
 

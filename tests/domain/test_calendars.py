@@ -19,17 +19,25 @@ def test_crypto_never_closes(moment: str) -> None:
 @pytest.mark.parametrize(
     ("moment", "open_"),
     [
-        ("2026-01-09 21:59:59.999999", True), ("2026-01-09 22:00", False),  # Friday 17:00 in New York, winter
-        ("2026-01-10 15:00", False), ("2026-01-11 21:59:59", False), ("2026-01-11 22:00", True),  # Sunday
-        ("2026-01-12 05:00", True), ("2026-01-14 22:30", True),
-        ("2026-07-10 20:59:59", True), ("2026-07-10 21:00", False),  # an hour earlier in summer
-        ("2026-07-12 20:59:59", False), ("2026-07-12 21:00", True),
-        ("2026-03-08 20:59", False), ("2026-03-08 21:00", True),  # the Sunday summer time starts
-        ("2026-11-01 21:59", False), ("2026-11-01 22:00", True),  # the Sunday it ends
+        ("2026-01-09 21:59:59.999999", True),
+        ("2026-01-09 22:00", False),  # Friday 17:00 in New York, winter
+        ("2026-01-10 15:00", False),
+        ("2026-01-11 21:59:59", False),
+        ("2026-01-11 22:00", True),  # Sunday
+        ("2026-01-12 05:00", True),
+        ("2026-01-14 22:30", True),
+        ("2026-07-10 20:59:59", True),
+        ("2026-07-10 21:00", False),  # an hour earlier in summer
+        ("2026-07-12 20:59:59", False),
+        ("2026-07-12 21:00", True),
+        ("2026-03-08 20:59", False),
+        ("2026-03-08 21:00", True),  # the Sunday summer time starts
+        ("2026-11-01 21:59", False),
+        ("2026-11-01 22:00", True),  # the Sunday it ends
         ("2026-12-25 15:00", True),  # stock exchange holidays are none here
         ("2026-01-10 02:00", False),  # still Friday in New York, after the close
     ],
-)  # fmt: skip
+)
 def test_forex_trades_from_sunday_to_friday_evening_in_new_york(moment: str, open_: bool) -> None:
     assert is_open(Calendar.FOREX, utc(moment)) is open_
 
@@ -37,18 +45,31 @@ def test_forex_trades_from_sunday_to_friday_evening_in_new_york(moment: str, ope
 @pytest.mark.parametrize(
     ("moment", "open_"),
     [
-        ("2026-01-05 14:29:59", False), ("2026-01-05 14:30", True), ("2026-01-05 20:59:59", True),
+        ("2026-01-05 14:29:59", False),
+        ("2026-01-05 14:30", True),
+        ("2026-01-05 20:59:59", True),
         ("2026-01-05 21:00", False),
-        ("2026-07-06 13:29:59", False), ("2026-07-06 13:30", True), ("2026-07-06 19:59:59", True),
+        ("2026-07-06 13:29:59", False),
+        ("2026-07-06 13:30", True),
+        ("2026-07-06 19:59:59", True),
         ("2026-07-06 20:00", False),
-        ("2026-03-06 14:29", False), ("2026-03-09 13:30", True),  # either side of the change to summer time
-        ("2026-10-30 13:30", True), ("2026-11-02 13:30", False), ("2026-11-02 14:30", True),
-        ("2026-01-10 16:00", False), ("2026-01-11 16:00", False),  # weekend
-        ("2026-01-01 16:00", False), ("2026-07-03 16:00", False), ("2026-11-26 16:00", False),
-        ("2026-12-25 16:00", False), ("2027-06-18 16:00", False), ("2027-12-24 16:00", False),  # holidays
-        ("2026-07-02 16:00", True), ("2026-11-27 16:00", True),
+        ("2026-03-06 14:29", False),
+        ("2026-03-09 13:30", True),  # either side of the change to summer time
+        ("2026-10-30 13:30", True),
+        ("2026-11-02 13:30", False),
+        ("2026-11-02 14:30", True),
+        ("2026-01-10 16:00", False),
+        ("2026-01-11 16:00", False),  # weekend
+        ("2026-01-01 16:00", False),
+        ("2026-07-03 16:00", False),
+        ("2026-11-26 16:00", False),
+        ("2026-12-25 16:00", False),
+        ("2027-06-18 16:00", False),
+        ("2027-12-24 16:00", False),  # holidays
+        ("2026-07-02 16:00", True),
+        ("2026-11-27 16:00", True),
     ],
-)  # fmt: skip
+)
 def test_stocks_trade_on_exchange_days_from_half_past_nine_to_four(moment: str, open_: bool) -> None:
     assert is_open(Calendar.US_STOCKS, utc(moment)) is open_
 
@@ -108,12 +129,22 @@ def test_trading_hours_in_their_own_time_zone(window: str, zone: str, moment: st
 @pytest.mark.parametrize(
     ("window", "zone"),
     [
-        ("", "UTC"), ("09:00", "UTC"), ("9-18", "UTC"), ("09:00-25:00", "UTC"), ("09:60-10:00", "UTC"),
-        ("09:00-18:00-19:00", "UTC"), ("09:00+02:00-17:00", "UTC"), ("09:00:30-17:00", "UTC"),
-        ("٠٩:٠٠-١٨:٠٠", "UTC"), ("09:00-18:00\n", "UTC"), ("09:00-18:00", ""), ("09:00-18:00", "Mars/Olympus"),
-        ("09:00-18:00", "America"), ("09:00-18:00", "../../etc/passwd"),
+        ("", "UTC"),
+        ("09:00", "UTC"),
+        ("9-18", "UTC"),
+        ("09:00-25:00", "UTC"),
+        ("09:60-10:00", "UTC"),
+        ("09:00-18:00-19:00", "UTC"),
+        ("09:00+02:00-17:00", "UTC"),
+        ("09:00:30-17:00", "UTC"),
+        ("٠٩:٠٠-١٨:٠٠", "UTC"),
+        ("09:00-18:00\n", "UTC"),
+        ("09:00-18:00", ""),
+        ("09:00-18:00", "Mars/Olympus"),
+        ("09:00-18:00", "America"),
+        ("09:00-18:00", "../../etc/passwd"),
     ],
-)  # fmt: skip
+)
 def test_hours_that_make_no_sense_are_refused(window: str, zone: str) -> None:
     with pytest.raises(ValueError, match="HH:MM-HH:MM"):
         TradingHours.parse(window, zone)

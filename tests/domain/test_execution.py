@@ -43,11 +43,31 @@ def an_order(status: S = S.OPEN, **changes: Any) -> OrderState:
     values: dict[str, Any] = dict.fromkeys(ORDER_COLUMNS)
     acknowledged = status not in (S.NEW, S.PENDING_SEND, S.SENT)
     values.update(
-        id="o-1", client_id="c", wallet_id="w", instrument_id=1, side=Side.BUY, type=OrderType.LIMIT,
-        time_in_force="GTC", qty=D(1), price=D(100), reduce_only=False, post_only=False, status=S.OPEN, version=1,
-        cum_qty=ZERO, leaves_qty=D(1), cum_value=ZERO, fees=ZERO, hold_currency="USDT", held=D("100.10"), venue="SIM",
-        source="api", created_by="t", created_at=NOW, venue_order_id="V-1" if acknowledged else None,
-    )  # fmt: skip
+        id="o-1",
+        client_id="c",
+        wallet_id="w",
+        instrument_id=1,
+        side=Side.BUY,
+        type=OrderType.LIMIT,
+        time_in_force="GTC",
+        qty=D(1),
+        price=D(100),
+        reduce_only=False,
+        post_only=False,
+        status=S.OPEN,
+        version=1,
+        cum_qty=ZERO,
+        leaves_qty=D(1),
+        cum_value=ZERO,
+        fees=ZERO,
+        hold_currency="USDT",
+        held=D("100.10"),
+        venue="SIM",
+        source="api",
+        created_by="t",
+        created_at=NOW,
+        venue_order_id="V-1" if acknowledged else None,
+    )
     if status is S.PARTIALLY_FILLED:
         values.update(cum_qty=D("0.4"), leaves_qty=D("0.6"), avg_px=D(100))
     elif status is S.PENDING_REPLACE:
@@ -67,8 +87,14 @@ def said(kind: type[Report], **about: Any) -> Any:
 
 
 def a_fill(trade: str, qty: str, leaves: str | None = None, price: str = "100") -> Fill:
-    return Fill(order_id="o-1", at=NOW, trade_id=trade, qty=D(qty), price=D(price),
-                leaves_qty=None if leaves is None else D(leaves))  # fmt: skip
+    return Fill(
+        order_id="o-1",
+        at=NOW,
+        trade_id=trade,
+        qty=D(qty),
+        price=D(price),
+        leaves_qty=None if leaves is None else D(leaves),
+    )
 
 
 def sound(order: OrderState) -> None:
@@ -232,9 +258,15 @@ class History:
     def snapshot(self) -> OrderSnapshot:
         fills = tuple(report for report in self.reports if isinstance(report, Fill))
         return said(
-            OrderSnapshot, known=True, status=self.status, venue_order_id="V-1", qty=D(self.qty), price=D(100),
-            cum_qty=D(self.cum), fills=fills,
-        )  # fmt: skip
+            OrderSnapshot,
+            known=True,
+            status=self.status,
+            venue_order_id="V-1",
+            qty=D(self.qty),
+            price=D(100),
+            cum_qty=D(self.cum),
+            fills=fills,
+        )
 
 
 AMEND: tuple[tuple[K, str | None], ...] = ((K.REPLACE, "2"),)
@@ -246,9 +278,7 @@ HISTORIES = {
     "expired after a lot": History(
         (), (ACCEPTED, a_fill("1", "0.4", "0.6"), said(Expired, cum_qty=D("0.4"))), S.EXPIRED, "0.4"
     ),
-    "canceled after a lot": History(
-        STOP, (ACCEPTED, a_fill("1", "0.4", "0.6"), canceled("0.4")), S.CANCELED, "0.4"
-    ),
+    "canceled after a lot": History(STOP, (ACCEPTED, a_fill("1", "0.4", "0.6"), canceled("0.4")), S.CANCELED, "0.4"),
     "canceled by the venue": History((), (ACCEPTED, canceled("0", None)), S.CANCELED, "0"),
     "the cancel came too late": History(
         STOP, (ACCEPTED, a_fill("1", "1", "0"), refused(CancelRejected, S.FILLED)), S.FILLED, "1"
@@ -272,16 +302,21 @@ HISTORIES = {
         (*AMEND, *STOP), (replaced("2"), a_fill("1", "1", "1"), canceled("1")), S.CANCELED, "1", "2"
     ),
     "replaced by less, then canceled too late": History(
-        (*LESS, *STOP), (a_fill("1", "0.4", "0.6"), replaced("0.4"), refused(CancelRejected, S.FILLED)), S.FILLED,
-        "0.4", "0.4",
+        (*LESS, *STOP),
+        (a_fill("1", "0.4", "0.6"), replaced("0.4"), refused(CancelRejected, S.FILLED)),
+        S.FILLED,
+        "0.4",
+        "0.4",
     ),
     "neither replaced nor canceled": History(
         (*AMEND, *STOP),
-        (refused(ReplaceRejected, S.OPEN), refused(CancelRejected, S.OPEN), a_fill("1", "1", "0")), S.FILLED, "1",
+        (refused(ReplaceRejected, S.OPEN), refused(CancelRejected, S.OPEN), a_fill("1", "1", "0")),
+        S.FILLED,
+        "1",
     ),
     "rests": History((), (ACCEPTED, a_fill("1", "0.4", "0.6")), S.PARTIALLY_FILLED, "0.4"),
     "rests as it was": History(AMEND, (refused(ReplaceRejected, S.OPEN),), S.OPEN, "0"),
-}  # fmt: skip
+}
 
 
 def arrivals(reports: Iterable[Report]) -> Iterator[tuple[Report, ...]]:

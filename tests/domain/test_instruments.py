@@ -10,10 +10,22 @@ from app.domain.calendars import Calendar
 from app.domain.instruments import Instrument, InstrumentStatus, Market, SymbolTable, UnknownSymbol, symbol_forms
 
 BTC = Instrument(
-    id=1, symbol="BTC/USDT", name="Bitcoin", market=Market.CRYPTO, base="BTC", quote="USDT", tick_size=D("0.01"),
-    lot_size=D("0.00001"), min_qty=D("0.0001"), max_qty=D("100"), min_notional=D("5"), price_band=D("0.1"),
-    calendar=Calendar.ALWAYS, status=InstrumentStatus.TRADING, stale_after=timedelta(seconds=10),
-)  # fmt: skip
+    id=1,
+    symbol="BTC/USDT",
+    name="Bitcoin",
+    market=Market.CRYPTO,
+    base="BTC",
+    quote="USDT",
+    tick_size=D("0.01"),
+    lot_size=D("0.00001"),
+    min_qty=D("0.0001"),
+    max_qty=D("100"),
+    min_notional=D("5"),
+    price_band=D("0.1"),
+    calendar=Calendar.ALWAYS,
+    status=InstrumentStatus.TRADING,
+    stale_after=timedelta(seconds=10),
+)
 
 
 def instrument(id_: int, symbol: str, market: Market, status: InstrumentStatus = BTC.status) -> Instrument:
@@ -34,16 +46,37 @@ CATALOG = [
 TABLE = SymbolTable(CATALOG)
 
 FORMS = {
-    "BTC/USDT": {"fix": "BTCUSDT", "binance": "BTCUSDT", "polygon": "X:BTC-USD", "polygon_ws": "XT.BTC-USD",
-                 "yahoo": "BTC-USD", "alphavantage": "BTCUSD"},
-    "EUR/USD": {"fix": "EURUSD", "polygon": "C:EUR-USD", "polygon_ws": "C.EUR-USD", "yahoo": "EURUSD=X",
-                "alphavantage": "EURUSD"},
-    "USD/PEN": {"fix": "USDPEN", "polygon": "C:USD-PEN", "polygon_ws": "C.USD-PEN", "yahoo": "PEN=X",
-                "alphavantage": "USDPEN"},
-    "XAU/USD": {"fix": "XAUUSD", "polygon": "C:XAU-USD", "polygon_ws": "C.XAU-USD", "yahoo": "GC=F",
-                "alphavantage": "XAUUSD"},
+    "BTC/USDT": {
+        "fix": "BTCUSDT",
+        "binance": "BTCUSDT",
+        "polygon": "X:BTC-USD",
+        "polygon_ws": "XT.BTC-USD",
+        "yahoo": "BTC-USD",
+        "alphavantage": "BTCUSD",
+    },
+    "EUR/USD": {
+        "fix": "EURUSD",
+        "polygon": "C:EUR-USD",
+        "polygon_ws": "C.EUR-USD",
+        "yahoo": "EURUSD=X",
+        "alphavantage": "EURUSD",
+    },
+    "USD/PEN": {
+        "fix": "USDPEN",
+        "polygon": "C:USD-PEN",
+        "polygon_ws": "C.USD-PEN",
+        "yahoo": "PEN=X",
+        "alphavantage": "USDPEN",
+    },
+    "XAU/USD": {
+        "fix": "XAUUSD",
+        "polygon": "C:XAU-USD",
+        "polygon_ws": "C.XAU-USD",
+        "yahoo": "GC=F",
+        "alphavantage": "XAUUSD",
+    },
     "AAPL": {"fix": "AAPL", "polygon": "AAPL", "polygon_ws": "T.AAPL", "yahoo": "AAPL", "alphavantage": "AAPL"},
-}  # fmt: skip
+}
 WRITTEN = [(form, source, symbol) for symbol, forms in FORMS.items() for source, form in forms.items()]
 
 
@@ -88,10 +121,28 @@ def test_a_canonical_symbol_goes_before_anothers_form() -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["", " ", "/", "BTC", "BTC/", "/USDT", "BTC//USDT", "BTC/USDT/X", "BTC USDT", "DOGE/USDT", "X:BTC", "BTC\x00/USDT",
-     "tſla", "ΒTC/USDT", "btc/usdт", "'; DROP TABLE orders; --", "BTC/USDT" + " " * 40, "A" * 10_000],
+    [
+        "",
+        " ",
+        "/",
+        "BTC",
+        "BTC/",
+        "/USDT",
+        "BTC//USDT",
+        "BTC/USDT/X",
+        "BTC USDT",
+        "DOGE/USDT",
+        "X:BTC",
+        "BTC\x00/USDT",
+        "tſla",
+        "ΒTC/USDT",
+        "btc/usdт",
+        "'; DROP TABLE orders; --",
+        "BTC/USDT" + " " * 40,
+        "A" * 10_000,
+    ],
     ids=lambda value: ascii(value)[:20],
-)  # fmt: skip
+)
 def test_unknown_and_malformed_symbols_are_refused(written: str) -> None:
     with pytest.raises(UnknownSymbol) as caught:
         TABLE.resolve(written)
@@ -111,19 +162,31 @@ def test_all_instruments_in_catalog_order() -> None:
 @pytest.mark.parametrize(
     ("qty", "codes"),
     [
-        ("0.0001", []), ("100", []), ("1.23456", []), ("0", ["amount_out_of_range"]), ("-1", ["amount_out_of_range"]),
-        ("0.000015", ["lot_size"]), ("0.00009", ["min_qty"]), ("100.00001", ["max_qty"]),
+        ("0.0001", []),
+        ("100", []),
+        ("1.23456", []),
+        ("0", ["amount_out_of_range"]),
+        ("-1", ["amount_out_of_range"]),
+        ("0.000015", ["lot_size"]),
+        ("0.00009", ["min_qty"]),
+        ("100.00001", ["max_qty"]),
     ],
-)  # fmt: skip
+)
 def test_quantity_rules(qty: str, codes: list[str]) -> None:
     assert [code for code, _ in BTC.qty_errors(D(qty))] == codes
 
 
 @pytest.mark.parametrize(
     ("price", "codes"),
-    [("50000.01", []), ("0.01", []), ("0", ["amount_out_of_range"]), ("-1", ["amount_out_of_range"]),
-     ("50000.001", ["tick_size"]), ("0.001", ["tick_size"])],
-)  # fmt: skip
+    [
+        ("50000.01", []),
+        ("0.01", []),
+        ("0", ["amount_out_of_range"]),
+        ("-1", ["amount_out_of_range"]),
+        ("50000.001", ["tick_size"]),
+        ("0.001", ["tick_size"]),
+    ],
+)
 def test_price_rules(price: str, codes: list[str]) -> None:
     assert [code for code, _ in BTC.price_errors(D(price))] == codes
 

@@ -82,9 +82,16 @@ def test_a_hold_moves_between_available_and_held_and_a_negative_one_releases(amo
 def test_the_worked_example_of_a_limit_buy_that_fills_better() -> None:
     """Limit buy at 50,000, 0.004 BTC fill at 49,900, fee 0.1 %."""
     lines = trade_lines(
-        W, "BTC", "USDT", buy=True, qty=D("0.004"), value=D("199.60"), fee=D("0.1996"),
-        from_hold=D("199.7996"), freed=D("0.4004"),
-    )  # fmt: skip
+        W,
+        "BTC",
+        "USDT",
+        buy=True,
+        qty=D("0.004"),
+        value=D("199.60"),
+        fee=D("0.1996"),
+        from_hold=D("199.7996"),
+        freed=D("0.4004"),
+    )
     check_balanced(lines)
     assert sums(lines) == {
         (W, "USDT", "held"): D("-200.20"),
@@ -121,9 +128,17 @@ def test_what_was_not_held_comes_from_available() -> None:
 
 def test_what_a_buyer_cannot_pay_is_a_receivable_of_the_house() -> None:
     lines = trade_lines(
-        W, "BTC", "USDT", buy=True, qty=D("0.01"), value=D("510"), fee=D("0.51"), from_hold=D("500"), freed=D(0),
+        W,
+        "BTC",
+        "USDT",
+        buy=True,
+        qty=D("0.01"),
+        value=D("510"),
+        fee=D("0.51"),
+        from_hold=D("500"),
+        freed=D(0),
         owed=D("4.51"),
-    )  # fmt: skip
+    )
     check_balanced(lines)
     assert sums(lines) == {
         (W, "USDT", "held"): D("-500"),
@@ -139,9 +154,17 @@ def test_what_a_buyer_cannot_pay_is_a_receivable_of_the_house() -> None:
 
 def test_an_asset_that_was_sold_and_is_not_there_is_owed_too() -> None:
     lines = trade_lines(
-        W, "BTC", "USDT", buy=False, qty=D("0.5"), value=D("25000"), fee=D("25"), from_hold=D("0.1"), freed=D(0),
+        W,
+        "BTC",
+        "USDT",
+        buy=False,
+        qty=D("0.5"),
+        value=D("25000"),
+        fee=D("25"),
+        from_hold=D("0.1"),
+        freed=D(0),
         owed=D("0.4"),
-    )  # fmt: skip
+    )
     check_balanced(lines)
     assert sums(lines)[f"{HOUSE}:{W}", "BTC", "receivable"] == D("-0.4")
     assert sums(lines)[W, "BTC", "held"] == D("-0.1")
@@ -150,9 +173,17 @@ def test_an_asset_that_was_sold_and_is_not_there_is_owed_too() -> None:
 
 def test_what_the_house_adds_for_roundings_is_a_posting_of_its_own() -> None:
     lines = trade_lines(
-        W, "BTC", "USDT", buy=True, qty=D("0.01"), value=D("499.99"), fee=D(0), from_hold=D("499.99"), freed=D(0),
+        W,
+        "BTC",
+        "USDT",
+        buy=True,
+        qty=D("0.01"),
+        value=D("499.99"),
+        fee=D(0),
+        from_hold=D("499.99"),
+        freed=D(0),
         rounding=D("0.01"),
-    )  # fmt: skip
+    )
     check_balanced(lines)
     assert sums(lines)[HOUSE, "USDT", "clearing"] == D("500.00")
     assert sums(lines)[HOUSE, "USDT", "rounding"] == D("-0.01")
@@ -164,9 +195,11 @@ def test_no_line_is_empty() -> None:
     )
     check_balanced(lines)
     assert {(item.account.kind, item.account.currency) for item in lines} == {
-        (AccountKind.HELD, "USDT"), (AccountKind.CLEARING, "BTC"), (AccountKind.CLEARING, "USDT"),
+        (AccountKind.HELD, "USDT"),
+        (AccountKind.CLEARING, "BTC"),
+        (AccountKind.CLEARING, "USDT"),
         (AccountKind.AVAILABLE, "BTC"),
-    }  # fmt: skip
+    }
 
 
 SHARES = st.decimals(0, 1, places=2)

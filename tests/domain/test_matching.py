@@ -16,14 +16,26 @@ BUY, SELL = Side.BUY, Side.SELL
 
 
 def match(
-    side: Side, limit: str | None, bid: str, ask: str, *, resting: bool = False, type_: OrderType = OrderType.LIMIT,
-    slippage: str = "5", tick: str = "0.01",
-) -> tuple[D, bool] | None:  # fmt: skip
+    side: Side,
+    limit: str | None,
+    bid: str,
+    ask: str,
+    *,
+    resting: bool = False,
+    type_: OrderType = OrderType.LIMIT,
+    slippage: str = "5",
+    tick: str = "0.01",
+) -> tuple[D, bool] | None:
     quote = Quote("BTC/USDT", D(bid), D(ask), None, AT, AT, "test")
     found = match_price(
-        side, type_, None if limit is None else D(limit), quote,
-        slippage_bps=D(slippage), tick=D(tick), resting=resting,
-    )  # fmt: skip
+        side,
+        type_,
+        None if limit is None else D(limit),
+        quote,
+        slippage_bps=D(slippage),
+        tick=D(tick),
+        resting=resting,
+    )
     return None if found is None else (found.price, found.maker)
 
 

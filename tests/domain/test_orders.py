@@ -10,9 +10,20 @@ from app.domain.orders import AMENDABLE, LIVE, TERMINAL, TRANSITIONS, IllegalTra
 from app.domain.orders import OrderStatus as S
 
 COLUMNS = [
-    "NEW", "PENDING_SEND", "SENT", "OPEN", "PARTIALLY_FILLED", "PENDING_REPLACE", "PENDING_CANCEL", "UNKNOWN",
-    "FILLED", "CANCELED", "REJECTED", "EXPIRED", "FAILED",
-]  # fmt: skip
+    "NEW",
+    "PENDING_SEND",
+    "SENT",
+    "OPEN",
+    "PARTIALLY_FILLED",
+    "PENDING_REPLACE",
+    "PENDING_CANCEL",
+    "UNKNOWN",
+    "FILLED",
+    "CANCELED",
+    "REJECTED",
+    "EXPIRED",
+    "FAILED",
+]
 
 # x: legal. Columns in the order above: N pS S O PF pR pC U | F C R E X
 MATRIX = """

@@ -172,9 +172,11 @@ def test_at_flat_what_was_realized_is_the_money_that_moved(
 
 
 @given(
-    st.decimals("0.01", "100000", places=2), st.decimals("0", "100", places=2),
-    st.lists(st.decimals("0.001", "50", places=3), min_size=1, max_size=15), st.sampled_from(["USD", "JPY", "BTC"]),
-)  # fmt: skip
+    st.decimals("0.01", "100000", places=2),
+    st.decimals("0", "100", places=2),
+    st.lists(st.decimals("0.001", "50", places=3), min_size=1, max_size=15),
+    st.sampled_from(["USD", "JPY", "BTC"]),
+)
 def test_closing_in_parts_shares_cost_and_fees_without_losing_a_cent(
     value: D, fee: D, parts: list[D], currency: str
 ) -> None:
@@ -195,9 +197,12 @@ def test_closing_in_parts_shares_cost_and_fees_without_losing_a_cent(
 
 
 @given(
-    st.decimals("0.001", "50", places=3), st.decimals("0.001", "50", places=3),
-    st.decimals("0.01", "9999", places=2), st.decimals("0", "99", places=2), st.sampled_from(["USD", "JPY", "BTC"]),
-)  # fmt: skip
+    st.decimals("0.001", "50", places=3),
+    st.decimals("0.001", "50", places=3),
+    st.decimals("0.01", "9999", places=2),
+    st.decimals("0", "99", places=2),
+    st.sampled_from(["USD", "JPY", "BTC"]),
+)
 def test_a_flipping_fill_is_split_without_losing_a_cent(held: D, more: D, value: D, fee: D, currency: str) -> None:
     value, fee = round_amount(value, currency), round_amount(fee, currency)
     opened = apply_fill(Holding(), Fill(Side.SELL, held, D(1), D(0), D(0)), currency).holding
@@ -214,17 +219,30 @@ def test_a_flipping_fill_is_split_without_losing_a_cent(held: D, more: D, value:
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LEGAL = {
-    ("OPENING", "OPEN"), ("OPENING", "CLOSING"), ("OPENING", "CLOSED"), ("OPEN", "CLOSING"), ("OPEN", "CLOSED"),
-    ("CLOSING", "OPEN"), ("CLOSING", "CLOSED"),
-}  # fmt: skip
+    ("OPENING", "OPEN"),
+    ("OPENING", "CLOSING"),
+    ("OPENING", "CLOSED"),
+    ("OPEN", "CLOSING"),
+    ("OPEN", "CLOSED"),
+    ("CLOSING", "OPEN"),
+    ("CLOSING", "CLOSED"),
+}
 
 
 def position(status: str = "OPEN", **changes: Any) -> PositionState:
     values = {"qty": D(2), "avg_entry_px": D(100), "cost": D(200), "open_fees": D(1), "entry_qty": D(2), "version": 3}
     return PositionState(
-        id="p", client_id="c", wallet_id="w", instrument_id=1, status=PositionStatus(status), entry_order_id="o",
-        entry_mark_px=None, opened_at=NOW, updated_at=NOW, **(values | changes),
-    )  # fmt: skip
+        id="p",
+        client_id="c",
+        wallet_id="w",
+        instrument_id=1,
+        status=PositionStatus(status),
+        entry_order_id="o",
+        entry_mark_px=None,
+        opened_at=NOW,
+        updated_at=NOW,
+        **(values | changes),
+    )
 
 
 @pytest.mark.parametrize(("current", "wanted"), list(product(PositionStatus, PositionStatus)), ids=str)

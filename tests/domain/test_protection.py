@@ -81,9 +81,14 @@ def test_worked_paths_trigger_at_the_same_price_in_the_book(case: dict[str, Any]
 
 @pytest.mark.parametrize(
     ("type_", "value", "sell", "buy"),
-    [("amount", "15", "985", "1015"), ("percent", "1.5", "985", "1015"), ("bps", "150", "985", "1015"),
-     ("percent", "0.001", "999.99", "1000.01"), ("bps", "0.5", "999.95", "1000.05")],
-)  # fmt: skip
+    [
+        ("amount", "15", "985", "1015"),
+        ("percent", "1.5", "985", "1015"),
+        ("bps", "150", "985", "1015"),
+        ("percent", "0.001", "999.99", "1000.01"),
+        ("bps", "0.5", "999.95", "1000.05"),
+    ],
+)
 def test_the_trigger_stands_the_distance_away_from_the_extreme(type_: str, value: str, sell: str, buy: str) -> None:
     trail = Trail(TrailType(type_), D(value))
     assert trail.trigger(SELL, D(1000)) == D(sell)
@@ -113,7 +118,7 @@ def test_the_trigger_stands_the_distance_away_from_the_extreme(type_: str, value
         (SELL, Protection(trail=Trail(TrailType.AMOUNT, D("1000"))), []),
         (BUY, Protection(), []),
     ],
-)  # fmt: skip
+)
 def test_a_leg_that_would_exit_at_once_is_named(
     side: Side, protection: Protection, wanted: list[tuple[str, str]]
 ) -> None:
@@ -140,9 +145,11 @@ def test_stored_and_read_again_protection_is_the_same(protection: Protection) ->
 def test_stored_values_are_plain_strings() -> None:
     protection = Protection(D("1E+3"), D("2.50"), Trail(TrailType.AMOUNT, D("0.10"), D("5")), D("1.0"))
     assert protection.to_json() == {
-        "stop_loss": "1000", "take_profit": "2.5",
-        "trailing_stop": {"type": "amount", "value": "0.1", "activation_price": "5"}, "break_even_percent": "1",
-    }  # fmt: skip
+        "stop_loss": "1000",
+        "take_profit": "2.5",
+        "trailing_stop": {"type": "amount", "value": "0.1", "activation_price": "5"},
+        "break_even_percent": "1",
+    }
 
 
 @pytest.mark.parametrize("nothing", [None, {}])
@@ -167,9 +174,12 @@ def test_break_even_covers_both_fees() -> None:
 
 
 @given(
-    st.decimals("0.01", "100000", places=2), st.decimals("0.001", "100", places=3), st.decimals("0", "50", places=2),
-    st.decimals("0", "0.05", places=4), st.sampled_from(list(Side)),
-)  # fmt: skip
+    st.decimals("0.01", "100000", places=2),
+    st.decimals("0.001", "100", places=3),
+    st.decimals("0", "50", places=2),
+    st.decimals("0", "0.05", places=4),
+    st.sampled_from(list(Side)),
+)
 def test_closing_at_break_even_neither_wins_nor_loses(entry: D, qty: D, fees: D, rate: D, side: Side) -> None:
     price = break_even_price(entry, qty, fees, rate, side)
     gross = (price - entry) * qty * (1 if side is BUY else -1)

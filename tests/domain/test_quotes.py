@@ -28,11 +28,13 @@ def test_a_quote_is_stale_once_it_is_older_than_the_limit(seconds: int, stale: b
 @pytest.mark.parametrize(
     "fine",
     [
-        QUOTE, replace(QUOTE, last=None), replace(QUOTE, bid=D("50010")),
+        QUOTE,
+        replace(QUOTE, last=None),
+        replace(QUOTE, bid=D("50010")),
         replace(QUOTE, bid=D("54990"), ask=D("55010")),  # exactly at the band of 10 %
         replace(QUOTE, bid=D("44990"), ask=D("45010")),
     ],
-)  # fmt: skip
+)
 def test_a_believable_quote_passes(fine: Quote) -> None:
     check_quote(fine, QUOTE, D("0.1"))
 
@@ -40,14 +42,18 @@ def test_a_believable_quote_passes(fine: Quote) -> None:
 @pytest.mark.parametrize(
     ("bad", "code"),
     [
-        (replace(QUOTE, bid=D(0)), "non_positive_price"), (replace(QUOTE, bid=D("-1")), "non_positive_price"),
-        (replace(QUOTE, ask=D(0)), "non_positive_price"), (replace(QUOTE, bid=D("NaN")), "non_positive_price"),
-        (replace(QUOTE, ask=D("Infinity")), "non_positive_price"), (replace(QUOTE, last=D(0)), "non_positive_price"),
-        (replace(QUOTE, last=D("NaN")), "non_positive_price"), (replace(QUOTE, bid=D("50010.01")), "crossed"),
+        (replace(QUOTE, bid=D(0)), "non_positive_price"),
+        (replace(QUOTE, bid=D("-1")), "non_positive_price"),
+        (replace(QUOTE, ask=D(0)), "non_positive_price"),
+        (replace(QUOTE, bid=D("NaN")), "non_positive_price"),
+        (replace(QUOTE, ask=D("Infinity")), "non_positive_price"),
+        (replace(QUOTE, last=D(0)), "non_positive_price"),
+        (replace(QUOTE, last=D("NaN")), "non_positive_price"),
+        (replace(QUOTE, bid=D("50010.01")), "crossed"),
         (replace(QUOTE, bid=D("54990"), ask=D("55010.01")), "jump"),
         (replace(QUOTE, bid=D("44989.99"), ask=D("45010")), "jump"),
     ],
-)  # fmt: skip
+)
 def test_a_quote_no_price_may_be_taken_from_is_named(bad: Quote, code: str) -> None:
     with pytest.raises(BadQuote, match="BTC/USDT") as caught:
         check_quote(bad, QUOTE, D("0.1"))

@@ -46,14 +46,32 @@ class Case:
     def failures(self) -> list[Failure]:
         order = Candidate(BUY, OrderType.LIMIT, D("0.1"), D(50000), False, "USDT", D("5005"), D(5000))
         instrument = Instrument(
-            1, "BTC/USDT", "Bitcoin", Market.CRYPTO, "BTC", "USDT", D("0.01"), D("0.00001"), D("0.0001"), D(100), D(5),
-            D("0.1"), Calendar.US_STOCKS, InstrumentStatus.TRADING, timedelta(seconds=10),
-        )  # fmt: skip
+            1,
+            "BTC/USDT",
+            "Bitcoin",
+            Market.CRYPTO,
+            "BTC",
+            "USDT",
+            D("0.01"),
+            D("0.00001"),
+            D("0.0001"),
+            D(100),
+            D(5),
+            D("0.1"),
+            Calendar.US_STOCKS,
+            InstrumentStatus.TRADING,
+            timedelta(seconds=10),
+        )
         account = Account(True, "active", D(100_000), 3, False, D(1000), D(2000), D(99_000), D(100_000), D(110_000), 0)
         return check_order(
-            replace(order, **self.order), replace(instrument, **self.instrument), self.quote,
-            replace(account, **self.account), ClientLimits(**self.client), WalletLimits(**self.wallet), self.now,
-        )  # fmt: skip
+            replace(order, **self.order),
+            replace(instrument, **self.instrument),
+            self.quote,
+            replace(account, **self.account),
+            ClientLimits(**self.client),
+            WalletLimits(**self.wallet),
+            self.now,
+        )
 
     def codes(self) -> list[str]:
         return [failure.code for failure in self.failures()]
@@ -71,49 +89,100 @@ ALONE = [
     (Case(wallet={"blocked_symbols": frozenset({"BTC/USDT"})}), "SYMBOL_NOT_ALLOWED", {"symbol": "BTC/USDT"}),
     (Case(wallet={"allowed_symbols": frozenset({"ETH/USDT"})}), "SYMBOL_NOT_ALLOWED", {"symbol": "BTC/USDT"}),
     (Case(wallet={"allowed_symbols": frozenset()}), "SYMBOL_NOT_ALLOWED", {"symbol": "BTC/USDT"}),
-    (Case(client={"hours": HOURS}), "OUTSIDE_TRADING_HOURS",
-     {"now": "2026-01-05T14:30:00+00:00", "hours": "09:00-10:00 UTC"}),
-    (Case(wallet={"respect_market_hours": True}, now=NOW - timedelta(seconds=1)), "MARKET_CLOSED",
-     {"now": "2026-01-05T14:29:59+00:00", "calendar": "us_stocks"}),
+    (
+        Case(client={"hours": HOURS}),
+        "OUTSIDE_TRADING_HOURS",
+        {"now": "2026-01-05T14:30:00+00:00", "hours": "09:00-10:00 UTC"},
+    ),
+    (
+        Case(wallet={"respect_market_hours": True}, now=NOW - timedelta(seconds=1)),
+        "MARKET_CLOSED",
+        {"now": "2026-01-05T14:29:59+00:00", "calendar": "us_stocks"},
+    ),
     (Case(quote=None), "MISSING_REFERENCE_PRICE", {"symbol": "BTC/USDT"}),
-    (Case(order=MARKET, now=NOW + timedelta(seconds=10.5)), "STALE_QUOTE",
-     {"age_seconds": "10.5", "limit_seconds": "10"}),
+    (
+        Case(order=MARKET, now=NOW + timedelta(seconds=10.5)),
+        "STALE_QUOTE",
+        {"age_seconds": "10.5", "limit_seconds": "10"},
+    ),
     (Case(order={"price": D("55000.01")}), "PRICE_OUT_OF_BAND", {"price": "55000.01", "low": "45000", "high": "55000"}),
-    (Case(order={"side": SELL, "price": D("44990.99")}), "PRICE_OUT_OF_BAND",
-     {"price": "44990.99", "low": "44991", "high": "54989"}),
-    (Case(account={"orders_in_last_second": 5, "max_orders_per_second": 5}), "RATE_LIMITED",
-     {"orders": "5", "limit": "5"}),
+    (
+        Case(order={"side": SELL, "price": D("44990.99")}),
+        "PRICE_OUT_OF_BAND",
+        {"price": "44990.99", "low": "44991", "high": "54989"},
+    ),
+    (
+        Case(account={"orders_in_last_second": 5, "max_orders_per_second": 5}),
+        "RATE_LIMITED",
+        {"orders": "5", "limit": "5"},
+    ),
     (Case(client={"max_order_qty": D("0.09999")}), "ORDER_SIZE_LIMIT_EXCEEDED", {"qty": "0.1", "limit": "0.09999"}),
-    (Case(client={"max_notional_usd": D("4999.99")}), "NOTIONAL_LIMIT_EXCEEDED",
-     {"notional_usd": "5000", "limit_usd": "4999.99"}),
-    (Case(client={"max_notional_usd": D("4999.99")}, order={"side": SELL}), "NOTIONAL_LIMIT_EXCEEDED",
-     {"notional_usd": "5000", "limit_usd": "4999.99"}),
-    (Case(wallet={"max_position_usd": D("5999.99")}), "POSITION_LIMIT_EXCEEDED",
-     {"position_usd": "1000", "notional_usd": "5000", "limit_usd": "5999.99"}),
-    (Case(wallet={"max_exposure_usd": D("6999.99")}), "EXPOSURE_LIMIT_EXCEEDED",
-     {"exposure_usd": "2000", "notional_usd": "5000", "limit_usd": "6999.99"}),
+    (
+        Case(client={"max_notional_usd": D("4999.99")}),
+        "NOTIONAL_LIMIT_EXCEEDED",
+        {"notional_usd": "5000", "limit_usd": "4999.99"},
+    ),
+    (
+        Case(client={"max_notional_usd": D("4999.99")}, order={"side": SELL}),
+        "NOTIONAL_LIMIT_EXCEEDED",
+        {"notional_usd": "5000", "limit_usd": "4999.99"},
+    ),
+    (
+        Case(wallet={"max_position_usd": D("5999.99")}),
+        "POSITION_LIMIT_EXCEEDED",
+        {"position_usd": "1000", "notional_usd": "5000", "limit_usd": "5999.99"},
+    ),
+    (
+        Case(wallet={"max_exposure_usd": D("6999.99")}),
+        "EXPOSURE_LIMIT_EXCEEDED",
+        {"exposure_usd": "2000", "notional_usd": "5000", "limit_usd": "6999.99"},
+    ),
     (Case(wallet={"max_open_positions": 3}), "MAX_OPEN_POSITIONS", {"open": "3", "limit": "3"}),
     (Case(wallet={"daily_loss_usd": D(1000)}), "DAILY_LOSS_LIMIT", {"loss_usd": "1000", "limit_usd": "1000"}),
     (Case(wallet={"daily_loss_percent": D(1)}), "DAILY_LOSS_LIMIT", {"loss_usd": "1000", "limit_usd": "1000"}),
-    (Case(wallet={"daily_loss_usd": D(5000), "daily_loss_percent": D("0.5")}), "DAILY_LOSS_LIMIT",
-     {"loss_usd": "1000", "limit_usd": "500"}),
+    (
+        Case(wallet={"daily_loss_usd": D(5000), "daily_loss_percent": D("0.5")}),
+        "DAILY_LOSS_LIMIT",
+        {"loss_usd": "1000", "limit_usd": "500"},
+    ),
     (Case(wallet={"max_drawdown_percent": D(10)}), "MAX_DRAWDOWN", {"drawdown_percent": "10", "limit_percent": "10"}),
-    (Case(wallet={"max_drawdown_percent": D(5)}, account={"peak_equity_usd": D(105_000), "equity_usd": D(99_000)}),
-     "MAX_DRAWDOWN", {"drawdown_percent": "5.71428571", "limit_percent": "5"}),
-    (Case(order={"reserve": D("100000.01")}), "INSUFFICIENT_BALANCE",
-     {"currency": "USDT", "required": "100000.01", "available": "100000"}),
+    (
+        Case(wallet={"max_drawdown_percent": D(5)}, account={"peak_equity_usd": D(105_000), "equity_usd": D(99_000)}),
+        "MAX_DRAWDOWN",
+        {"drawdown_percent": "5.71428571", "limit_percent": "5"},
+    ),
+    (
+        Case(order={"reserve": D("100000.01")}),
+        "INSUFFICIENT_BALANCE",
+        {"currency": "USDT", "required": "100000.01", "available": "100000"},
+    ),
     # what cannot be priced fails the limit it stands under
-    (Case(client={"max_notional_usd": D(10**9)}, order={"notional_usd": None}), "NOTIONAL_LIMIT_EXCEEDED",
-     {"notional_usd": "unknown", "limit_usd": "1000000000", "unpriced": "BTC/USDT"}),
-    (Case(wallet={"max_position_usd": D(10**9)}, account={"position_usd": None}), "POSITION_LIMIT_EXCEEDED",
-     {"position_usd": "unknown", "notional_usd": "5000", "limit_usd": "1000000000"}),
-    (Case(wallet={"max_exposure_usd": D(10**9)}, account={"exposure_usd": None}), "EXPOSURE_LIMIT_EXCEEDED",
-     {"exposure_usd": "unknown", "notional_usd": "5000", "limit_usd": "1000000000"}),
-    (Case(wallet={"daily_loss_usd": D(10**9)}, account={"equity_usd": None}), "DAILY_LOSS_LIMIT",
-     {"loss_usd": "unknown", "limit_usd": "1000000000"}),
-    (Case(wallet={"max_drawdown_percent": D(99)}, account={"equity_usd": None}), "MAX_DRAWDOWN",
-     {"drawdown_percent": "unknown", "limit_percent": "99"}),
-]  # fmt: skip
+    (
+        Case(client={"max_notional_usd": D(10**9)}, order={"notional_usd": None}),
+        "NOTIONAL_LIMIT_EXCEEDED",
+        {"notional_usd": "unknown", "limit_usd": "1000000000", "unpriced": "BTC/USDT"},
+    ),
+    (
+        Case(wallet={"max_position_usd": D(10**9)}, account={"position_usd": None}),
+        "POSITION_LIMIT_EXCEEDED",
+        {"position_usd": "unknown", "notional_usd": "5000", "limit_usd": "1000000000"},
+    ),
+    (
+        Case(wallet={"max_exposure_usd": D(10**9)}, account={"exposure_usd": None}),
+        "EXPOSURE_LIMIT_EXCEEDED",
+        {"exposure_usd": "unknown", "notional_usd": "5000", "limit_usd": "1000000000"},
+    ),
+    (
+        Case(wallet={"daily_loss_usd": D(10**9)}, account={"equity_usd": None}),
+        "DAILY_LOSS_LIMIT",
+        {"loss_usd": "unknown", "limit_usd": "1000000000"},
+    ),
+    (
+        Case(wallet={"max_drawdown_percent": D(99)}, account={"equity_usd": None}),
+        "MAX_DRAWDOWN",
+        {"drawdown_percent": "unknown", "limit_percent": "99"},
+    ),
+]
 
 
 @pytest.mark.parametrize(("case", "code", "values"), ALONE, ids=[f"{code}-{i}" for i, (_, code, _) in enumerate(ALONE)])
@@ -148,7 +217,7 @@ def test_each_check_fails_alone_with_its_values(case: Case, code: str, values: d
         Case(wallet={"allowed_symbols": frozenset({"BTC/USDT"}), "blocked_symbols": frozenset({"ETH/USDT"})}),
         Case(order={"notional_usd": None}, account={"position_usd": None, "exposure_usd": None, "equity_usd": None}),
     ],
-)  # fmt: skip
+)
 def test_exactly_at_a_limit_an_order_still_passes(case: Case) -> None:
     assert case.failures() == []
 
@@ -156,9 +225,12 @@ def test_exactly_at_a_limit_an_order_still_passes(case: Case) -> None:
 @pytest.mark.parametrize("order", [{"side": SELL}, {"reduce_only": True}], ids=["sell", "reduce_only"])
 def test_limits_on_what_is_opened_do_not_hold_back_what_closes(order: dict[str, Any]) -> None:
     limits = {
-        "max_position_usd": D(0), "max_exposure_usd": D(0), "max_open_positions": 0, "daily_loss_usd": D(0),
+        "max_position_usd": D(0),
+        "max_exposure_usd": D(0),
+        "max_open_positions": 0,
+        "daily_loss_usd": D(0),
         "max_drawdown_percent": D(0),
-    }  # fmt: skip
+    }
     assert Case(order=order, wallet=limits).codes() == []
 
 
@@ -167,22 +239,42 @@ def test_all_failures_come_back_in_the_order_of_the_product_book() -> None:
         order={**MARKET, "reserve": D(10**9)},
         instrument={"status": InstrumentStatus.HALTED},
         account={
-            "client_active": False, "wallet_status": "suspended", "orders_in_last_second": 9,
+            "client_active": False,
+            "wallet_status": "suspended",
+            "orders_in_last_second": 9,
             "max_orders_per_second": 1,
         },
         client={"blocked": True, "hours": HOURS, "max_order_qty": D(0), "max_notional_usd": D(0)},
         wallet={
-            "blocked_symbols": frozenset({"BTC/USDT"}), "respect_market_hours": True, "max_position_usd": D(0),
-            "max_exposure_usd": D(0), "max_open_positions": 0, "daily_loss_usd": D(0), "max_drawdown_percent": D(0),
+            "blocked_symbols": frozenset({"BTC/USDT"}),
+            "respect_market_hours": True,
+            "max_position_usd": D(0),
+            "max_exposure_usd": D(0),
+            "max_open_positions": 0,
+            "daily_loss_usd": D(0),
+            "max_drawdown_percent": D(0),
         },
         now=NOW + timedelta(hours=12),
-    )  # fmt: skip
+    )
     assert case.codes() == [
-        "CLIENT_INACTIVE", "WALLET_SUSPENDED", "HALTED", "SYMBOL_BLOCKED", "SYMBOL_NOT_ALLOWED",
-        "OUTSIDE_TRADING_HOURS", "MARKET_CLOSED", "STALE_QUOTE", "RATE_LIMITED", "ORDER_SIZE_LIMIT_EXCEEDED",
-        "NOTIONAL_LIMIT_EXCEEDED", "POSITION_LIMIT_EXCEEDED", "EXPOSURE_LIMIT_EXCEEDED", "MAX_OPEN_POSITIONS",
-        "DAILY_LOSS_LIMIT", "MAX_DRAWDOWN", "INSUFFICIENT_BALANCE",
-    ]  # fmt: skip
+        "CLIENT_INACTIVE",
+        "WALLET_SUSPENDED",
+        "HALTED",
+        "SYMBOL_BLOCKED",
+        "SYMBOL_NOT_ALLOWED",
+        "OUTSIDE_TRADING_HOURS",
+        "MARKET_CLOSED",
+        "STALE_QUOTE",
+        "RATE_LIMITED",
+        "ORDER_SIZE_LIMIT_EXCEEDED",
+        "NOTIONAL_LIMIT_EXCEEDED",
+        "POSITION_LIMIT_EXCEEDED",
+        "EXPOSURE_LIMIT_EXCEEDED",
+        "MAX_OPEN_POSITIONS",
+        "DAILY_LOSS_LIMIT",
+        "MAX_DRAWDOWN",
+        "INSUFFICIENT_BALANCE",
+    ]
     assert all(isinstance(value, str) for failure in case.failures() for value in failure.values.values())
 
 
@@ -212,21 +304,33 @@ def test_a_hold_is_never_a_cent_short(side: Side, qty: str, price: str, rate: st
 QUOTES = {
     item.symbol: item
     for item in [
-        quote("BTC/USDT", "49990", "50010"), quote("EUR/USD", "1.09", "1.11"), quote("USD/PEN", "3.7", "3.8"),
-        quote("ETH/BTC", "0.04", "0.06"), quote("AAPL", "199", "201"), quote("XYZ/ABC", "1", "1"),
+        quote("BTC/USDT", "49990", "50010"),
+        quote("EUR/USD", "1.09", "1.11"),
+        quote("USD/PEN", "3.7", "3.8"),
+        quote("ETH/BTC", "0.04", "0.06"),
+        quote("AAPL", "199", "201"),
+        quote("XYZ/ABC", "1", "1"),
         quote("ADA/EUR", "0.5", "0.5"),
     ]
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
     ("currency", "rate"),
     [
-        ("USD", "1"), ("USDT", "1"), ("USDC", "1"), ("EUR", "1.1"), ("BTC", "50000"), ("AAPL", "200"),
-        ("ETH", "2500"), ("ADA", "0.55"),  # through one intermediate
-        ("XYZ", None), ("ABC", None), ("GBP", None),
+        ("USD", "1"),
+        ("USDT", "1"),
+        ("USDC", "1"),
+        ("EUR", "1.1"),
+        ("BTC", "50000"),
+        ("AAPL", "200"),
+        ("ETH", "2500"),
+        ("ADA", "0.55"),  # through one intermediate
+        ("XYZ", None),
+        ("ABC", None),
+        ("GBP", None),
     ],
-)  # fmt: skip
+)
 def test_usd_per_unit_through_at_most_one_intermediate(currency: str, rate: str | None) -> None:
     assert usd_rate(currency, QUOTES) == (None if rate is None else D(rate))
 

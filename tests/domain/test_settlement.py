@@ -77,9 +77,14 @@ def test_a_sale_at_a_worse_price_than_its_limit_owes_nothing() -> None:
 
 
 @given(
-    st.sampled_from(Side), st.booleans(), st.integers(1, 500), st.integers(1, 500_000), st.integers(0, 10_000_000),
-    st.integers(0, 10_000_000), st.integers(0, 10_000_000),
-)  # fmt: skip
+    st.sampled_from(Side),
+    st.booleans(),
+    st.integers(1, 500),
+    st.integers(1, 500_000),
+    st.integers(0, 10_000_000),
+    st.integers(0, 10_000_000),
+    st.integers(0, 10_000_000),
+)
 def test_every_fill_is_paid_to_the_cent_by_somebody(
     side: Side, live: bool, lots: int, cents: int, held_cents: int, needed_cents: int, free_cents: int
 ) -> None:

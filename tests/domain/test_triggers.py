@@ -39,9 +39,13 @@ class Scan:
     def arm(self, levels: Levels) -> None:
         assert isinstance(levels.key, int)
         self.armed[levels.key] = Armed(
-            levels.stop, levels.target, levels.trail, levels.extreme,
-            levels.activation if levels.extreme is None else None, levels.break_even,
-        )  # fmt: skip
+            levels.stop,
+            levels.target,
+            levels.trail,
+            levels.extreme,
+            levels.activation if levels.extreme is None else None,
+            levels.break_even,
+        )
 
     def trail_level(self, item: Armed) -> int | None:
         """The trigger by its definition, on the real price: a short position's price is the negated one."""
@@ -70,8 +74,11 @@ class Scan:
             if item.extreme is not None and item.trail is not None and item.extreme < price:
                 item.extreme, moved = price, True
             stop, trail = item.stop, self.trail_level(item)
-            exits = [(level, leg) for level, leg in ((stop, Leg.STOP_LOSS), (trail, Leg.TRAILING_STOP))
-                     if level is not None and level >= price]  # fmt: skip
+            exits = [
+                (level, leg)
+                for level, leg in ((stop, Leg.STOP_LOSS), (trail, Leg.TRAILING_STOP))
+                if level is not None and level >= price
+            ]
             if exits:
                 level, leg = max(exits, key=lambda exit_: (exit_[0], exit_[1] is Leg.STOP_LOSS))
                 fired.add((key, leg, level))

@@ -133,17 +133,27 @@ class Server:
         self.port: int = free_port()
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "ASYNC_MODE") if name in os.environ}
         self._environ = {
-            **kept, **SETTINGS, "DATABASE_URL": url, "HOST": "127.0.0.1", "PORT": str(self.port), **settings
-        }  # fmt: skip
+            **kept,
+            **SETTINGS,
+            "DATABASE_URL": url,
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            **settings,
+        }
         self.process: subprocess.Popen[bytes] | None = None
 
     def launch(self) -> None:
         """Start, without waiting for anything."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, start_new_session=True,
-            )  # fmt: skip
+                self.command,
+                cwd=ROOT,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def start(self) -> float:
         """Start and wait until /ready answers 200; returns the seconds from the process's start."""
@@ -304,8 +314,19 @@ class Redis:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", "--save", "",
-                   "--appendonly", "no", "--loglevel", "warning"]  # fmt: skip
+        command = [
+            "redis-server",
+            "--port",
+            str(self._port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--loglevel",
+            "warning",
+        ]
         self._process = subprocess.Popen(command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         _wait_for_port(self._port, self._process)
 

@@ -67,9 +67,12 @@ class Senders:
     def _order(number: int, count: int) -> dict[str, Any]:
         symbol = list(SYMBOLS)[count % len(SYMBOLS)]
         return {
-            "client_order_id": f"{number}-{count}", "symbol": symbol, "side": "BUY", "type": "MARKET",
+            "client_order_id": f"{number}-{count}",
+            "symbol": symbol,
+            "side": "BUY",
+            "type": "MARKET",
             "qty": SYMBOLS[symbol],
-        }  # fmt: skip
+        }
 
     def _note(self, answers: list[tuple[int, Any]]) -> None:
         for status, data in answers:

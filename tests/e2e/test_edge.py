@@ -59,8 +59,13 @@ def end(wire: socket.socket) -> tuple[int, Any]:
 
 
 def head(firm: Firm, method: str, path: str, *headers: str) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"X-API-Key: {firm.clients[0]}",
-             "Content-Type: application/json", *headers]  # fmt: skip
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        f"X-API-Key: {firm.clients[0]}",
+        "Content-Type: application/json",
+        *headers,
+    ]
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 

@@ -483,8 +483,11 @@ def test_every_open_position_has_its_turn_with_the_sampler(sqlite_database: Data
     for moves in range(3):
         firm.clock.advance(1)
         price = D(50001 + moves)  # it moves all the time: the first are not sampled again before the last are
-        firm.engine.offer_quote(type(firm.quotes.get("BTC/USDT") or _quote(firm, price))(
-            "BTC/USDT", price, price, None, clock.now(), clock.now(), "test"))  # fmt: skip
+        firm.engine.offer_quote(
+            type(firm.quotes.get("BTC/USDT") or _quote(firm, price))(
+                "BTC/USDT", price, price, None, clock.now(), clock.now(), "test"
+            )
+        )
         firm.engine.step(clock.now())
     sampled = {row["position_id"] for row in firm.all(PositionUpdate)}
     assert len(sampled) == 1200

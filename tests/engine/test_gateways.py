@@ -151,8 +151,13 @@ def test_a_submission_without_an_answer_is_unknown_until_the_venue_says_what_bec
         far.book[order].status = type(far.book[order].status).CANCELED
     firm.run_for(6, 1)
     row = firm.order(order)
-    wanted = {"it rests": "OPEN", "it was filled": "FILLED", "it was filled in part": "PARTIALLY_FILLED",
-              "it was canceled": "CANCELED", "it never arrived": "OPEN"}  # fmt: skip
+    wanted = {
+        "it rests": "OPEN",
+        "it was filled": "FILLED",
+        "it was filled in part": "PARTIALLY_FILLED",
+        "it was canceled": "CANCELED",
+        "it never arrived": "OPEN",
+    }
     assert row["status"] == wanted[meanwhile]
     assert far.heard.count((K.SUBMIT, order)) == (2 if meanwhile == "it never arrived" else 1)
     assert firm.balance(wallet, "USDT", "held") == row["held"]
@@ -306,8 +311,12 @@ def test_trades_of_two_instruments_may_have_the_same_number(firm: Firm, far: Far
 
 def test_who_was_there_first_pays_the_makers_fee(firm: Firm, far: FarVenue) -> None:
     _, wallet = firm.client(USDT="100000")
-    firm.database.run(lambda s: [setattr(s.get_one(Wallet, wallet), "maker_rate", D("0.0005")),
-                                 setattr(s.get_one(Wallet, wallet), "taker_rate", D("0.001"))])  # fmt: skip
+    firm.database.run(
+        lambda s: [
+            setattr(s.get_one(Wallet, wallet), "maker_rate", D("0.0005")),
+            setattr(s.get_one(Wallet, wallet), "taker_rate", D("0.001")),
+        ]
+    )
     order = resting(firm, wallet)
     far.trade(order, "0.05", "40000", maker=True)
     far.trade(order, "0.05", "40000", maker=False)
@@ -571,8 +580,9 @@ def test_every_order_comes_to_rest_whatever_the_line_loses_repeats_or_delays(
     sqlite_database: Database, clock: ManualClock, fault: str
 ) -> None:
     faulty: Any = FAULTY[fault]
-    behaviour = Behaviour(latency=timedelta(milliseconds=100), partial_rate=D("0.5"), reject_rate=D("0.1"),
-                          slippage_bps=D(0), **faulty)  # fmt: skip
+    behaviour = Behaviour(
+        latency=timedelta(milliseconds=100), partial_rate=D("0.5"), reject_rate=D("0.1"), slippage_bps=D(0), **faulty
+    )
     firm = Firm(sqlite_database, clock, behaviour).start()
     _, wallet = firm.client(USDT="1000000")
     firm.quote("BTC/USDT", "50000", "50000")

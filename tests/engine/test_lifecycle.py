@@ -229,8 +229,16 @@ def test_amend_holds_more_first_and_gives_back_after_the_venue_agreed(firm: Firm
 
             row = session.get_one(Wallet, wallet)
             client = session.get_one(Client, row.client_id)
-            firm.orders.amend(session, client, row, order["id"], D(qty) if qty else None, D(price) if price else None,
-                              actor="t", now=firm.clock.now())  # fmt: skip
+            firm.orders.amend(
+                session,
+                client,
+                row,
+                order["id"],
+                D(qty) if qty else None,
+                D(price) if price else None,
+                actor="t",
+                now=firm.clock.now(),
+            )
 
         firm.database.run(work)
 
@@ -364,8 +372,10 @@ def test_orders_of_one_transaction_cannot_spend_the_same_money(firm: Firm) -> No
     ]
     outcomes = firm.database.run(lambda session: firm.orders.submit_many(session, entries, firm.clock.now()))
     assert [o if isinstance(o, AppError) else (o[0]["status"], o[1]) for o in outcomes[:3]] == [
-        ("NEW", True), ("REJECTED", True), ("NEW", False),
-    ]  # fmt: skip
+        ("NEW", True),
+        ("REJECTED", True),
+        ("NEW", False),
+    ]
     assert isinstance(outcomes[3], Conflict) and outcomes[3].code == "DUPLICATE_ORDER"
     assert outcomes[4][0]["status"] == "NEW"
     assert isinstance(outcomes[5], Invalid) and outcomes[5].code == "unknown_instrument"
@@ -410,8 +420,16 @@ def test_an_amendment_keeps_the_least_value(small_firm: Firm) -> None:
     def amend(session):  # type: ignore[no-untyped-def]
         from app.models import Client
 
-        firm.orders.amend(session, session.get_one(Client, client), session.get_one(Wallet, wallet), order["id"],
-                          D("0.0001"), None, actor="t", now=firm.clock.now())  # fmt: skip
+        firm.orders.amend(
+            session,
+            session.get_one(Client, client),
+            session.get_one(Wallet, wallet),
+            order["id"],
+            D("0.0001"),
+            None,
+            actor="t",
+            now=firm.clock.now(),
+        )
 
     with pytest.raises(Invalid) as refused:
         firm.database.run(amend)

@@ -21,8 +21,16 @@ from tests.firm import Firm
 
 def amend(firm: Firm, client: str, wallet: str, order_id: str, qty: str) -> None:
     def work(session: Any) -> None:
-        firm.orders.amend(session, session.get_one(Client, client), session.get_one(Wallet, wallet), order_id, D(qty),
-                          None, actor="t", now=firm.clock.now())  # fmt: skip
+        firm.orders.amend(
+            session,
+            session.get_one(Client, client),
+            session.get_one(Wallet, wallet),
+            order_id,
+            D(qty),
+            None,
+            actor="t",
+            now=firm.clock.now(),
+        )
 
     firm.database.run(work)
 
@@ -30,9 +38,16 @@ def amend(firm: Firm, client: str, wallet: str, order_id: str, qty: str) -> None
 def close(firm: Firm, client: str, wallet: str, qty: str | None) -> dict[str, Any]:
     def work(session: Any) -> dict[str, Any]:
         return firm.positions.close(
-            session, session.get_one(Client, client), session.get_one(Wallet, wallet), firm.held_position(wallet),
-            D(qty) if qty else None, None, actor="t", source=OrderSource.API, now=firm.clock.now(),
-        )  # fmt: skip
+            session,
+            session.get_one(Client, client),
+            session.get_one(Wallet, wallet),
+            firm.held_position(wallet),
+            D(qty) if qty else None,
+            None,
+            actor="t",
+            source=OrderSource.API,
+            now=firm.clock.now(),
+        )
 
     return firm.database.run(work)
 
@@ -243,8 +258,9 @@ def test_entries_of_one_wallet_see_each_other(small_firm: Firm) -> None:
     firm = small_firm
     _, wallet = firm.client(USDT="100000")
     firm.quote("BTC/USDT", "50000", "50000")
-    request = validate(OrderIn, {"symbol": "BTC/USDT", "side": "SELL", "type": "MARKET", "qty": "0.1",
-                                 "reduce_only": True})  # fmt: skip
+    request = validate(
+        OrderIn, {"symbol": "BTC/USDT", "side": "SELL", "type": "MARKET", "qty": "0.1", "reduce_only": True}
+    )
     entry = Entry(wallet, request, "t", OrderSource.API)
     outcomes = firm.database.run(lambda s: firm.orders.submit_many(s, [entry], firm.clock.now()))
     assert outcomes[0][0]["reject_code"] in {"REDUCE_ONLY", "INSUFFICIENT_BALANCE"}
@@ -281,10 +297,19 @@ def test_a_close_that_is_repeated_answers_the_first_order(firm: Firm) -> None:
     firm.settle()
 
     def close_named() -> dict[str, Any]:
-        return firm.database.run(lambda session: firm.positions.close(
-            session, session.get_one(Client, client), session.get_one(Wallet, wallet),
-            firm.held_position(wallet), None, "close-1", actor="t", source=OrderSource.API,
-            now=firm.clock.now()))  # fmt: skip
+        return firm.database.run(
+            lambda session: firm.positions.close(
+                session,
+                session.get_one(Client, client),
+                session.get_one(Wallet, wallet),
+                firm.held_position(wallet),
+                None,
+                "close-1",
+                actor="t",
+                source=OrderSource.API,
+                now=firm.clock.now(),
+            )
+        )
 
     first = close_named()
     firm.settle()

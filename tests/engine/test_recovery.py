@@ -32,8 +32,12 @@ def die(*_: Any, **__: Any) -> Any:
     raise Killed
 
 
-POINTS = ["before the claim commits", "after the claim, before the send", "inside the fill transaction",
-          "after the fill, before the push"]  # fmt: skip
+POINTS = [
+    "before the claim commits",
+    "after the claim, before the send",
+    "inside the fill transaction",
+    "after the fill, before the push",
+]
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -123,8 +127,10 @@ def test_a_lock_that_is_lost_between_two_polls_is_noticed_by_the_next_heartbeat(
     """As after a restart of the database that nobody was asking at that moment."""
     firm = Firm(postgres_database, clock).start()
     firm.engine.step(clock.now())
-    end = sa.text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
-                  "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")  # fmt: skip
+    end = sa.text(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
     assert postgres_database.run(lambda session: session.execute(end).all())
     with pytest.raises(LeaseLost, match="the lock is gone"):
         for _ in range(5):

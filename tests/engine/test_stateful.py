@@ -40,8 +40,13 @@ START = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "0"))  # more of them for whoever looks for trouble
 REST = {"OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED", "FAILED"}
 VENUE_FAULTS: list[dict[str, Any]] = [
-    {}, {}, {"lost_ack_rate": D("0.5")}, {"duplicate_rate": D("0.5")}, {"late_rate": D("0.5")}, {"disconnected": True},
-]  # fmt: skip
+    {},
+    {},
+    {"lost_ack_rate": D("0.5")},
+    {"duplicate_rate": D("0.5")},
+    {"late_rate": D("0.5")},
+    {"disconnected": True},
+]
 Open = Callable[[], tuple[Database, Callable[[], None]]]
 
 
@@ -132,8 +137,9 @@ class Trading(RuleBasedStateMachine):
 
     @rule(fault=st.sampled_from(VENUE_FAULTS))
     def the_venue_changes(self, fault: dict[str, Any]) -> None:
-        clean = replace(self.firm.behaviour, lost_ack_rate=D(0), duplicate_rate=D(0), late_rate=D(0),
-                        disconnected=False)  # fmt: skip
+        clean = replace(
+            self.firm.behaviour, lost_ack_rate=D(0), duplicate_rate=D(0), late_rate=D(0), disconnected=False
+        )
         self.firm.behaviour = self.firm.venue.behaviour = replace(clean, **fault)
 
     @rule(number=st.integers(0, 50), model=st.sampled_from([Order, Position]))
@@ -182,11 +188,14 @@ class Trading(RuleBasedStateMachine):
         self.firm.quote("BTC/USDT", str(self.mid - 5), str(self.mid + 5), seconds)
 
     @rule(
-        side=st.sampled_from(["BUY", "SELL"]), lots=st.integers(1, 40), away=st.integers(-30, 30),
-        tif=st.sampled_from(["GTC", "GTC", "IOC", "FOK", "DAY"]), market=st.booleans(),
+        side=st.sampled_from(["BUY", "SELL"]),
+        lots=st.integers(1, 40),
+        away=st.integers(-30, 30),
+        tif=st.sampled_from(["GTC", "GTC", "IOC", "FOK", "DAY"]),
+        market=st.booleans(),
         legs=st.sampled_from([{}, {"stop": 1}, {"target": 1}, {"stop": 1, "target": 1, "trail": 1}]),
         who=st.integers(0, 2),
-    )  # fmt: skip
+    )
     def order(self, side: str, lots: int, away: int, tif: str, market: bool, legs: dict[str, int], who: int) -> None:
         fields: dict[str, Any] = {"side": side, "qty": str(D(lots) / 100)}
         if market:
@@ -227,8 +236,16 @@ class Trading(RuleBasedStateMachine):
 
         def work(session: Any) -> None:
             wallet, client = session.get_one(Wallet, row["wallet_id"]), session.get_one(Client, row["client_id"])
-            self.firm.orders.amend(session, client, wallet, row["id"], D(lots) / 100, self.mid + away * 10,
-                                   actor="t", now=self.firm.clock.now())  # fmt: skip
+            self.firm.orders.amend(
+                session,
+                client,
+                wallet,
+                row["id"],
+                D(lots) / 100,
+                self.mid + away * 10,
+                actor="t",
+                now=self.firm.clock.now(),
+            )
 
         try:
             self.database.run(work)
@@ -245,8 +262,17 @@ class Trading(RuleBasedStateMachine):
         def work(session: Any) -> None:
             wallet, client = session.get_one(Wallet, row["wallet_id"]), session.get_one(Client, row["client_id"])
             qty = D(part) if part else None
-            self.firm.positions.close(session, client, wallet, PositionState.of(row), qty, None, actor="t",
-                                      source=OrderSource.API, now=self.firm.clock.now())  # fmt: skip
+            self.firm.positions.close(
+                session,
+                client,
+                wallet,
+                PositionState.of(row),
+                qty,
+                None,
+                actor="t",
+                source=OrderSource.API,
+                now=self.firm.clock.now(),
+            )
 
         try:
             self.database.run(work)
@@ -290,8 +316,14 @@ class Trading(RuleBasedStateMachine):
         assert self.accepted <= {order["id"] for order in self.firm.all(Order)}
         executions = self.firm.all(Execution)
         for _, wallet in self.wallets:
-            spent = sum((e["value"] + e["fee"] if e["side"] == "BUY" else e["fee"] - e["value"]
-                         for e in executions if e["wallet_id"] == wallet), D(0))  # fmt: skip
+            spent = sum(
+                (
+                    e["value"] + e["fee"] if e["side"] == "BUY" else e["fee"] - e["value"]
+                    for e in executions
+                    if e["wallet_id"] == wallet
+                ),
+                D(0),
+            )
             owed = self._owed(wallet)
             assert self.firm.balance(wallet, "USDT", "total") == D(100000) - spent + owed
 

@@ -19,9 +19,13 @@ from app.models.base import ExactDecimal, JsonText, UtcDateTime, exact_sum
 LARGEST = D("99999999999999999999.999999999999999999")
 SMALLEST = D("0.000000000000000001")
 SAMPLES = sa.Table(
-    "samples", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("amount", ExactDecimal()),
-    sa.Column("at", UtcDateTime()), sa.Column("data", JsonText()),
-)  # fmt: skip
+    "samples",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("amount", ExactDecimal()),
+    sa.Column("at", UtcDateTime()),
+    sa.Column("data", JsonText()),
+)
 
 
 @pytest.fixture

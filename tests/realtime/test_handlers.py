@@ -124,14 +124,24 @@ class Live:
         def work(session: Session) -> None:
             last = session.scalar(sa.select(sa.func.max(Event.ordinal))) or 0
             seq = session.scalar(sa.select(sa.func.max(Event.seq)).where(Event.stream == client_id)) or 0
-            session.execute(sa.insert(Event), [
-                {
-                    "event_id": new_id(), "stream": client_id, "type": "order.new", "object_type": "order",
-                    "object_id": new_id(), "object_version": 1, "payload": '{"data":{}}',
-                    "at": self.services.clock.now(), "seq": seq + i, "ordinal": last + i,
-                }
-                for i in range(1, count + 1)
-            ])  # fmt: skip
+            session.execute(
+                sa.insert(Event),
+                [
+                    {
+                        "event_id": new_id(),
+                        "stream": client_id,
+                        "type": "order.new",
+                        "object_type": "order",
+                        "object_id": new_id(),
+                        "object_version": 1,
+                        "payload": '{"data":{}}',
+                        "at": self.services.clock.now(),
+                        "seq": seq + i,
+                        "ordinal": last + i,
+                    }
+                    for i in range(1, count + 1)
+                ],
+            )
 
         self.services.database.run(work)
 
@@ -145,10 +155,16 @@ def live(sqlite_database: Database, clock: ManualClock) -> Iterator[Live]:
     firm = sqlite_database.run(lambda session: _firm(session, clock.now()))
     nothing: Any = None
     services = Services(
-        settings=TestingConfig(), clock=clock, database=sqlite_database,
-        instruments=sqlite_database.read(market.load_instruments), quotes=nothing, orders=nothing, positions=nothing,
-        bars=nothing, order_entry=nothing,
-    )  # fmt: skip
+        settings=TestingConfig(),
+        clock=clock,
+        database=sqlite_database,
+        instruments=sqlite_database.read(market.load_instruments),
+        quotes=nothing,
+        orders=nothing,
+        positions=nothing,
+        bars=nothing,
+        order_entry=nothing,
+    )
     sockets = handlers.register(socketio, SocketAccess(services), clock)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
@@ -299,10 +315,21 @@ def test_quotes_come_on_subscription_in_any_symbol_form(live: Live, written: str
     assert event == "end"
 
 
-@pytest.mark.parametrize("data", [
-    {"channel": "quotes:NOPE"}, {"channel": "client:x"}, {"channel": 3}, {}, [], None, "quotes:BTC/USDT",
-    {"symbols": "BTC/USDT"}, {"symbols": [None]}, {"channels": ["quotes:" + "X" * 5000]},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"channel": "quotes:NOPE"},
+        {"channel": "client:x"},
+        {"channel": 3},
+        {},
+        [],
+        None,
+        "quotes:BTC/USDT",
+        {"symbols": "BTC/USDT"},
+        {"symbols": [None]},
+        {"channels": ["quotes:" + "X" * 5000]},
+    ],
+)
 def test_bad_subscription_is_an_error_and_the_socket_lives(live: Live, data: Any) -> None:
     ana = live.listen("ana")
     assert ana.ask("subscribe", data)["error"]["code"] in ("unknown_channel", "malformed")
@@ -489,9 +516,10 @@ def test_consumer_that_stops_polling_is_dropped_too(live: Live) -> None:
 def _raw(live: Live, key: str | None = None) -> websocket.WebSocket:
     """A websocket whose frames the test writes itself; let in where a key is named."""
     wire = websocket.create_connection(
-        f"{live.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket", timeout=WAIT,
+        f"{live.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket",
+        timeout=WAIT,
         header=[f"X-API-Key: {live.firm.keys[key]}"] if key else [],
-    )  # fmt: skip
+    )
     wire.recv()
     if key:
         wire.send("40")
@@ -512,10 +540,25 @@ def _ends(wire: websocket.WebSocket) -> bool:
 
 
 @pytest.mark.parametrize("key", [None, "ana"])
-@pytest.mark.parametrize("frame", [
-    "42[", "42{}", "42[]", "42[{}]", "42[[]]", '42["' + "x" * 200 + '"]', "42" + "[" * 500 + "]" * 500, "42null", "4z",
-    "z", "451-[{}]", "44", '40["a"]', "49",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "42[",
+        "42{}",
+        "42[]",
+        "42[{}]",
+        "42[[]]",
+        '42["' + "x" * 200 + '"]',
+        "42" + "[" * 500 + "]" * 500,
+        "42null",
+        "4z",
+        "z",
+        "451-[{}]",
+        "44",
+        '40["a"]',
+        "49",
+    ],
+)
 def test_what_is_no_message_ends_the_socket_without_a_traceback(
     live: Live, caplog: pytest.LogCaptureFixture, key: str | None, frame: str
 ) -> None:

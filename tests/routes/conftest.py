@@ -101,10 +101,14 @@ def _sign_in(session: Session, user_id: str, now: datetime) -> str:
     token = secrets.token_urlsafe(32)
     session.add(
         UserSession(
-            id=new_id(), user_id=user_id, token_hash=hashlib.sha256(token.encode()).hexdigest(), created_at=now,
-            seen_at=now, ip="127.0.0.1",
+            id=new_id(),
+            user_id=user_id,
+            token_hash=hashlib.sha256(token.encode()).hexdigest(),
+            created_at=now,
+            seen_at=now,
+            ip="127.0.0.1",
         )
-    )  # fmt: skip
+    )
     return token
 
 
@@ -112,8 +116,16 @@ def _fill(firm: Firm, session: Session) -> None:
     now = firm.clock.now()
 
     def user(name: str, role: Role, of: Client | None = None) -> None:
-        made = users.create(session, email=f"{name}@firm.example", name=name, role=role, password_hash="-",
-                            client=of, principal=SYSTEM, now=now)  # fmt: skip
+        made = users.create(
+            session,
+            email=f"{name}@firm.example",
+            name=name,
+            role=role,
+            password_hash="-",
+            client=of,
+            principal=SYSTEM,
+            now=now,
+        )
         firm.ids[name], firm.tokens[name] = made.id, _sign_in(session, made.id, now)
 
     for name in ("master", "trader", "operator", "middle_office"):

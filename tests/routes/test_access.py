@@ -129,11 +129,20 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
 }
 # covered, body and all, by the tests of signing in and of the account pages
 ELSEWHERE = {
-    "GET /sign-in", "POST /sign-in", "POST /sign-out", "POST /account/keys", "POST /account/keys/<key_id>/revoke",
-    "POST /account/language", "POST /account/number-format", "GET /account/names",
-    "POST /account/password", "POST /account/sessions/<session_id>/end",
-    "POST /account/sessions/end-others", "POST /account/theme", "GET /static/<path:filename>",
-}  # fmt: skip
+    "GET /sign-in",
+    "POST /sign-in",
+    "POST /sign-out",
+    "POST /account/keys",
+    "POST /account/keys/<key_id>/revoke",
+    "POST /account/language",
+    "POST /account/number-format",
+    "GET /account/names",
+    "POST /account/password",
+    "POST /account/sessions/<session_id>/end",
+    "POST /account/sessions/end-others",
+    "POST /account/theme",
+    "GET /static/<path:filename>",
+}
 NOWHERE = "01a1fd24-c3ab-7178-8428-d7281a5c0e77"
 
 
@@ -152,9 +161,10 @@ def test_the_table_knows_every_route(shared_firm: Firm) -> None:
 def test_every_api_route_describes_itself(shared_firm: Firm) -> None:
     views = shared_firm.app.view_functions
     bare = [
-        rule.rule for rule in shared_firm.app.url_map.iter_rules()
+        rule.rule
+        for rule in shared_firm.app.url_map.iter_rules()
         if rule.rule.startswith("/api/v1") and not hasattr(views[rule.endpoint], "endpoint")
-    ]  # fmt: skip
+    ]
     assert bare == []
 
 

@@ -291,8 +291,17 @@ def test_csv_cells_are_no_formulas(firm: Firm) -> None:
     assert answer.content_type == "text/csv; charset=utf-8"
     assert "attachment" in answer.headers["Content-Disposition"]
     assert ",-100000," in answer.get_data(as_text=True)  # an amount keeps its sign
-    shown = [{"number": 1, "at": "", "kind": "", "about_type": "", "about_id": "", "memo": "=cmd|' /C calc'!A0",
-              "postings": [{"code": "", "owner": "@x", "account": "", "currency": "", "amount": "-1.5"}]}]  # fmt: skip
+    shown = [
+        {
+            "number": 1,
+            "at": "",
+            "kind": "",
+            "about_type": "",
+            "about_id": "",
+            "memo": "=cmd|' /C calc'!A0",
+            "postings": [{"code": "", "owner": "@x", "account": "", "currency": "", "amount": "-1.5"}],
+        }
+    ]
     text = journal_reports.entries_csv(shown)
     assert ",'@x," in text and "'=cmd" in text and ",-1.5," in text
 
@@ -359,8 +368,9 @@ def test_a_process_that_no_price_reaches_is_not_ready(firm: Firm) -> None:
     heard_of(firm, 1)
     answer = firm.call(None, "GET", "/ready")
     assert (answer.status_code, answer.get_json()["checks"]["prices"]) == (
-        503, "no prices reach this process: set REDIS_URL",
-    )  # fmt: skip
+        503,
+        "no prices reach this process: set REDIS_URL",
+    )
 
 
 @pytest.mark.parametrize("engine", ["off", "only"])

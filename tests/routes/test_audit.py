@@ -30,8 +30,10 @@ def spoil(firm: Firm, **values: str) -> str:
     insert = sa.text(
         "INSERT INTO audit_records (id, at, actor, action, object_type, object_id, details, seq, previous_hash, hash) "
         "VALUES (:id, :at, 'system', 'spoiled', 'client', 'x', :details, :seq, :previous_hash, :hash)"
-    ).bindparams(sa.bindparam("id", type_=table_of(AuditRecord).c.id.type),
-                 sa.bindparam("at", type_=table_of(AuditRecord).c.at.type))  # fmt: skip
+    ).bindparams(
+        sa.bindparam("id", type_=table_of(AuditRecord).c.id.type),
+        sa.bindparam("at", type_=table_of(AuditRecord).c.at.type),
+    )
     row = {"id": id_, "at": firm.clock.now(), "details": "{not json", "seq": None, "previous_hash": None, "hash": None}
     firm.run(lambda session: session.execute(insert, {**row, **values}))
     return id_

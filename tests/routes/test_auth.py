@@ -34,10 +34,25 @@ def app(sqlite_url: str, clock: ManualClock) -> Iterator[Flask]:
 
     def work(session: Any) -> None:
         client = clients.create(session, "C-1", "Ana", SYSTEM, clock.now())
-        users.create(session, email=CLIENT, name="Ana", role=Role.CLIENT, client=client, password_hash=hashes[CLIENT],
-                     principal=SYSTEM, now=clock.now())  # fmt: skip
-        users.create(session, email=MASTER, name="M", role=Role.MASTER, password_hash=hashes[MASTER],
-                     principal=SYSTEM, now=clock.now())  # fmt: skip
+        users.create(
+            session,
+            email=CLIENT,
+            name="Ana",
+            role=Role.CLIENT,
+            client=client,
+            password_hash=hashes[CLIENT],
+            principal=SYSTEM,
+            now=clock.now(),
+        )
+        users.create(
+            session,
+            email=MASTER,
+            name="M",
+            role=Role.MASTER,
+            password_hash=hashes[MASTER],
+            principal=SYSTEM,
+            now=clock.now(),
+        )
 
     database.run(work)
     yield app
@@ -116,14 +131,17 @@ def test_person_signs_in_and_out(browser: Browser, database: Database) -> None:
     assert scalar(database, sa.select(sa.func.count(UserSession.id)).where(UserSession.ended_at.is_(None))) == 0
 
 
-@pytest.mark.parametrize(("form", "status"), [
-    ({"email": CLIENT, "password": "wrong-password-1"}, 401),
-    ({"email": "nobody@firm.example", "password": PASSWORD}, 401),
-    ({"email": "\x00", "password": PASSWORD}, 401),
-    ({"email": CLIENT, "password": "x" * 5000}, 401),
-    ({"email": "", "password": PASSWORD}, 422),
-    ({}, 422),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ({"email": CLIENT, "password": "wrong-password-1"}, 401),
+        ({"email": "nobody@firm.example", "password": PASSWORD}, 401),
+        ({"email": "\x00", "password": PASSWORD}, 401),
+        ({"email": CLIENT, "password": "x" * 5000}, 401),
+        ({"email": "", "password": PASSWORD}, 422),
+        ({}, 422),
+    ],
+)
 def test_wrong_sign_in_says_nothing_of_what_was_wrong(browser: Browser, form: dict[str, str], status: int) -> None:
     response = browser.post("/sign-in", form)
     assert response.status_code == status
@@ -166,10 +184,20 @@ def test_signing_in_again_ends_the_session_before(ana: Browser, database: Databa
     assert scalar(database, sa.select(sa.func.count(UserSession.id)).where(UserSession.ended_at.is_(None))) == 1
 
 
-@pytest.mark.parametrize("target", [
-    "https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)",
-    "evil.example", "/\tevil", "/\n/evil.example", "",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "javascript:alert(1)",
+        "evil.example",
+        "/\tevil",
+        "/\n/evil.example",
+        "",
+    ],
+)
 def test_after_sign_in_one_stays_with_us(browser: Browser, target: str) -> None:
     assert browser.sign_in(next=target).headers["Location"] == "/"
 
@@ -198,8 +226,9 @@ def test_disabled_user_is_out_at_once(ana: Browser, database: Database, clock: M
 
 
 def deactivate(app: Flask, master: Browser, active: bool = False) -> None:
-    answer = master.client.patch("/api/v1/clients/C-1", json={"active": active},
-                                 headers={"X-CSRFToken": master.csrf("/account/sessions")})  # fmt: skip
+    answer = master.client.patch(
+        "/api/v1/clients/C-1", json={"active": active}, headers={"X-CSRFToken": master.csrf("/account/sessions")}
+    )
     assert answer.status_code == 200
 
 
@@ -208,10 +237,12 @@ def test_people_of_a_deactivated_client_are_out_at_once(
 ) -> None:
     key, secret = database.run(
         lambda s: api_keys.create(
-            s, api_keys.KeyRequest("bot", ("read", "trade"), client=s.scalars(sa.select(Client)).one()), SYSTEM,
+            s,
+            api_keys.KeyRequest("bot", ("read", "trade"), client=s.scalars(sa.select(Client)).one()),
+            SYSTEM,
             clock.now(),
         )
-    )  # fmt: skip
+    )
     keyed = {"X-API-Key": secret}
     session_id = scalar(database, sa.select(UserSession.id).join(User).where(User.email == CLIENT))
     user_id = scalar(database, sa.select(User.id).where(User.email == CLIENT))
@@ -273,9 +304,15 @@ def test_last_use_of_a_key_is_written_once_a_minute(
     assert len(written) == 2
 
 
-@pytest.mark.parametrize("headers", [
-    {"X-API-Key": "ck_wrong"}, {"X-API-Key": ""}, {"Authorization": "Bearer nonsense"}, {"Authorization": "bearer "},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-API-Key": "ck_wrong"},
+        {"X-API-Key": ""},
+        {"Authorization": "Bearer nonsense"},
+        {"Authorization": "bearer "},
+    ],
+)
 def test_bad_key_is_refused_even_with_a_session(ana: Browser, headers: dict[str, str]) -> None:
     assert ana.get("/api/v1/clients").status_code == 200
     answers = {
@@ -356,10 +393,19 @@ def test_client_makes_a_key_sees_it_once_and_revokes_it(ana: Browser, app: Flask
     assert stranger.get("/api/v1/clients", headers={"X-API-Key": found[0]}).status_code == 401
 
 
-@pytest.mark.parametrize("form", [
-    {"current_password": "wrong-password-1"}, {"current_password": ""}, {"scopes": ["admin"]}, {"scopes": []},
-    {"name": ""}, {"expires_days": "0"}, {"expires_days": "soon"}, {"allowed_ips": "nowhere"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"current_password": "wrong-password-1"},
+        {"current_password": ""},
+        {"scopes": ["admin"]},
+        {"scopes": []},
+        {"name": ""},
+        {"expires_days": "0"},
+        {"expires_days": "soon"},
+        {"allowed_ips": "nowhere"},
+    ],
+)
 def test_bad_form_makes_no_key(ana: Browser, database: Database, form: dict[str, Any]) -> None:
     response = create_key(ana, **form)
     assert response.status_code == 422
@@ -399,9 +445,12 @@ def test_language_and_theme_are_kept_on_the_user_and_in_the_browser(browser: Bro
         assert answer.status_code == 204
     assert 'lang="es"' in browser.get("/sign-in").text
     browser.sign_in()
-    assert browser.post("/account/theme", {"theme": "light", "next": "/orders"}, page="/account/sessions").headers[
-        "Location"
-    ] == "/orders"  # fmt: skip
+    assert (
+        browser.post("/account/theme", {"theme": "light", "next": "/orders"}, page="/account/sessions").headers[
+            "Location"
+        ]
+        == "/orders"
+    )
     kept = database.read(lambda session: users.by_email(session, CLIENT))
     assert (kept.theme, kept.language) == ("light", None)
     assert 'lang="es"' in browser.get("/account/sessions").text

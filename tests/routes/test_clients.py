@@ -44,8 +44,19 @@ def test_two_at_once_cannot_both_have_it(firm_on_each: Firm, monkeypatch: pytest
     assert register(firm_on_each, code="c-a").status_code == 409
 
 
-INVISIBLE = ["\u200b", "\u2800\u2800", "\u3164", "\u115f\u1160", "\ufeff", "\u00ad\u200d", "Ana\u200b", "A\u2060na",
-             "\U000e0041na", "...", "\u0301"]  # fmt: skip
+INVISIBLE = [
+    "\u200b",
+    "\u2800\u2800",
+    "\u3164",
+    "\u115f\u1160",
+    "\ufeff",
+    "\u00ad\u200d",
+    "Ana\u200b",
+    "A\u2060na",
+    "\U000e0041na",
+    "...",
+    "\u0301",
+]
 
 
 @pytest.mark.parametrize("name", INVISIBLE)

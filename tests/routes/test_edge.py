@@ -68,9 +68,10 @@ def test_a_strange_request_id_is_replaced(shared_firm: Firm, given: str) -> None
 
 
 def test_a_good_request_id_is_kept(shared_firm: Firm) -> None:
-    assert shared_firm.call(None, "GET", "/health", headers={"X-Request-Id": "trace-0001"}).headers[
-        "X-Request-Id"
-    ] == "trace-0001"  # fmt: skip
+    assert (
+        shared_firm.call(None, "GET", "/health", headers={"X-Request-Id": "trace-0001"}).headers["X-Request-Id"]
+        == "trace-0001"
+    )
 
 
 def test_security_headers(shared_firm: Firm) -> None:
@@ -117,11 +118,14 @@ def test_pages_are_not_stored(shared_firm: Firm, path: str) -> None:
         assert "no-store" not in script.headers.get("Cache-Control", "")
 
 
-@pytest.mark.parametrize("path", [
-    "/orders?created_from=2026-01-02T00:00:00Z&created_to=2026-01-01T00:00:00Z",
-    "/journal/entries?from=2026-01-02T00:00:00Z&to=2026-01-01T23:00:00-05:00&limit=1",
-    "/journal/entries?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z&format=csv",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/orders?created_from=2026-01-02T00:00:00Z&created_to=2026-01-01T00:00:00Z",
+        "/journal/entries?from=2026-01-02T00:00:00Z&to=2026-01-01T23:00:00-05:00&limit=1",
+        "/journal/entries?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z&format=csv",
+    ],
+)
 def test_a_range_that_ends_before_it_begins(shared_firm: Firm, path: str) -> None:
     answer = shared_firm.call("master", "GET", f"/api/v1{path}")
     backwards = "23:00:00-05:00" not in path  # there it ends on the second of January, in UTC
@@ -293,8 +297,9 @@ def test_a_repeated_quote_is_set_once(firm: Firm, monkeypatch: pytest.MonkeyPatc
     body = {"symbol": "BTC/USDT", "bid": "67000", "ask": "67001"}
 
     def post(**changed: str) -> Any:
-        return firm.call("key:firm", "POST", "/api/v1/market/quotes", json={**body, **changed},
-                         headers={"Idempotency-Key": "q-1"})  # fmt: skip
+        return firm.call(
+            "key:firm", "POST", "/api/v1/market/quotes", json={**body, **changed}, headers={"Idempotency-Key": "q-1"}
+        )
 
     first, again, other = post(), post(), post(bid="66000")
     assert (first.status_code, again.status_code, set_) == (201, 201, ["BTC/USDT"])
@@ -499,10 +504,16 @@ def test_hosts_of_ours_are_served(open_app: Callable[..., Firm], host: str) -> N
     assert firm.app.test_client().get("/sign-in", base_url=f"http://{host}").status_code == 302
 
 
-@pytest.mark.parametrize(("method", "path"), [
-    ("GET", "/api/v1/orders"), ("POST", "/api/v1/orders"), ("GET", "/"), ("GET", "/socket.io/?EIO=4"),
-    ("GET", "/ready"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/orders"),
+        ("POST", "/api/v1/orders"),
+        ("GET", "/"),
+        ("GET", "/socket.io/?EIO=4"),
+        ("GET", "/ready"),
+    ],
+)
 @pytest.mark.parametrize("header", ["X-API-Key", "Authorization"])
 def test_a_key_over_plain_http_is_refused_and_not_redirected(
     open_app: Callable[..., Firm], method: str, path: str, header: str
@@ -528,12 +539,15 @@ def test_balancers_ask_by_address_over_plain_http(open_app: Callable[..., Firm])
 # -- who may scrape ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("values", "headers", "status"), [
-    ({}, {}, 200),
-    ({}, {"X-Forwarded-For": "192.0.2.7"}, 401),
-    ({"trusted_proxies": 1}, {}, 401),  # a proxy on this machine need not say for whom it asks
-    ({"environment": "production", **PRODUCTION}, {}, 401),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "headers", "status"),
+    [
+        ({}, {}, 200),
+        ({}, {"X-Forwarded-For": "192.0.2.7"}, 401),
+        ({"trusted_proxies": 1}, {}, 401),  # a proxy on this machine need not say for whom it asks
+        ({"environment": "production", **PRODUCTION}, {}, 401),
+    ],
+)
 def test_metrics_are_open_to_this_machine_where_no_proxy_stands_in_front(
     open_app: Callable[..., Firm], values: dict[str, Any], headers: dict[str, str], status: int
 ) -> None:

@@ -39,8 +39,11 @@ def test_a_fault_shows_what_it_is_about(firm: Firm) -> None:
     shown = firm.call("operator", "GET", f"{PATH}/{fault_id}").get_json()
     assert shown == firm.call("key:firm-admin", "GET", PATH).get_json()["items"][0]
     assert (shown["stage"], shown["object_type"], shown["object_id"], shown["order_id"]) == (
-        "booking", "order", ORDER, ORDER,
-    )  # fmt: skip
+        "booking",
+        "order",
+        ORDER,
+        ORDER,
+    )
     assert (shown["error"], shown["waiting_reports"], shown["attempts"]) == ("poison", 2, 1)
     assert "35=8" in shown["context"]
     open_ = [shown[name] for name in ("retry_at", "resolved_at", "resolved_by", "resolved_by_name", "resolution")]
@@ -84,8 +87,10 @@ def test_resolving_keeps_who_when_and_why_and_tells_the_staff(firm: Firm) -> Non
     assert answer.status_code == 200
     shown = answer.get_json()
     assert (shown["resolution"], shown["resolved_by"], shown["resolved_by_name"]) == (
-        "booked by hand", f"user:{firm.ids['master']}", "master",
-    )  # fmt: skip
+        "booked by hand",
+        f"user:{firm.ids['master']}",
+        "master",
+    )
     assert firm.call("operator", "GET", f"{PATH}/{fault_id}").get_json() == shown
     (record,) = rows(firm, AuditRecord, action="fault.resolve")
     assert (record.details["note"], record.details["waiting_reports"]) == ("booked by hand", 2)
@@ -103,11 +108,16 @@ def test_a_key_is_named_too(firm: Firm) -> None:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ({}, "required"), ({"note": "ab"}, "string_too_short"), ({"note": "  ab  "}, "string_too_short"),
-        ({"note": "x" * 301}, "string_too_long"), ({"note": None}, "invalid_type"), ({"note": 123}, "invalid_type"),
-        ({"note": "a\u202ebc"}, "invalid_characters"), ({"note": "abc", "by": "me"}, "unknown_field"),
+        ({}, "required"),
+        ({"note": "ab"}, "string_too_short"),
+        ({"note": "  ab  "}, "string_too_short"),
+        ({"note": "x" * 301}, "string_too_long"),
+        ({"note": None}, "invalid_type"),
+        ({"note": 123}, "invalid_type"),
+        ({"note": "a\u202ebc"}, "invalid_characters"),
+        ({"note": "abc", "by": "me"}, "unknown_field"),
     ],
-)  # fmt: skip
+)
 def test_a_note_is_three_to_three_hundred_characters(firm: Firm, body: dict[str, Any], code: str) -> None:
     fault_id = parked(firm)
     refused = firm.call("master", "POST", f"{PATH}/{fault_id}/resolve", json=body)
@@ -140,9 +150,14 @@ def test_an_unknown_fault_is_not_found(firm: Firm, fault_id: str) -> None:
 def test_the_same_key_resolves_once(firm: Firm) -> None:
     fault_id = parked(firm)
     answers = [
-        firm.call("key:firm-admin", "POST", f"{PATH}/{fault_id}/resolve", json={"note": "once"},
-                  headers={"Idempotency-Key": "k"})
+        firm.call(
+            "key:firm-admin",
+            "POST",
+            f"{PATH}/{fault_id}/resolve",
+            json={"note": "once"},
+            headers={"Idempotency-Key": "k"},
+        )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert len(rows(firm, AuditRecord, action="fault.resolve")) == 1

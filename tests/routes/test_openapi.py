@@ -57,9 +57,13 @@ def code_is_documented(ctx: Any, response: Any, case: schemathesis.Case) -> None
 
 
 CHECKS = [
-    not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
-    response_schema_conformance, code_is_documented,
-]  # fmt: skip
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    code_is_documented,
+]
 
 
 @pytest.fixture(scope="module")

@@ -28,9 +28,14 @@ NOWHERE = "01a1fd24-c3ab-7178-8428-d7281a5c0e77"
 def test_the_sequence_of_an_older_client(firm: Firm) -> None:
     """CamelCase, a joined symbol and numbers, as systems send them that were here before."""
     body = {
-        "clientId": "C-1", "symbol": "XAUUSD", "side": "BUY", "type": "LIMIT", "qty": 1, "price": 2000.0,
+        "clientId": "C-1",
+        "symbol": "XAUUSD",
+        "side": "BUY",
+        "type": "LIMIT",
+        "qty": 1,
+        "price": 2000.0,
         "timeInForce": "GTC",
-    }  # fmt: skip
+    }
     made = firm.call("key:firm", "POST", "/api/v1/orders", json=body)
     order = made.get_json()
     assert (made.status_code, made.headers["ETag"]) == (201, '"v1"')
@@ -171,8 +176,14 @@ def test_cancel_all_reaches_what_is_named(firm: Firm) -> None:
 
 
 def test_a_batch_is_as_many_requests(firm: Firm) -> None:
-    orders = [LIMIT, {"symbol": "BTC/USDT"}, {**LIMIT, "qty": "NaN"}, {**LIMIT, "clientOrderId": "x"},
-              {**LIMIT, "client_order_id": "x"}, {**LIMIT, "client_order_id": "x", "qty": "0.2"}]  # fmt: skip
+    orders = [
+        LIMIT,
+        {"symbol": "BTC/USDT"},
+        {**LIMIT, "qty": "NaN"},
+        {**LIMIT, "clientOrderId": "x"},
+        {**LIMIT, "client_order_id": "x"},
+        {**LIMIT, "client_order_id": "x", "qty": "0.2"},
+    ]
     answer = firm.call("key:client", "POST", "/api/v1/orders/batch", json={"orders": orders})
     items = answer.get_json()["items"]
     assert answer.status_code == 201

@@ -15,13 +15,26 @@ from .conftest import Firm
 PATH = "/api/v1/portfolio"
 
 
-@pytest.mark.parametrize(("who", "asked", "status"), [
-    ("client", "", 200), ("client", "?client_id=C-1", 200), ("client", "?client_id=C-2", 404),
-    ("trader", "?client_id=C-1", 200), ("trader", "?client_id=C-2", 404), ("trader", "", 422),
-    ("operator", "?client_id=C-2", 200), ("middle_office", "?client_id=C-2", 200), ("master", "", 422),
-    ("key:client", "", 200), ("key:trade", "", 403), ("key:firm-read", "?client_id=C-2", 200),
-    ("client", "?period=2w", 422), ("client", "?wallet_id=nothing", 404), (None, "", 401),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("who", "asked", "status"),
+    [
+        ("client", "", 200),
+        ("client", "?client_id=C-1", 200),
+        ("client", "?client_id=C-2", 404),
+        ("trader", "?client_id=C-1", 200),
+        ("trader", "?client_id=C-2", 404),
+        ("trader", "", 422),
+        ("operator", "?client_id=C-2", 200),
+        ("middle_office", "?client_id=C-2", 200),
+        ("master", "", 422),
+        ("key:client", "", 200),
+        ("key:trade", "", 403),
+        ("key:firm-read", "?client_id=C-2", 200),
+        ("client", "?period=2w", 422),
+        ("client", "?wallet_id=nothing", 404),
+        (None, "", 401),
+    ],
+)
 def test_a_portfolio_is_shown_to_whom_the_client_is(shared_firm: Firm, who: str, asked: str, status: int) -> None:
     assert shared_firm.call(who, "GET", PATH + asked).status_code == status
 
@@ -65,17 +78,26 @@ def test_the_last_day_begins_with_the_minute_of_a_day_ago(firm_on_each: Firm) ->
         return Bar("BTC/USDT", interval, start, D(open_), D(high), D(low), D(close), D(volume), 1)
 
     given = [
-        bar("1h", -90, "10", "10", "10", "10"), bar("1h", -30, "40000", "99999", "1", "50500", "60"),
-        bar("1m", -1, "40000", "99999", "1", "50000"), bar("1m", 0, "50000", "50600", "49900", "50500", "2"),
+        bar("1h", -90, "10", "10", "10", "10"),
+        bar("1h", -30, "40000", "99999", "1", "50500", "60"),
+        bar("1m", -1, "40000", "99999", "1", "50000"),
+        bar("1m", 0, "50000", "50600", "49900", "50500", "2"),
         bar("1h", 30, "50500", "52000", "50400", "51000", "3"),
         bar("1h", 23 * 60 + 30, "51000", "51300", "50900", "51250", "4"),
-    ]  # fmt: skip
+    ]
     firm.run(lambda session: parts.bars.fill(session, given))
     (day,) = firm.call("client", "GET", "/api/v1/market/day").get_json()["items"]
     assert day == {
-        "symbol": "BTC/USDT", "open": "50000", "high": "52000", "low": "49900", "close": "51250", "change": "1250",
-        "change_percent": "2.5", "volume": "9", "closes": ["50500", "51000", "51250"],
-    }  # fmt: skip
+        "symbol": "BTC/USDT",
+        "open": "50000",
+        "high": "52000",
+        "low": "49900",
+        "close": "51250",
+        "change": "1250",
+        "change_percent": "2.5",
+        "volume": "9",
+        "closes": ["50500", "51000", "51250"],
+    }
 
 
 def test_a_posting_names_whose_wallet_it_moved(shared_firm: Firm) -> None:

@@ -26,13 +26,28 @@ def position(firm: Firm) -> str:
     def work(session: Session) -> None:
         session.add(
             Position(
-                id=wanted, client_id=firm.ids["ana"], wallet_id=firm.ids["ana:wallet"], instrument_id=instrument.id,
-                status="OPEN", qty=D("0.5"), avg_entry_px=D(66000), cost=D(33000), entry_qty=D("0.5"),
-                entry_value=D(33000), entry_order_id=new_id(), stop_loss_px=D(STOP), take_profit_px=D(TARGET),
-                trail_type="percent", trail_value=D(2), trail_extreme_px=D(68000), break_even_percent=D(3),
-                opened_at=now, updated_at=now, **zero,
+                id=wanted,
+                client_id=firm.ids["ana"],
+                wallet_id=firm.ids["ana:wallet"],
+                instrument_id=instrument.id,
+                status="OPEN",
+                qty=D("0.5"),
+                avg_entry_px=D(66000),
+                cost=D(33000),
+                entry_qty=D("0.5"),
+                entry_value=D(33000),
+                entry_order_id=new_id(),
+                stop_loss_px=D(STOP),
+                take_profit_px=D(TARGET),
+                trail_type="percent",
+                trail_value=D(2),
+                trail_extreme_px=D(68000),
+                break_even_percent=D(3),
+                opened_at=now,
+                updated_at=now,
+                **zero,
             )
-        )  # fmt: skip
+        )
 
     firm.run(work)
     return wanted
@@ -41,8 +56,10 @@ def position(firm: Firm) -> str:
 def protection(firm: Firm, position: str) -> dict[str, Any]:
     shown: dict[str, Any] = firm.call("key:client", "GET", f"/api/v1/positions/{position}").get_json()["protection"]
     trail = shown["trailing_stop"]
-    return {**{name: shown[name] for name in ("stop_loss", "take_profit", "break_even_percent")},
-            "trailing_stop": trail and trail["value"]}  # fmt: skip
+    return {
+        **{name: shown[name] for name in ("stop_loss", "take_profit", "break_even_percent")},
+        "trailing_stop": trail and trail["value"],
+    }
 
 
 WHOLE = {"stop_loss": STOP, "take_profit": TARGET, "break_even_percent": "3", "trailing_stop": "2"}
@@ -83,13 +100,16 @@ def test_another_wallets_position_is_not_in_the_way(firm: Firm, position: str) -
     assert answer.get_json()["changes"] == []
 
 
-@pytest.mark.parametrize(("said", "changed"), [
-    ({"stop_loss": "61000"}, {"stop_loss": "61000"}),
-    ({"stop_loss": None}, {"stop_loss": None}),
-    ({"take_profit": None, "break_even_percent": "4"}, {"take_profit": None, "break_even_percent": "4"}),
-    ({"trailing_stop": None}, {"trailing_stop": None}),
-    ({"trailing_stop": {"value": "1"}}, {"trailing_stop": "1"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "changed"),
+    [
+        ({"stop_loss": "61000"}, {"stop_loss": "61000"}),
+        ({"stop_loss": None}, {"stop_loss": None}),
+        ({"take_profit": None, "break_even_percent": "4"}, {"take_profit": None, "break_even_percent": "4"}),
+        ({"trailing_stop": None}, {"trailing_stop": None}),
+        ({"trailing_stop": {"value": "1"}}, {"trailing_stop": "1"}),
+    ],
+)
 def test_a_leg_left_out_stays_and_null_removes_it(
     firm: Firm, position: str, said: dict[str, Any], changed: dict[str, Any]
 ) -> None:
@@ -114,9 +134,16 @@ def test_an_empty_body_changes_nothing(
     assert firm.call("key:client", "GET", "/api/v1/orders").get_json()["total"] == 0
 
 
-@pytest.mark.parametrize("said", [
-    {"all": False}, {"all": True, "qty": "0.1"}, {"client_order_id": "x"}, {"all": None}, {"all": "true"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"all": False},
+        {"all": True, "qty": "0.1"},
+        {"client_order_id": "x"},
+        {"all": None},
+        {"all": "true"},
+    ],
+)
 def test_how_much_to_close_is_said_in_one_way(firm: Firm, position: str, said: dict[str, Any]) -> None:
     answer = firm.call("key:client", "POST", f"/api/v1/positions/{position}/close", json=said)
     assert answer.status_code == 422
@@ -160,8 +187,11 @@ def test_a_part_is_closed_only_so_that_it_can_be_repeated(firm: Firm) -> None:
     path = f"/api/v1/positions/{new_id()}/close"
     bare = firm.call("key:client", "POST", path, json={"qty": "0.05"})
     assert (bare.status_code, bare.get_json()["errors"][0]["code"]) == (422, "idempotency_required")
-    for safe in ({"json": {"qty": "0.05", "client_order_id": "x"}}, {"json": {"all": True}},
-                 {"json": {"qty": "0.05"}, "headers": {"Idempotency-Key": "k"}}):  # fmt: skip
+    for safe in (
+        {"json": {"qty": "0.05", "client_order_id": "x"}},
+        {"json": {"all": True}},
+        {"json": {"qty": "0.05"}, "headers": {"Idempotency-Key": "k"}},
+    ):
         assert firm.call("key:client", "POST", path, **safe).status_code == 404
     signal = {"action": "reduce", "confidence": 90}
     path = path.replace("close", "signals")

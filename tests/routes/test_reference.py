@@ -29,11 +29,30 @@ ANSWERS: dict[str, Any] = json.loads_stored(reference.ANSWERS.read_text(encoding
 WITHOUT_ANSWER = {"metrics"}  # as long as a book
 # refusals of commands, of forms, of start-up: no program meets them over the API
 NOT_OVER_HTTP = {
-    "demo_in_production", "engine_running", "client_or_system", "in_the_past", "invalid_network", "key_ended",
-    "keys_cannot_make_keys", "out_of_range", "password_common", "password_contains_email", "password_length",
-    "scope_not_for_clients", "system_only", "too_many", "too_many_keys", "unknown_entry", "unknown_scope",
-    "wrong_password", "not_ready", "malformed", "insufficient_funds", "BUSINESS_REJECT", "TOO_LATE",
-}  # fmt: skip
+    "demo_in_production",
+    "engine_running",
+    "client_or_system",
+    "in_the_past",
+    "invalid_network",
+    "key_ended",
+    "keys_cannot_make_keys",
+    "out_of_range",
+    "password_common",
+    "password_contains_email",
+    "password_length",
+    "scope_not_for_clients",
+    "system_only",
+    "too_many",
+    "too_many_keys",
+    "unknown_entry",
+    "unknown_scope",
+    "wrong_password",
+    "not_ready",
+    "malformed",
+    "insufficient_funds",
+    "BUSINESS_REJECT",
+    "TOO_LATE",
+}
 
 
 @pytest.fixture(scope="module")
@@ -228,8 +247,9 @@ def raised_codes() -> set[str]:
 
 def test_every_code_that_is_raised_is_explained() -> None:
     assert raised_codes() - CATALOG.keys() - NOT_OVER_HTTP == set()
-    assert set(REJECTIONS) >= set(re.findall(r'Failure\(\s*"([A-Z_]+)"', (
-        REPOSITORY / "app" / "domain" / "risk.py").read_text(encoding="utf-8")))  # fmt: skip
+    assert set(REJECTIONS) >= set(
+        re.findall(r'Failure\(\s*"([A-Z_]+)"', (REPOSITORY / "app" / "domain" / "risk.py").read_text(encoding="utf-8"))
+    )
 
 
 def test_what_one_needs_first_comes_first_and_administration_last() -> None:

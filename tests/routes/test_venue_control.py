@@ -32,8 +32,13 @@ def test_nothing_is_known_until_an_engine_that_leads_has_spoken(firm: Firm) -> N
     beats(firm, {"venue_behaviour": shown(Behaviour())}, leading=False)
     answer = firm.call("operator", "GET", PATH).get_json()
     assert answer == {
-        "venue": "SIM", "changeable": True, "behaviour": None, "at": None, "waiting": [], "last_error": None,
-    }  # fmt: skip
+        "venue": "SIM",
+        "changeable": True,
+        "behaviour": None,
+        "at": None,
+        "waiting": [],
+        "last_error": None,
+    }
     beats(firm, {}, holder="h:2")
     assert firm.call("operator", "GET", PATH).get_json()["behaviour"] is None
 
@@ -42,9 +47,15 @@ def test_the_current_behaviour_is_what_the_leader_says(firm: Firm) -> None:
     beats(firm, {"venue_behaviour": shown(Behaviour(latency=timedelta(milliseconds=700)))})
     answer = firm.call("key:firm-admin", "GET", PATH).get_json()
     assert answer["behaviour"] == {
-        "latency_ms": 700, "reject_rate": "0", "partial_rate": "0", "slippage_bps": "5", "lost_ack_rate": "0",
-        "duplicate_rate": "0", "late_rate": "0", "disconnected": False,
-    }  # fmt: skip
+        "latency_ms": 700,
+        "reject_rate": "0",
+        "partial_rate": "0",
+        "slippage_bps": "5",
+        "lost_ack_rate": "0",
+        "duplicate_rate": "0",
+        "late_rate": "0",
+        "disconnected": False,
+    }
     assert answer["at"].endswith("Z")
 
 
@@ -62,9 +73,10 @@ def test_a_change_waits_for_the_engine_which_is_woken_and_is_recorded(
     assert (row["kind"], row["payload"], row["created_by"]) == ("venue", changes, f"user:{firm.ids['master']}")
     record = firm.run(lambda session: session.scalar(sa.select(AuditRecord).filter_by(action="venue.change")))
     assert (record.object_id, record.ip, record.details) == (
-        "SIM", "127.0.0.1",
+        "SIM",
+        "127.0.0.1",
         {**changes, "previous_latency_ms": 200, "previous_reject_rate": "0", "previous_disconnected": False},
-    )  # fmt: skip
+    )
 
 
 def test_what_the_engine_has_taken_waits_no_more_and_its_refusal_is_told(firm: Firm) -> None:
@@ -78,15 +90,25 @@ def test_what_the_engine_has_taken_waits_no_more_and_its_refusal_is_told(firm: F
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({}, "body"), ({"reject_rate": "1.01"}, "reject_rate"), ({"reject_rate": "-0.1"}, "reject_rate"),
-        ({"partial_rate": "NaN"}, "partial_rate"), ({"late_rate": None}, "late_rate"), ({"late_rate": ""}, "late_rate"),
-        ({"duplicate_rate": True}, "duplicate_rate"), ({"lost_ack_rate": [1]}, "lost_ack_rate"),
-        ({"slippage_bps": 10001}, "slippage_bps"), ({"latency_ms": -1}, "latency_ms"),
-        ({"latency_ms": 600_001}, "latency_ms"), ({"latency_ms": "200"}, "latency_ms"),
-        ({"latency_ms": True}, "latency_ms"), ({"latency_ms": 1.5}, "latency_ms"),
-        ({"disconnected": "true"}, "disconnected"), ({"disconnected": 1}, "disconnected"), ({"seed": 2}, "seed"),
+        ({}, "body"),
+        ({"reject_rate": "1.01"}, "reject_rate"),
+        ({"reject_rate": "-0.1"}, "reject_rate"),
+        ({"partial_rate": "NaN"}, "partial_rate"),
+        ({"late_rate": None}, "late_rate"),
+        ({"late_rate": ""}, "late_rate"),
+        ({"duplicate_rate": True}, "duplicate_rate"),
+        ({"lost_ack_rate": [1]}, "lost_ack_rate"),
+        ({"slippage_bps": 10001}, "slippage_bps"),
+        ({"latency_ms": -1}, "latency_ms"),
+        ({"latency_ms": 600_001}, "latency_ms"),
+        ({"latency_ms": "200"}, "latency_ms"),
+        ({"latency_ms": True}, "latency_ms"),
+        ({"latency_ms": 1.5}, "latency_ms"),
+        ({"disconnected": "true"}, "disconnected"),
+        ({"disconnected": 1}, "disconnected"),
+        ({"seed": 2}, "seed"),
     ],
-)  # fmt: skip
+)
 def test_what_the_venue_cannot_do_is_refused_at_its_field(firm: Firm, body: dict[str, Any], field: str) -> None:
     refused = change(firm, **body)
     assert (refused.status_code, [error["field"] for error in refused.get_json()["errors"]]) == (422, [field])
@@ -96,10 +118,14 @@ def test_what_the_venue_cannot_do_is_refused_at_its_field(firm: Firm, body: dict
 @pytest.mark.parametrize(
     "body",
     [
-        {"reject_rate": "1"}, {"reject_rate": 0}, {"slippage_bps": "10000"}, {"latency_ms": 0},
-        {"latency_ms": 600_000}, {"disconnected": False},
+        {"reject_rate": "1"},
+        {"reject_rate": 0},
+        {"slippage_bps": "10000"},
+        {"latency_ms": 0},
+        {"latency_ms": 600_000},
+        {"disconnected": False},
     ],
-)  # fmt: skip
+)
 def test_the_ends_of_each_range_are_taken(firm: Firm, body: dict[str, Any]) -> None:
     assert change(firm, **body).status_code == 202
 

@@ -71,10 +71,24 @@ def test_everything_wrong_with_a_key_gets_the_same_answer(database: Database, cl
     assert authenticate(database, expiring, clock)
     clock.advance(3600)
     wrong = [
-        "", "x", "ck_", good_row.prefix, f"{good_row.prefix}_", good[:-1], f"{good}x", good.replace("_", "-", 2),
-        f"{good_row.prefix}_{expiring.split('_', 2)[2]}", f"ck_aaaaaaaaaa_{good.split('_', 2)[2]}", "ck_ñ" + "a" * 60,
-        good.upper(), f"{good}\x00", "a" * 100_000, revoked, expiring, bound,
-    ]  # fmt: skip
+        "",
+        "x",
+        "ck_",
+        good_row.prefix,
+        f"{good_row.prefix}_",
+        good[:-1],
+        f"{good}x",
+        good.replace("_", "-", 2),
+        f"{good_row.prefix}_{expiring.split('_', 2)[2]}",
+        f"ck_aaaaaaaaaa_{good.split('_', 2)[2]}",
+        "ck_ñ" + "a" * 60,
+        good.upper(),
+        f"{good}\x00",
+        "a" * 100_000,
+        revoked,
+        expiring,
+        bound,
+    ]
     answers = set()
     for raw in wrong:
         with pytest.raises(Unauthenticated) as refused:
@@ -118,20 +132,23 @@ def test_unknown_prefix_is_compared_as_long_as_a_known_one(
     assert compared == [(64, 64)]
 
 
-@pytest.mark.parametrize(("change", "code"), [
-    ({"scopes": ()}, "required"),
-    ({"scopes": ("read", "fly")}, "unknown_scope"),
-    ({"scopes": ("read", "admin")}, "scope_not_for_clients"),
-    ({"scopes": ("clients",)}, "scope_not_for_clients"),
-    ({"scopes": ("operations",)}, "scope_not_for_clients"),
-    ({"act_for_clients": True}, "system_only"),
-    ({"system": True}, "client_or_system"),
-    ({"name": " "}, "invalid_name"),
-    ({"name": "a\x1b[2J"}, "invalid_name"),
-    ({"allowed_ips": ("10.0.0.1/8",)}, "invalid_network"),
-    ({"allowed_ips": ("example.org",)}, "invalid_network"),
-    ({"orders_per_second": 0}, "out_of_range"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"scopes": ()}, "required"),
+        ({"scopes": ("read", "fly")}, "unknown_scope"),
+        ({"scopes": ("read", "admin")}, "scope_not_for_clients"),
+        ({"scopes": ("clients",)}, "scope_not_for_clients"),
+        ({"scopes": ("operations",)}, "scope_not_for_clients"),
+        ({"act_for_clients": True}, "system_only"),
+        ({"system": True}, "client_or_system"),
+        ({"name": " "}, "invalid_name"),
+        ({"name": "a\x1b[2J"}, "invalid_name"),
+        ({"allowed_ips": ("10.0.0.1/8",)}, "invalid_network"),
+        ({"allowed_ips": ("example.org",)}, "invalid_network"),
+        ({"orders_per_second": 0}, "out_of_range"),
+    ],
+)
 def test_bad_key_request_is_refused(
     database: Database, clock: ManualClock, ana: Client, change: dict[str, Any], code: str
 ) -> None:
@@ -151,12 +168,18 @@ def test_who_may_make_which_key(database: Database, clock: ManualClock, ana: Cli
     key = authenticate(database, make(database, clock, system=True, scopes=("admin",))[1], clock)
     trader = Principal(kind="user", id=new_id(), label="trader", role=Role.TRADER)
     allowed: list[tuple[Principal, dict[str, Any]]] = [
-        (MASTER, {"system": True}), (MASTER, {"client": ana}), (client_user(ana), {"client": ana}),
-    ]  # fmt: skip
+        (MASTER, {"system": True}),
+        (MASTER, {"client": ana}),
+        (client_user(ana), {"client": ana}),
+    ]
     refused: list[tuple[Principal, dict[str, Any]]] = [
-        (client_user(ana), {"client": luis}), (client_user(ana), {"system": True}), (trader, {"client": ana}),
-        (trader, {"system": True}), (key, {"client": ana}), (key, {"system": True}),
-    ]  # fmt: skip
+        (client_user(ana), {"client": luis}),
+        (client_user(ana), {"system": True}),
+        (trader, {"client": ana}),
+        (trader, {"system": True}),
+        (key, {"client": ana}),
+        (key, {"system": True}),
+    ]
     for by, request in allowed:
         make(database, clock, by=by, **request)
     for by, request in refused:

@@ -53,10 +53,19 @@ def test_the_newest_of_one_stream_are_found_behind_a_busy_house(database: Databa
         for number in range(1, 41):
             stream = "ana" if number % 10 == 0 else "house"
             type_ = "wallet.balance" if number == 20 else "order.new"
-            session.execute(sa.insert(table_of(Event)).values(
-                event_id=new_id(), stream=stream, type=type_,
-                object_type="order", object_id=new_id(), payload="{}", at=clock.now(), ordinal=number, seq=number,
-            ))  # fmt: skip
+            session.execute(
+                sa.insert(table_of(Event)).values(
+                    event_id=new_id(),
+                    stream=stream,
+                    type=type_,
+                    object_type="order",
+                    object_id=new_id(),
+                    payload="{}",
+                    at=clock.now(),
+                    ordinal=number,
+                    seq=number,
+                )
+            )
 
     database.run(fill)
 

@@ -49,11 +49,15 @@ def test_an_entry_that_does_not_balance_is_refused_before_it_is_written(firm: Fi
     before = counts(firm)
     for lines in (
         [PostingLine(AccountRef(wallet, "USD", AccountKind.AVAILABLE), D(1))],
-        [PostingLine(AccountRef(wallet, "USD", AccountKind.AVAILABLE), D(1)),
-         PostingLine(AccountRef("house", "PEN", AccountKind.FEES), D(-1))],
-        [PostingLine(AccountRef(wallet, "USD", AccountKind.AVAILABLE), D("0.001")),
-         PostingLine(AccountRef("house", "USD", AccountKind.FEES), D("-0.001"))],
-    ):  # fmt: skip
+        [
+            PostingLine(AccountRef(wallet, "USD", AccountKind.AVAILABLE), D(1)),
+            PostingLine(AccountRef("house", "PEN", AccountKind.FEES), D(-1)),
+        ],
+        [
+            PostingLine(AccountRef(wallet, "USD", AccountKind.AVAILABLE), D("0.001")),
+            PostingLine(AccountRef("house", "USD", AccountKind.FEES), D("-0.001")),
+        ],
+    ):
         with pytest.raises(Unbalanced):
             post(firm, lines, "x")
     assert counts(firm) == before
@@ -75,11 +79,24 @@ def raw_entry(session: Session, firm: Firm, amounts: list[D], currency: str = "U
     account = session.scalar(sa.select(accounts.c.id).where(accounts.c.currency == "USD", accounts.c.balance.is_(None)))
     now = firm.clock.now()
     for amount in amounts:
-        session.execute(sa.insert(postings).values(entry_id=entry, account_id=account, currency=currency,
-                                                   amount=amount, posted_at=now))  # fmt: skip
-    session.execute(sa.insert(entries).values(
-        id=entry, number=10_000, kind="deposit", about_type="test", about_id=entry, source="stray", external_ref=entry,
-        effective_at=now, created_by="stray"))  # fmt: skip
+        session.execute(
+            sa.insert(postings).values(
+                entry_id=entry, account_id=account, currency=currency, amount=amount, posted_at=now
+            )
+        )
+    session.execute(
+        sa.insert(entries).values(
+            id=entry,
+            number=10_000,
+            kind="deposit",
+            about_type="test",
+            about_id=entry,
+            source="stray",
+            external_ref=entry,
+            effective_at=now,
+            created_by="stray",
+        )
+    )
     return entry
 
 
@@ -88,16 +105,27 @@ REFUSED: list[tuple[str, Callable[[Session, Firm], Any]]] = [
     ("one posting", lambda s, f: raw_entry(s, f, [D(0)])),
     ("no posting", lambda s, f: raw_entry(s, f, [])),
     ("other currency", lambda s, f: raw_entry(s, f, [D(5), D(-5)], currency="PEN")),
-    ("posting to a complete entry", lambda s, f: s.execute(sa.insert(postings).values(
-        entry_id=s.scalar(sa.select(entries.c.id).limit(1)), account_id=s.scalar(sa.select(accounts.c.id).limit(1)),
-        currency=s.scalar(sa.select(accounts.c.currency).limit(1)), amount=D(0), posted_at=f.clock.now()))),
+    (
+        "posting to a complete entry",
+        lambda s, f: s.execute(
+            sa.insert(postings).values(
+                entry_id=s.scalar(sa.select(entries.c.id).limit(1)),
+                account_id=s.scalar(sa.select(accounts.c.id).limit(1)),
+                currency=s.scalar(sa.select(accounts.c.currency).limit(1)),
+                amount=D(0),
+                posted_at=f.clock.now(),
+            )
+        ),
+    ),
     ("changed posting", lambda s, f: s.execute(sa.update(postings).values(amount=D(7)))),
     ("deleted posting", lambda s, f: s.execute(sa.delete(postings))),
     ("changed entry", lambda s, f: s.execute(sa.update(entries).values(memo="later"))),
     ("deleted entry", lambda s, f: s.execute(sa.delete(entries))),
-    ("negative balance", lambda s, f: s.execute(
-        sa.update(accounts).where(accounts.c.balance.is_not(None)).values(balance=D("-0.01")))),
-]  # fmt: skip
+    (
+        "negative balance",
+        lambda s, f: s.execute(sa.update(accounts).where(accounts.c.balance.is_not(None)).values(balance=D("-0.01"))),
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "write"), REFUSED, ids=[name for name, _ in REFUSED])
@@ -113,9 +141,17 @@ def test_postings_without_an_entry_do_not_commit(firm: Firm) -> None:
     firm.client(USD="100")
     account = firm.all(LedgerAccount)[0]
     with pytest.raises(DBAPIError):
-        firm.database.run(lambda session: session.execute(sa.insert(postings).values(
-            entry_id=new_id(), account_id=account["id"], currency=account["currency"], amount=D(1),
-            posted_at=firm.clock.now())))  # fmt: skip
+        firm.database.run(
+            lambda session: session.execute(
+                sa.insert(postings).values(
+                    entry_id=new_id(),
+                    account_id=account["id"],
+                    currency=account["currency"],
+                    amount=D(1),
+                    posted_at=firm.clock.now(),
+                )
+            )
+        )
 
 
 def test_one_outside_event_makes_one_entry(firm: Firm) -> None:

@@ -57,15 +57,32 @@ def close(firm: Firm, session: Session, position_id: str, qty: str | None = None
     row = session.execute(sa.select(positions).where(positions.c.id == position_id)).mappings().one()
     wallet, client = Locks.of(session).wallet(row["wallet_id"])
     locked = Locks.of(session).position(position_id)
-    return firm.positions.close(session, client, wallet, locked, D(qty) if qty else None, None, actor="t",
-                                source=OrderSource.API, now=firm.clock.now())  # fmt: skip
+    return firm.positions.close(
+        session,
+        client,
+        wallet,
+        locked,
+        D(qty) if qty else None,
+        None,
+        actor="t",
+        source=OrderSource.API,
+        now=firm.clock.now(),
+    )
 
 
 def amend(firm: Firm, session: Session, order_id: str, qty: str) -> None:
     wallet_id = session.scalars(sa.select(orders.c.wallet_id).where(orders.c.id == order_id)).one()
     wallet = session.get_one(Wallet, wallet_id)
-    firm.orders.amend(session, session.get_one(Client, wallet.client_id), wallet, order_id, D(qty), None, actor="t",
-                      now=firm.clock.now())  # fmt: skip
+    firm.orders.amend(
+        session,
+        session.get_one(Client, wallet.client_id),
+        wallet,
+        order_id,
+        D(qty),
+        None,
+        actor="t",
+        now=firm.clock.now(),
+    )
 
 
 def cancel_all(firm: Firm, session: Session, **only: Any) -> list[dict[str, Any]]:
@@ -113,8 +130,13 @@ def test_the_journals_accounts_count(firm: Firm) -> None:
         Locks.of(session).order(order["id"])
 
     def a_lower_account_later(session: Session) -> None:
-        ids = dict(session.execute(sa.select(accounts.c.currency, accounts.c.id).where(accounts.c.kind == "available",
-                                   accounts.c.owner == wallet)).all())  # fmt: skip
+        ids = dict(
+            session.execute(
+                sa.select(accounts.c.currency, accounts.c.id).where(
+                    accounts.c.kind == "available", accounts.c.owner == wallet
+                )
+            ).all()
+        )
         low, high = sorted(("USDT", "BTC"), key=lambda currency: ids[currency])
         Journal(session, firm.clock.now(), "t").lock(refs(high))
         Journal(session, firm.clock.now(), "t").lock(refs(low))
@@ -242,8 +264,9 @@ def test_batches_over_several_wallets_in_opposite_order_do_not_stop_each_other(l
     def batches(order: list[str]) -> Callable[[], None]:
         def work() -> None:
             for _ in range(15):
-                firm.database.run(lambda s: firm.orders.submit_many(s, [entry(w, qty="0.001") for w in order],
-                                                                    firm.clock.now()))  # fmt: skip
+                firm.database.run(
+                    lambda s: firm.orders.submit_many(s, [entry(w, qty="0.001") for w in order], firm.clock.now())
+                )
 
         return work
 
@@ -297,8 +320,9 @@ def test_all_kinds_of_requests_at_once_find_no_deadlock(large_firm: Firm) -> Non
                 close(firm, session, chance.choice(held), chance.choice([None, "0.01"]))
             elif number == 6:
                 row = Locks.of(session).position(chance.choice(held))
-                firm.positions.protect(session, row, Protection(stop_loss=D(40000 + chance.randrange(9))), actor="t",
-                                       now=now)  # fmt: skip
+                firm.positions.protect(
+                    session, row, Protection(stop_loss=D(40000 + chance.randrange(9))), actor="t", now=now
+                )
             elif number == 7:
                 wallet, _ = Locks.of(session).wallet(chance.choice(wallets_))
                 wanted = "paused" if wallet.status == "active" else "active"

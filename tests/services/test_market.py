@@ -20,8 +20,17 @@ def test_the_ten_instruments_arrive_as_the_issue_names_them(database: Database) 
     assert database.run(seed_instruments) == 10
     table = database.read(load_instruments)
     assert {instrument.symbol for instrument in table} == {
-        "BTC/USDT", "ETH/USDT", "SOL/USDT", "EUR/USD", "GBP/USD", "USD/JPY", "USD/PEN", "XAU/USD", "AAPL", "TSLA",
-    }  # fmt: skip
+        "BTC/USDT",
+        "ETH/USDT",
+        "SOL/USDT",
+        "EUR/USD",
+        "GBP/USD",
+        "USD/JPY",
+        "USD/PEN",
+        "XAU/USD",
+        "AAPL",
+        "TSLA",
+    }
     gold = table.resolve("XAUUSD")
     assert (gold.symbol, gold.market, gold.calendar) == ("XAU/USD", Market.COMMODITIES, Calendar.FOREX)
     assert (gold.tick_size, gold.lot_size, gold.min_qty) == (Decimal("0.01"), Decimal("0.01"), Decimal("0.01"))

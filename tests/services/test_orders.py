@@ -66,9 +66,15 @@ def amend(firm: Firm, wallet: str, order_id: str, qty: str | None = None, price:
     def work(session: Session) -> Any:
         row = session.get_one(Wallet, wallet)
         return firm.orders.amend(
-            session, session.get_one(Client, row.client_id), row, order_id, D(qty) if qty else None,
-            D(price) if price else None, actor="t", now=firm.clock.now(),
-        )  # fmt: skip
+            session,
+            session.get_one(Client, row.client_id),
+            row,
+            order_id,
+            D(qty) if qty else None,
+            D(price) if price else None,
+            actor="t",
+            now=firm.clock.now(),
+        )
 
     return firm.database.run(work)
 
@@ -163,8 +169,12 @@ def test_one_id_twice_in_a_batch_is_one_order(small_firm: Firm) -> None:
     firm = small_firm
     _, wallet = firm.client(USDT="100000")
     firm.quote("BTC/USDT", "50000", "50000")
-    outcomes = send(firm, entry(wallet, client_order_id="x"), entry(wallet, client_order_id="x"),
-                    entry(wallet, client_order_id="x", qty="0.01"))  # fmt: skip
+    outcomes = send(
+        firm,
+        entry(wallet, client_order_id="x"),
+        entry(wallet, client_order_id="x"),
+        entry(wallet, client_order_id="x", qty="0.01"),
+    )
     assert outcomes[0][0] == outcomes[1][0] and (outcomes[0][1], outcomes[1][1]) == (True, False)
     assert isinstance(outcomes[2], AppError) and outcomes[2].code == "DUPLICATE_ORDER"
     assert len(firm.all(Order)) == 1
@@ -239,8 +249,10 @@ def test_a_position_and_the_orders_on_top_count_together(firm: Firm) -> None:
     outcomes = send(firm, entry(wallet, qty="0.06"), entry(wallet, qty="0.06"), entry(wallet, qty="0.04"))
     assert [codes(outcome) for outcome in outcomes] == [[], ["EXPOSURE_LIMIT_EXCEEDED"], []]
     assert outcomes[1][0]["reject_values"][0]["values"] == {
-        "exposure_usd": "8000", "notional_usd": "3000", "limit_usd": "10000"
-    }  # fmt: skip
+        "exposure_usd": "8000",
+        "notional_usd": "3000",
+        "limit_usd": "10000",
+    }
 
 
 def test_an_order_does_not_count_against_itself_when_it_is_amended(firm: Firm) -> None:
@@ -252,8 +264,9 @@ def test_an_order_does_not_count_against_itself_when_it_is_amended(firm: Firm) -
     with pytest.raises(Invalid) as refused:
         amend(firm, wallet, order["id"], qty="0.23")
     assert [failure["code"] for failure in refused.value.extra["failures"]] == [
-        "POSITION_LIMIT_EXCEEDED", "EXPOSURE_LIMIT_EXCEEDED",
-    ]  # fmt: skip
+        "POSITION_LIMIT_EXCEEDED",
+        "EXPOSURE_LIMIT_EXCEEDED",
+    ]
 
 
 def test_while_a_replace_travels_the_larger_of_both_terms_counts(firm: Firm) -> None:
@@ -376,8 +389,13 @@ def test_the_schedule_suspends_too_and_takes_back_what_was_not_sent(firm: Firm) 
     from app.engine.schedules import mark_equity
 
     _, wallet, resting, unsent = losing(firm)
-    change(firm, wallet, daily_loss_usd=D(800), day_start_on=firm.clock.now().date().isoformat(),
-           day_start_equity_usd=D(100_000))  # fmt: skip
+    change(
+        firm,
+        wallet,
+        daily_loss_usd=D(800),
+        day_start_on=firm.clock.now().date().isoformat(),
+        day_start_equity_usd=D(100_000),
+    )
     assert firm.order(unsent["id"])["status"] == "NEW"
     mark_equity(firm.engine, firm.clock.now())
     row = firm.database.read(lambda s: s.get_one(Wallet, wallet))
@@ -417,13 +435,21 @@ def test_the_limit_of_an_instrument_stands_before_the_general_one(small_firm: Fi
 
     def limit(session: Session) -> None:
         for instrument, most in ((None, "0.1"), (bitcoin, "0.5")):
-            session.add(ClientLimit(id=new_id(), client_id=client, instrument_id=instrument, blocked=False,
-                                    max_order_qty=D(most)))  # fmt: skip
+            session.add(
+                ClientLimit(
+                    id=new_id(), client_id=client, instrument_id=instrument, blocked=False, max_order_qty=D(most)
+                )
+            )
 
     firm.database.run(limit)
     eth = {"symbol": "ETH/USDT", "price": "3000"}
-    outcomes = send(firm, entry(wallet, qty="0.4"), entry(wallet, qty="0.6"), entry(wallet, qty="0.1", **eth),
-                    entry(wallet, qty="0.2", **eth))  # fmt: skip
+    outcomes = send(
+        firm,
+        entry(wallet, qty="0.4"),
+        entry(wallet, qty="0.6"),
+        entry(wallet, qty="0.1", **eth),
+        entry(wallet, qty="0.2", **eth),
+    )
     exceeded = ["ORDER_SIZE_LIMIT_EXCEEDED"]
     assert [codes(outcome) for outcome in outcomes] == [[], exceeded, [], exceeded]
 
@@ -444,8 +470,9 @@ def test_cancel_all_reaches_the_orders_of_those_it_is_for_and_no_other(firm: Fir
         )
     )
     assert {(order["id"], order["status"]) for order in canceled} == {
-        (mine["id"], "PENDING_CANCEL"), (unsent["id"], "CANCELED"),
-    }  # fmt: skip
+        (mine["id"], "PENDING_CANCEL"),
+        (unsent["id"], "CANCELED"),
+    }
     firm.settle()
     assert (firm.order(mine["id"])["status"], firm.order(theirs["id"])["status"]) == ("CANCELED", "OPEN")
     assert firm.balance(of_ana, "USDT", "held") == 0
@@ -464,8 +491,16 @@ def test_the_wallet_that_an_amendment_is_judged_by_is_read_under_its_lock(firm: 
         session.execute(sa.update(Wallet).values(max_exposure_usd=D(1)).execution_options(synchronize_session=False))
         assert stale.max_exposure_usd is None
         with pytest.raises(Invalid):
-            firm.orders.amend(session, session.get_one(Client, stale.client_id), stale, order["id"], D("0.2"), None,
-                              actor="t", now=firm.clock.now())  # fmt: skip
+            firm.orders.amend(
+                session,
+                session.get_one(Client, stale.client_id),
+                stale,
+                order["id"],
+                D("0.2"),
+                None,
+                actor="t",
+                now=firm.clock.now(),
+            )
         assert Locks.of(session).wallet(wallet)[0].max_exposure_usd == 1
 
     firm.database.run(work)

@@ -100,10 +100,16 @@ def test_profit_leaves_out_what_was_paid_in(traded: tuple[Firm, str]) -> None:
     firm, wallet = traded
     found = shown(firm, wallet)
     expected = {
-        "from": iso(at(15)), "start_equity": "100175", "deposits": "1000", "pnl": "-576.75", "percent": "-0.57",
+        "from": iso(at(15)),
+        "start_equity": "100175",
+        "deposits": "1000",
+        "pnl": "-576.75",
+        "percent": "-0.57",
         "realized_pnl": "-401.75",  # 699.25 − 1,101
-        "fees": "151.75", "volume": "151750", "fills": 4,
-    }  # fmt: skip
+        "fees": "151.75",
+        "volume": "151750",
+        "fills": 4,
+    }
     assert found["period"] == {"name": "1d", **expected}
     assert found["day"] == expected
 
@@ -112,10 +118,17 @@ def test_trading_figures_count_closed_positions(traded: tuple[Firm, str]) -> Non
     firm, wallet = traded
     found = shown(firm, wallet)
     assert found["statistics"] == {
-        "trades": 2, "wins": 1, "losses": 1, "win_rate": "50", "average_win": "699.25", "average_loss": "-1101",
-        "profit_factor": "0.64", "best": "699.25", "worst": "-1101",
+        "trades": 2,
+        "wins": 1,
+        "losses": 1,
+        "win_rate": "50",
+        "average_win": "699.25",
+        "average_loss": "-1101",
+        "profit_factor": "0.64",
+        "best": "699.25",
+        "worst": "-1101",
         "average_minutes": 44,  # of 39 and 50
-    }  # fmt: skip
+    }
     whole = {"realized_pnl": "-401.75", "fees": "151.75", "volume": "151750", "fills": 4}
     assert found["realized"] == [{"day": "2026-01-05", **whole}]
     assert found["instruments"] == [{"symbol": "BTC/USDT", **whole}]
@@ -177,8 +190,9 @@ def test_a_positions_curve_adds_what_was_realized_by_then(firm: Firm) -> None:
     firm.database.run(lambda session: session.execute(sa.insert(table_of(PositionUpdate)), samples))
     found = firm.database.read(lambda session: portfolio.position_curve(session, row))
     assert [(point["at"], point["realized_pnl"], point["pnl"]) for point in found] == [
-        (iso(at(15, 10)), "0", "95"), (iso(at(15, 40)), "189.8", "309.8"),
-    ]  # fmt: skip
+        (iso(at(15, 10)), "0", "95"),
+        (iso(at(15, 40)), "189.8", "309.8"),
+    ]
     price(firm, at(16), "BTC/USDT", "49000")
     trade(firm, wallet, "SELL", "0.1")  # −100 − 5 − 4.90
     last = firm.database.read(

@@ -32,9 +32,17 @@ def close(firm: Firm, position: str, qty: str | None = None, name: str | None = 
     def work(session: Session) -> dict[str, Any]:
         wallet_id = session.scalars(sa.select(Position.wallet_id).where(Position.id == position)).one()
         wallet, client = Locks.of(session).wallet(wallet_id)
-        return firm.positions.close(session, client, wallet, Locks.of(session).position(position),
-                                    D(qty) if qty else None, name, actor="t", source=OrderSource.API,
-                                    now=firm.clock.now())  # fmt: skip
+        return firm.positions.close(
+            session,
+            client,
+            wallet,
+            Locks.of(session).position(position),
+            D(qty) if qty else None,
+            name,
+            actor="t",
+            source=OrderSource.API,
+            now=firm.clock.now(),
+        )
 
     return firm.database.run(work)
 
@@ -64,8 +72,9 @@ def test_a_close_that_is_cancelled_before_it_was_sent_gives_the_position_back(fi
         if how == "cancel":
             firm.orders.cancel(session, order["id"], actor="t", now=now)
         else:
-            firm.orders.cancel_all(session, None, client_id=None, wallet_id=wallet, symbol=None, side=None, actor="t",
-                                   now=now)  # fmt: skip
+            firm.orders.cancel_all(
+                session, None, client_id=None, wallet_id=wallet, symbol=None, side=None, actor="t", now=now
+            )
 
     firm.database.run(cancel)
     after = firm.position(wallet)

@@ -17,9 +17,22 @@ from app.services.quotes import QuoteBook
 
 D = Decimal
 BTC = Instrument(
-    1, "BTC/USDT", "Bitcoin", Market.CRYPTO, "BTC", "USDT", D("0.01"), D("0.00001"), D("0.00001"), D(1000), D(5),
-    D("0.10"), Calendar.ALWAYS, InstrumentStatus.TRADING, timedelta(seconds=15),
-)  # fmt: skip
+    1,
+    "BTC/USDT",
+    "Bitcoin",
+    Market.CRYPTO,
+    "BTC",
+    "USDT",
+    D("0.01"),
+    D("0.00001"),
+    D("0.00001"),
+    D(1000),
+    D(5),
+    D("0.10"),
+    Calendar.ALWAYS,
+    InstrumentStatus.TRADING,
+    timedelta(seconds=15),
+)
 TABLE = SymbolTable([BTC])
 
 

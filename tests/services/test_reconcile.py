@@ -83,8 +83,11 @@ def test_an_execution_nobody_journaled_is_found(firm: Firm) -> None:
 def test_a_live_exit_larger_than_its_position_is_found(firm: Firm) -> None:
     position = firm.all(Position)[0]
     table, condition = where(Order, status="OPEN")
-    firm.database.run(lambda session: session.execute(sa.update(table).where(condition).values(
-        position_id=position["id"], trigger_key="x", leaves_qty=D(5))))  # fmt: skip
+    firm.database.run(
+        lambda session: session.execute(
+            sa.update(table).where(condition).values(position_id=position["id"], trigger_key="x", leaves_qty=D(5))
+        )
+    )
     report = firm.database.read(lambda session: reconcile(session, firm.instruments))
     assert "EXITS_EXCEED_POSITION" in {item["code"] for item in report["breaks"]}
 

@@ -46,14 +46,17 @@ def find(database: Database, token: str, clock: ManualClock) -> Any:
 # passwords
 
 
-@pytest.mark.parametrize(("password", "code"), [
-    ("short-otter", "password_length"),
-    ("x7" * 65, "password_length"),
-    ("Password1234", "password_common"),
-    ("CONTRASEÑA123", "password_common"),
-    ("abababababab", "password_common"),
-    ("I-am-MIA-since-1999", "password_contains_email"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("short-otter", "password_length"),
+        ("x7" * 65, "password_length"),
+        ("Password1234", "password_common"),
+        ("CONTRASEÑA123", "password_common"),
+        ("abababababab", "password_common"),
+        ("I-am-MIA-since-1999", "password_contains_email"),
+    ],
+)
 def test_weak_password_is_refused(password: str, code: str) -> None:
     with pytest.raises(Invalid) as refused:
         users.hash_password(EMAIL, password)
@@ -96,23 +99,31 @@ def test_hashing_runs_where_the_entry_point_says(database: Database, clock: Manu
 def test_user_is_created_with_a_normalized_email_and_an_audit_record(database: Database, clock: ManualClock) -> None:
     user = database.run(
         lambda session: users.create(
-            session, email="  Mia@FIRM.example ", name=" Mia ", role=Role.MASTER, password_hash="-",
-            principal=SYSTEM, now=clock.now(),
+            session,
+            email="  Mia@FIRM.example ",
+            name=" Mia ",
+            role=Role.MASTER,
+            password_hash="-",
+            principal=SYSTEM,
+            now=clock.now(),
         )
-    )  # fmt: skip
+    )
     assert (user.email, user.name) == ("mia@firm.example", "Mia")
     assert actions(database) == ["user.create"]
 
 
-@pytest.mark.parametrize(("change", "code"), [
-    ({"email": "mia"}, "invalid_email"),
-    ({"email": "mia@firm"}, "invalid_email"),
-    ({"email": "mia@firm.example\r\nBcc: x@y.zz"}, "invalid_email"),
-    ({"email": "a" * 250 + "@firm.example"}, "invalid_email"),
-    ({"name": "  "}, "invalid_name"),
-    ({"name": "Mia\u202egnp.exe"}, "invalid_name"),
-    ({"role": Role.CLIENT}, "client_of_client"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"email": "mia"}, "invalid_email"),
+        ({"email": "mia@firm"}, "invalid_email"),
+        ({"email": "mia@firm.example\r\nBcc: x@y.zz"}, "invalid_email"),
+        ({"email": "a" * 250 + "@firm.example"}, "invalid_email"),
+        ({"name": "  "}, "invalid_name"),
+        ({"name": "Mia\u202egnp.exe"}, "invalid_name"),
+        ({"role": Role.CLIENT}, "client_of_client"),
+    ],
+)
 def test_bad_user_is_refused(sqlite_database: Database, clock: ManualClock, change: dict[str, Any], code: str) -> None:
     values: dict[str, Any] = {"email": "m@firm.example", "name": "Mia", "role": Role.TRADER, **change}
     with pytest.raises(Invalid) as refused:
@@ -126,18 +137,31 @@ def test_email_is_taken_once_in_whatever_case(database: Database, clock: ManualC
     with pytest.raises(Conflict) as refused:
         database.run(
             lambda session: users.create(
-                session, email="MIA@firm.example", name="M", role=Role.TRADER, password_hash="-", principal=SYSTEM,
+                session,
+                email="MIA@firm.example",
+                name="M",
+                role=Role.TRADER,
+                password_hash="-",
+                principal=SYSTEM,
                 now=clock.now(),
             )
-        )  # fmt: skip
+        )
     assert refused.value.code == "email_taken"
 
 
 def test_client_user_speaks_for_its_client(database: Database, clock: ManualClock) -> None:
     def work(session: Any) -> Any:
         client = clients.create(session, "C-1", "Ana", SYSTEM, clock.now())
-        return users.create(session, email="a@b.example", name="Ana", role=Role.CLIENT, password_hash="-",
-                            principal=SYSTEM, now=clock.now(), client=client)  # fmt: skip
+        return users.create(
+            session,
+            email="a@b.example",
+            name="Ana",
+            role=Role.CLIENT,
+            password_hash="-",
+            principal=SYSTEM,
+            now=clock.now(),
+            client=client,
+        )
 
     user = database.run(work)
     assert users.principal_of(user).client_id == user.client_id is not None
@@ -353,10 +377,15 @@ def test_sign_out_ends_this_session_alone(database: Database, clock: ManualClock
 def test_only_ones_own_sessions_can_be_ended(database: Database, clock: ManualClock, mia: User) -> None:
     other = database.run(
         lambda session: users.create(
-            session, email="o@firm.example", name="O", role=Role.MASTER, password_hash="-", principal=SYSTEM,
+            session,
+            email="o@firm.example",
+            name="O",
+            role=Role.MASTER,
+            password_hash="-",
+            principal=SYSTEM,
             now=clock.now(),
         )
-    )  # fmt: skip
+    )
     signed_in = sign_in(database, clock)
     for session_id in (signed_in.session_id, new_id()):
         with pytest.raises(NotFound):

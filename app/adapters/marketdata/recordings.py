@@ -27,11 +27,25 @@ MAX_NAMED: Final = 1_000  # malformed rows kept by name; all of them are counted
 _PRICE_DECIMALS: Final = 10
 
 _COLUMNS: Final[dict[str, str]] = {
-    "timestamp": "time", "time": "time", "datetime": "time", "date": "time", "ts": "time",
-    "bid": "bid", "ask": "ask", "price": "price", "last": "price", "open": "open", "high": "high",
-    "low": "low", "close": "close", "volume": "size", "size": "size", "qty": "size", "quantity": "size",
+    "timestamp": "time",
+    "time": "time",
+    "datetime": "time",
+    "date": "time",
+    "ts": "time",
+    "bid": "bid",
+    "ask": "ask",
+    "price": "price",
+    "last": "price",
+    "open": "open",
+    "high": "high",
+    "low": "low",
+    "close": "close",
+    "volume": "size",
+    "size": "size",
+    "qty": "size",
+    "quantity": "size",
     "symbol": "symbol",
-}  # fmt: skip
+}
 _TIME = re.compile(
     r"(\d{4})[-/](\d{2})(?:[-/](\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)(Z|[+-]\d{2}:?\d{2})?)?)?", re.ASCII
 )

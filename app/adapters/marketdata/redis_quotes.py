@@ -77,10 +77,16 @@ class RedisQuoteCache:
 
 
 def _encode(quote: Quote) -> str:
-    return json.dumps({
-        "bid": quote.bid, "ask": quote.ask, "last": quote.last, "at": quote.at,
-        "received_at": quote.received_at, "source": quote.source,
-    })  # fmt: skip
+    return json.dumps(
+        {
+            "bid": quote.bid,
+            "ask": quote.ask,
+            "last": quote.last,
+            "at": quote.at,
+            "received_at": quote.received_at,
+            "source": quote.source,
+        }
+    )
 
 
 def _decode(symbol: str, value: bytes | str) -> Quote:

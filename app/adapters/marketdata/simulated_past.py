@@ -23,8 +23,31 @@ DAYS: Final = timedelta(days=400)
 SOURCE: Final = "simulated"
 # percent of the usual movement and turnover by the hour of the day in UTC: quiet nights, busy openings
 _BUSY: Final = (
-    60, 55, 55, 60, 65, 70, 85, 105, 120, 115, 105, 100, 110, 140, 170, 160, 145, 135, 125, 120, 105, 90, 75, 65,
-)  # fmt: skip
+    60,
+    55,
+    55,
+    60,
+    65,
+    70,
+    85,
+    105,
+    120,
+    115,
+    105,
+    100,
+    110,
+    140,
+    170,
+    160,
+    145,
+    135,
+    125,
+    120,
+    105,
+    90,
+    75,
+    65,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +131,13 @@ class PastWalk:
         tick = self.instrument.tick_size
         length = INTERVALS[interval] // timedelta(minutes=1)
         return Bar(
-            self.instrument.symbol, interval, step.start, step.open * tick, step.high * tick, step.low * tick,
-            step.close * tick, Decimal(step.lots) * self.instrument.lot_size, 120 * length,
-        )  # fmt: skip
+            self.instrument.symbol,
+            interval,
+            step.start,
+            step.open * tick,
+            step.high * tick,
+            step.low * tick,
+            step.close * tick,
+            Decimal(step.lots) * self.instrument.lot_size,
+            120 * length,
+        )

@@ -23,8 +23,11 @@ _TIMESTAMP: Final = re.compile(r"\d{8}-\d\d:\d\d:\d\d(\.\d{3}(\d{3})?)?", re.ASC
 SIDE: Final = {Side.BUY: "1", Side.SELL: "2"}
 ORD_TYPE: Final = {OrderType.MARKET: "1", OrderType.LIMIT: "2"}
 TIME_IN_FORCE: Final = {
-    TimeInForce.DAY: "0", TimeInForce.GTC: "1", TimeInForce.IOC: "3", TimeInForce.FOK: "4",
-}  # fmt: skip
+    TimeInForce.DAY: "0",
+    TimeInForce.GTC: "1",
+    TimeInForce.IOC: "3",
+    TimeInForce.FOK: "4",
+}
 SIDE_BY_VALUE: Final = {value: side for side, value in SIDE.items()}
 ORD_TYPE_BY_VALUE: Final = {value: type_ for type_, value in ORD_TYPE.items()}
 TIME_IN_FORCE_BY_VALUE: Final = {value: tif for tif, value in TIME_IN_FORCE.items()}

@@ -30,9 +30,13 @@ from .base import VenueOrder
 
 log = logging.getLogger(__name__)
 ORD_STATUS: Final = {
-    "0": OrderStatus.OPEN, "1": OrderStatus.PARTIALLY_FILLED, "2": OrderStatus.FILLED, "4": OrderStatus.CANCELED,
-    "8": OrderStatus.REJECTED, "C": OrderStatus.EXPIRED,
-}  # fmt: skip
+    "0": OrderStatus.OPEN,
+    "1": OrderStatus.PARTIALLY_FILLED,
+    "2": OrderStatus.FILLED,
+    "4": OrderStatus.CANCELED,
+    "8": OrderStatus.REJECTED,
+    "C": OrderStatus.EXPIRED,
+}
 UNKNOWN_ORDER: Final = "5"  # OrdRejReason(103)
 UNKNOWN_TO_CANCEL: Final = "1"  # CxlRejReason(102)
 _REFUSED: Final[dict[str, type[Rejected] | type[CancelRejected] | type[ReplaceRejected]]] = {
@@ -104,8 +108,11 @@ class FixGateway:
     def query(self, order: VenueOrder, cl_ord_id: str) -> None:
         # OrdStatusReqID (790) comes back with the answer
         body: Body = [
-            (11, order.id), (790, cl_ord_id), (55, self._symbol_form(order.symbol)), (54, fix.SIDE[order.side]),
-        ]  # fmt: skip
+            (11, order.id),
+            (790, cl_ord_id),
+            (55, self._symbol_form(order.symbol)),
+            (54, fix.SIDE[order.side]),
+        ]
         self._send("H", order, cl_ord_id, body)
 
     def _order_fields(self, order: VenueOrder) -> Body:
@@ -121,10 +128,14 @@ class FixGateway:
         self._transport.send(raw)
         self._handed_over.append(
             Sent(
-                order_id=order.id, at=now, cl_ord_id=cl_ord_id, msg_type=msg_type, message=raw,
+                order_id=order.id,
+                at=now,
+                cl_ord_id=cl_ord_id,
+                msg_type=msg_type,
+                message=raw,
                 answer_by=now + self.answers_within,
             )
-        )  # fmt: skip
+        )
 
     # -- reports -----------------------------------------------------------------------------------------
 
@@ -156,16 +167,29 @@ def decode(raw: bytes) -> Report:
     if msg_type == "9":
         kind = CancelRejected if fields.get(434) == "1" else ReplaceRejected
         return kind(
-            order_id=order_id, at=at, cl_ord_id=names, msg_type=msg_type, message=raw,
-            known=fields.get(102) != UNKNOWN_TO_CANCEL, status=ORD_STATUS.get(fields.get(39, "")), code="TOO_LATE",
+            order_id=order_id,
+            at=at,
+            cl_ord_id=names,
+            msg_type=msg_type,
+            message=raw,
+            known=fields.get(102) != UNKNOWN_TO_CANCEL,
+            status=ORD_STATUS.get(fields.get(39, "")),
+            code="TOO_LATE",
             reason=fields.get(58),
-        )  # fmt: skip
+        )
     if msg_type == "j":
         refused = _REFUSED.get(fields.get(372, ""))
         if refused is None:
             raise fix.FixError(f"message {fields.get(372)} of ours was refused: {fields.get(58)}")
-        return refused(order_id=order_id, at=at, cl_ord_id=names, msg_type=msg_type, message=raw,
-                       code="BUSINESS_REJECT", reason=fields.get(58))  # fmt: skip
+        return refused(
+            order_id=order_id,
+            at=at,
+            cl_ord_id=names,
+            msg_type=msg_type,
+            message=raw,
+            code="BUSINESS_REJECT",
+            reason=fields.get(58),
+        )
     raise fix.FixError(f"unexpected message type {msg_type}")
 
 
@@ -182,9 +206,13 @@ def _execution_report(fields: fix.Fields, order_id: str, cl_ord_id: str, raw: by
         if not fields.get(17):
             raise fix.FixError("a fill without an ExecID cannot be told from another")
         return Fill(
-            **about, trade_id=fields[17], qty=fix.number(fields, 32), price=fix.number(fields, 31),
-            maker=fields.get(851) == "1", leaves_qty=fix.number(fields, 151),
-        )  # fmt: skip
+            **about,
+            trade_id=fields[17],
+            qty=fix.number(fields, 32),
+            price=fix.number(fields, 31),
+            maker=fields.get(851) == "1",
+            leaves_qty=fix.number(fields, 151),
+        )
     if kind == "5":
         return Replaced(**about, qty=fix.number(fields, 38), price=price)
     if kind == "8":
@@ -194,7 +222,13 @@ def _execution_report(fields: fix.Fields, order_id: str, cl_ord_id: str, raw: by
     if kind == "I":
         known = fields.get(103) != UNKNOWN_ORDER
         return OrderSnapshot(
-            **about, known=known, status=ORD_STATUS.get(fields.get(39, "")), venue_order_id=fields.get(37),
-            qty=fix.number(fields, 38) if known else None, price=price, cum_qty=cum_qty, reason=text,
-        )  # fmt: skip
+            **about,
+            known=known,
+            status=ORD_STATUS.get(fields.get(39, "")),
+            venue_order_id=fields.get(37),
+            qty=fix.number(fields, 38) if known else None,
+            price=price,
+            cum_qty=cum_qty,
+            reason=text,
+        )
     raise fix.FixError(f"unexpected ExecType {kind!r}")

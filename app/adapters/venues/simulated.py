@@ -33,9 +33,13 @@ DONE_KEPT = 10_000
 QUOTE_POLL = timedelta(milliseconds=100)
 LATE_BY = timedelta(seconds=1)
 _ORD_STATUS = {
-    OrderStatus.OPEN: "0", OrderStatus.PARTIALLY_FILLED: "1", OrderStatus.FILLED: "2",
-    OrderStatus.CANCELED: "4", OrderStatus.REJECTED: "8", OrderStatus.EXPIRED: "C",
-}  # fmt: skip
+    OrderStatus.OPEN: "0",
+    OrderStatus.PARTIALLY_FILLED: "1",
+    OrderStatus.FILLED: "2",
+    OrderStatus.CANCELED: "4",
+    OrderStatus.REJECTED: "8",
+    OrderStatus.EXPIRED: "C",
+}
 Body = list[tuple[int, str | Decimal | None]]
 Action = Callable[[datetime], None]
 
@@ -235,8 +239,17 @@ class SimulatedVenue:
         elif msg_type == "H":
             self._status_request(fields, at)
         else:
-            self._emit("j", [(45, fields.get(34)), (372, msg_type), (379, fields.get(11)), (380, "3"),
-                             (58, "unsupported message type")], at)  # fmt: skip
+            self._emit(
+                "j",
+                [
+                    (45, fields.get(34)),
+                    (372, msg_type),
+                    (379, fields.get(11)),
+                    (380, "3"),
+                    (58, "unsupported message type"),
+                ],
+                at,
+            )
 
     def _new(self, fields: fix.Fields, at: datetime) -> None:
         if fields[11] in self._orders or fields[11] in self._done:
@@ -377,10 +390,21 @@ class SimulatedVenue:
             self._report(working, "I", at, request_id=fields.get(790))
             return
         body: Body = [
-            (37, "NONE"), (11, fields[11]), (790, fields.get(790)), (17, f"{fields[11]}.status{next(self._seq)}"),
-            (150, "I"), (39, "8"), (103, "5"), (55, fields[55]), (54, fields[54]), (151, "0"), (14, "0"), (6, "0"),
-            (60, fix.timestamp(at)), (58, "UNKNOWN_ORDER: the venue does not know this order"),
-        ]  # fmt: skip
+            (37, "NONE"),
+            (11, fields[11]),
+            (790, fields.get(790)),
+            (17, f"{fields[11]}.status{next(self._seq)}"),
+            (150, "I"),
+            (39, "8"),
+            (103, "5"),
+            (55, fields[55]),
+            (54, fields[54]),
+            (151, "0"),
+            (14, "0"),
+            (6, "0"),
+            (60, fix.timestamp(at)),
+            (58, "UNKNOWN_ORDER: the venue does not know this order"),
+        ]
         self._emit("8", body, at)
 
     # -- reports -----------------------------------------------------------------------------------------
@@ -401,9 +425,14 @@ class SimulatedVenue:
             del self._done[next(iter(self._done))]
 
     def _finish(
-        self, working: WorkingOrder, status: OrderStatus, exec_type: str, reason: str, at: datetime,
+        self,
+        working: WorkingOrder,
+        status: OrderStatus,
+        exec_type: str,
+        reason: str,
+        at: datetime,
         cl_ord_id: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         working.status = status
         self._report(working, exec_type, at, reason=reason, cl_ord_id=cl_ord_id)
 
@@ -414,10 +443,15 @@ class SimulatedVenue:
         """OrderCancelReject: too late, or never known."""
         working = self._orders.get(fields[41]) or self._done.get(fields[41])
         body: Body = [
-            (37, f"SIM-{fields[41]}" if working else "NONE"), (11, fields[11]), (41, fields[41]),
-            (39, _ORD_STATUS[working.status] if working else "8"), (434, response_to),
-            (102, "0" if working else "1"), (60, fix.timestamp(at)), (58, "too late" if working else "unknown order"),
-        ]  # fmt: skip
+            (37, f"SIM-{fields[41]}" if working else "NONE"),
+            (11, fields[11]),
+            (41, fields[41]),
+            (39, _ORD_STATUS[working.status] if working else "8"),
+            (434, response_to),
+            (102, "0" if working else "1"),
+            (60, fix.timestamp(at)),
+            (58, "too late" if working else "unknown order"),
+        ]
         self._emit("9", body, at)
 
     def _report(

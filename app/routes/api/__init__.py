@@ -48,9 +48,22 @@ def register(app: Flask) -> None:
     )
 
     areas = (
-        audit, client_limits, clients, events, faults, keys, ledger, market, orders, portfolio, positions, system,
-        users, venue_control, wallets,
-    )  # fmt: skip
+        audit,
+        client_limits,
+        clients,
+        events,
+        faults,
+        keys,
+        ledger,
+        market,
+        orders,
+        portfolio,
+        positions,
+        system,
+        users,
+        venue_control,
+        wallets,
+    )
     assert all(areas)
     if not blueprint._got_registered_once:
         openapi.add_routes(blueprint)

@@ -15,8 +15,15 @@ READING = (Resource.AUDIT, READ)
 
 
 @blueprint.get("/admin/audit")
-@endpoint("The audit trail, newest first", tag="audit", query=AuditQuery, response=AuditOut, many=True, needs=READING,
-          errors=("reversed_range",))  # fmt: skip
+@endpoint(
+    "The audit trail, newest first",
+    tag="audit",
+    query=AuditQuery,
+    response=AuditOut,
+    many=True,
+    needs=READING,
+    errors=("reversed_range",),
+)
 def list_audit() -> ResponseReturnValue:
     asked = query(AuditQuery)
     wanted = audit.AuditFilter(asked.actor, asked.action, asked.object_type, asked.object_id, asked.from_, asked.to)
@@ -25,7 +32,12 @@ def list_audit() -> ResponseReturnValue:
 
 
 @blueprint.get("/admin/audit/verify")
-@endpoint("Check the chain of the audit trail", tag="audit", response=AuditVerifyOut, needs=READING,
-          description="Reads every record: it takes as long as there are records.")  # fmt: skip
+@endpoint(
+    "Check the chain of the audit trail",
+    tag="audit",
+    response=AuditVerifyOut,
+    needs=READING,
+    description="Reads every record: it takes as long as there are records.",
+)
 def verify_audit() -> ResponseReturnValue:
     return audit.report(db())

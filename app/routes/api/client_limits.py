@@ -17,19 +17,31 @@ READING, WRITING = (Resource.LIMITS, READ), (Resource.LIMITS, WRITE)
 
 
 @blueprint.get("/clients/<ref>/limits")
-@endpoint("Limits of a client", tag="clients", response=ClientLimitOut, many=True, needs=READING,
-          description="Beside the limits of each wallet; the stricter rules. A limit for an instrument is taken in "
-          "place of the one for all (*), not together with it.")  # fmt: skip
+@endpoint(
+    "Limits of a client",
+    tag="clients",
+    response=ClientLimitOut,
+    many=True,
+    needs=READING,
+    description="Beside the limits of each wallet; the stricter rules. A limit for an instrument is taken in "
+    "place of the one for all (*), not together with it.",
+)
 def list_client_limits(ref: str) -> ResponseReturnValue:
     client = access.client(db(), principal(), ref, READ, Resource.LIMITS)
     return whole(client_limits.of_client(db(), client, services().instruments))
 
 
 @blueprint.put("/clients/<ref>/limits")
-@endpoint("Set the limit of a client for an instrument", tag="clients", body=ClientLimitIn, response=ClientLimitOut,
-          needs=WRITING, errors=("unknown_instrument", "invalid_hours", "hours_need_zone", "required"),
-          description="Replaces the client's limit for that instrument; what the body leaves out is not limited. "
-          "It holds for orders from now on, not for those that wait at the venue.")  # fmt: skip
+@endpoint(
+    "Set the limit of a client for an instrument",
+    tag="clients",
+    body=ClientLimitIn,
+    response=ClientLimitOut,
+    needs=WRITING,
+    errors=("unknown_instrument", "invalid_hours", "hours_need_zone", "required"),
+    description="Replaces the client's limit for that instrument; what the body leaves out is not limited. "
+    "It holds for orders from now on, not for those that wait at the venue.",
+)
 def set_client_limit(ref: str) -> ResponseReturnValue:
     given = body(ClientLimitIn)
     client = _locked(ref)
@@ -43,8 +55,13 @@ def set_client_limit(ref: str) -> ResponseReturnValue:
 
 
 @blueprint.delete("/clients/<ref>/limits/<limit_id>")
-@endpoint("Lift a limit of a client", tag="clients", response=ClientLimitOut, needs=WRITING,
-          description="Answers the limit as it was.")  # fmt: skip
+@endpoint(
+    "Lift a limit of a client",
+    tag="clients",
+    response=ClientLimitOut,
+    needs=WRITING,
+    description="Answers the limit as it was.",
+)
 def remove_client_limit(ref: str, limit_id: str) -> ResponseReturnValue:
     client = _locked(ref)
     return client_limits.remove(db(), client, limit_id, services().instruments, principal(), now(), request.remote_addr)

@@ -19,8 +19,15 @@ READING, WRITING = (Resource.CLIENTS, READ), (Resource.CLIENTS, WRITE)
 
 
 @blueprint.get("/clients")
-@endpoint("List clients, by code", tag="clients", query=ClientQuery, response=ClientOut, many=True, needs=READING,
-          errors=("invalid_id",))  # fmt: skip
+@endpoint(
+    "List clients, by code",
+    tag="clients",
+    query=ClientQuery,
+    response=ClientOut,
+    many=True,
+    needs=READING,
+    errors=("invalid_id",),
+)
 def list_clients() -> ResponseReturnValue:
     asked = query(ClientQuery)
     wanted = clients.ClientFilter(asked.q, asked.active, asked.trader_id)
@@ -29,8 +36,16 @@ def list_clients() -> ResponseReturnValue:
 
 
 @blueprint.post("/clients")
-@endpoint("Register a client", tag="clients", body=ClientIn, response=ClientOut, status=201, needs=WRITING,
-          errors=("code_taken", "invalid_code", "invalid_email", "unknown_trader", "invisible"), etag=True)  # fmt: skip
+@endpoint(
+    "Register a client",
+    tag="clients",
+    body=ClientIn,
+    response=ClientOut,
+    status=201,
+    needs=WRITING,
+    errors=("code_taken", "invalid_code", "invalid_email", "unknown_trader", "invisible"),
+    etag=True,
+)
 def create_client() -> ResponseReturnValue:
     given = body(ClientIn)
     client = clients.create(
@@ -46,8 +61,16 @@ def get_client(ref: str) -> ResponseReturnValue:
 
 
 @blueprint.patch("/clients/<ref>")
-@endpoint("Change a client", tag="clients", body=ClientPatch, response=ClientOut, needs=WRITING, if_match=True,
-          etag=True, errors=("invalid_email", "unknown_trader", "required", "invisible"))  # fmt: skip
+@endpoint(
+    "Change a client",
+    tag="clients",
+    body=ClientPatch,
+    response=ClientOut,
+    needs=WRITING,
+    if_match=True,
+    etag=True,
+    errors=("invalid_email", "unknown_trader", "required", "invisible"),
+)
 def change_client(ref: str) -> ResponseReturnValue:
     changes = body(ClientPatch).model_dump(exclude_unset=True)
     client = access.client(db(), principal(), ref, WRITE)

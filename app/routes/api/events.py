@@ -13,10 +13,16 @@ from . import blueprint
 
 
 @blueprint.get("/events")
-@endpoint("Events after a cursor, oldest first", tag="events", query=EventQuery, response=EventPage,
-          needs=(Resource.EVENTS, READ), errors=("wrong_direction",),
-          description="Begin with after=0 or with a cursor of yours, and send the cursor of each answer as the next "
-          "after. With order=newest it goes backward, from the newest or from before.")  # fmt: skip
+@endpoint(
+    "Events after a cursor, oldest first",
+    tag="events",
+    query=EventQuery,
+    response=EventPage,
+    needs=(Resource.EVENTS, READ),
+    errors=("wrong_direction",),
+    description="Begin with after=0 or with a cursor of yours, and send the cursor of each answer as the next "
+    "after. With order=newest it goes backward, from the newest or from before.",
+)
 def list_events() -> ResponseReturnValue:
     asked = query(EventQuery)
     types, without = _split(asked.types), _split(asked.without)

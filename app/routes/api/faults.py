@@ -16,8 +16,14 @@ READING, DECIDING = (Resource.SYSTEM, READ), (Resource.SYSTEM, WRITE)
 
 
 @blueprint.get("/admin/faults")
-@endpoint("What the engine had to park, newest first", tag="admin", query=FaultQuery, response=FaultOut, many=True,
-          needs=READING)  # fmt: skip
+@endpoint(
+    "What the engine had to park, newest first",
+    tag="admin",
+    query=FaultQuery,
+    response=FaultOut,
+    many=True,
+    needs=READING,
+)
 def list_faults() -> ResponseReturnValue:
     asked = query(FaultQuery)
     items, total = faults.listed(db(), asked.limit, asked.offset, open_only=asked.open)
@@ -31,17 +37,29 @@ def get_fault(fault_id: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/admin/faults/<fault_id>/retry")
-@endpoint("Have the engine try again", tag="admin", response=FaultOut, status=202, needs=DECIDING,
-          errors=("unchanged",),
-          description="The engine tries within a second: the fault is resolved then, or has a new error.")  # fmt: skip
+@endpoint(
+    "Have the engine try again",
+    tag="admin",
+    response=FaultOut,
+    status=202,
+    needs=DECIDING,
+    errors=("unchanged",),
+    description="The engine tries within a second: the fault is resolved then, or has a new error.",
+)
 def retry_fault(fault_id: str) -> ResponseReturnValue:
     return faults.ask_retry(db(), fault_id, principal(), now(), request.remote_addr), 202
 
 
 @blueprint.post("/admin/faults/<fault_id>/resolve")
-@endpoint("Say that a fault is dealt with", tag="admin", body=FaultResolution, response=FaultOut, needs=DECIDING,
-          errors=("unchanged",),
-          description="For what was put right by hand: reports that wait for it are never booked.")  # fmt: skip
+@endpoint(
+    "Say that a fault is dealt with",
+    tag="admin",
+    body=FaultResolution,
+    response=FaultOut,
+    needs=DECIDING,
+    errors=("unchanged",),
+    description="For what was put right by hand: reports that wait for it are never booked.",
+)
 def resolve_fault(fault_id: str) -> ResponseReturnValue:
     given = body(FaultResolution)
     return faults.resolve(db(), fault_id, principal(), now(), given.note, request.remote_addr)

@@ -18,8 +18,15 @@ from . import blueprint, page
 
 
 @blueprint.get("/keys")
-@endpoint("List one's API keys", tag="keys", query=PageQuery, response=KeyOut, many=True,
-          needs=(Resource.API_KEYS, READ), session_only=True)  # fmt: skip
+@endpoint(
+    "List one's API keys",
+    tag="keys",
+    query=PageQuery,
+    response=KeyOut,
+    many=True,
+    needs=(Resource.API_KEYS, READ),
+    session_only=True,
+)
 def list_keys() -> ResponseReturnValue:
     asked = query(PageQuery)
     found, total = api_keys.list_keys(db(), principal(), asked.limit, asked.offset)
@@ -27,8 +34,14 @@ def list_keys() -> ResponseReturnValue:
 
 
 @blueprint.post("/keys/<key_id>/revoke")
-@endpoint("End an API key at once", tag="keys", body=Empty, response=KeyOut, needs=(Resource.API_KEYS, WRITE),
-          session_only=True)  # fmt: skip
+@endpoint(
+    "End an API key at once",
+    tag="keys",
+    body=Empty,
+    response=KeyOut,
+    needs=(Resource.API_KEYS, WRITE),
+    session_only=True,
+)
 def revoke_key(key_id: str) -> ResponseReturnValue:
     body(Empty)
     key = api_keys.find(db(), principal(), key_id)

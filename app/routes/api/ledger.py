@@ -16,8 +16,15 @@ READING = (Resource.LEDGER, READ)
 
 
 @blueprint.get("/journal/entries")
-@endpoint("List journal entries with their postings", tag="journal", query=EntryQuery, response=EntryOut, many=True,
-          needs=READING, errors=("reversed_range",))  # fmt: skip
+@endpoint(
+    "List journal entries with their postings",
+    tag="journal",
+    query=EntryQuery,
+    response=EntryOut,
+    many=True,
+    needs=READING,
+    errors=("reversed_range",),
+)
 def list_entries() -> ResponseReturnValue:
     asked = query(EntryQuery)
     ref = named_client(asked.client_id)
@@ -38,8 +45,14 @@ def get_entry(entry_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/journal/trial-balance")
-@endpoint("The firm's trial balance", tag="journal", query=TrialBalanceQuery, response=TrialBalanceOut, needs=READING,
-          errors=("firm_only",))  # fmt: skip
+@endpoint(
+    "The firm's trial balance",
+    tag="journal",
+    query=TrialBalanceQuery,
+    response=TrialBalanceOut,
+    needs=READING,
+    errors=("firm_only",),
+)
 def trial_balance() -> ResponseReturnValue:
     asked = query(TrialBalanceQuery)
     rows = journal_reports.trial_balance(db(), principal(), asked.until)

@@ -53,8 +53,15 @@ def instruments() -> ResponseReturnValue:
 
 
 @blueprint.get("/market/quotes")
-@endpoint("The latest quotes", tag="market", query=QuotesQuery, response=QuoteOut, many=True, needs=READING,
-          errors=("unknown_instrument",))  # fmt: skip
+@endpoint(
+    "The latest quotes",
+    tag="market",
+    query=QuotesQuery,
+    response=QuoteOut,
+    many=True,
+    needs=READING,
+    errors=("unknown_instrument",),
+)
 @no_transaction
 def quotes() -> ResponseReturnValue:
     asked = query(QuotesQuery).symbols
@@ -76,11 +83,26 @@ def quote(symbol: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/market/quotes")
-@endpoint("Set a quote by hand", tag="market", body=QuoteIn, response=QuoteOut, status=201, needs=SETTING,
-          errors=("unknown_instrument", "feed_not_settable", "feed_not_running", "crossed", "spread",
-                  "non_positive_price", "needs_confirmation", "engine_not_leading"),
-          description="With the manual feed; with the simulated one its walk goes on from here. A quote that leaves "
-          "the instrument's band around the last one is taken with confirm: true alone.")  # fmt: skip
+@endpoint(
+    "Set a quote by hand",
+    tag="market",
+    body=QuoteIn,
+    response=QuoteOut,
+    status=201,
+    needs=SETTING,
+    errors=(
+        "unknown_instrument",
+        "feed_not_settable",
+        "feed_not_running",
+        "crossed",
+        "spread",
+        "non_positive_price",
+        "needs_confirmation",
+        "engine_not_leading",
+    ),
+    description="With the manual feed; with the simulated one its walk goes on from here. A quote that leaves "
+    "the instrument's band around the last one is taken with confirm: true alone.",
+)
 @no_transaction
 def set_quote() -> ResponseReturnValue:
     given = body(QuoteIn)
@@ -92,9 +114,14 @@ def set_quote() -> ResponseReturnValue:
     who, when, ip, kind = principal(), now(), request.remote_addr, parts.settings.market_feed
     if parts.runs_feeds:
         taken = manual_quotes.set_quote(
-            parts.feeds, kind, instrument.symbol, given.bid, given.ask, given.last,
+            parts.feeds,
+            kind,
+            instrument.symbol,
+            given.bid,
+            given.ask,
+            given.last,
             production=parts.settings.production,
-        )  # fmt: skip
+        )
     else:  # the feed runs where the engine leads
         manual_quotes.check_settable(kind, production=parts.settings.production)
         taken = Quote(instrument.symbol, given.bid, given.ask, given.last, when, when, kind, by_hand=True)
@@ -105,8 +132,14 @@ def set_quote() -> ResponseReturnValue:
 
 
 @blueprint.get("/market/bars")
-@endpoint("Bars of an instrument, oldest first", tag="market", query=BarsQuery, response=BarsOut, needs=READING,
-          errors=("unknown_instrument", "unknown_interval"))  # fmt: skip
+@endpoint(
+    "Bars of an instrument, oldest first",
+    tag="market",
+    query=BarsQuery,
+    response=BarsOut,
+    needs=READING,
+    errors=("unknown_instrument", "unknown_interval"),
+)
 def bars() -> ResponseReturnValue:
     asked = query(BarsQuery)
     instrument = services().orders.resolve(asked.symbol)

@@ -45,12 +45,18 @@ _TAGS = {
     "documentation": "This document.",
 }
 _PATH_ARGUMENTS = {
-    "order_id": "Id of the order", "position_id": "Id of the position", "wallet_id": "Id of the wallet",
-    "client_order_id": "The id its sender gave it", "ref": "Code or id of the client, such as C-1001",
-    "limit_id": "Id of the limit", "symbol": "The instrument, in any known form, such as BTC/USDT or BTCUSDT",
-    "entry_id": "Id of the journal entry", "key_id": "Id of the key, or its prefix", "user_id": "Id of the user",
+    "order_id": "Id of the order",
+    "position_id": "Id of the position",
+    "wallet_id": "Id of the wallet",
+    "client_order_id": "The id its sender gave it",
+    "ref": "Code or id of the client, such as C-1001",
+    "limit_id": "Id of the limit",
+    "symbol": "The instrument, in any known form, such as BTC/USDT or BTCUSDT",
+    "entry_id": "Id of the journal entry",
+    "key_id": "Id of the key, or its prefix",
+    "user_id": "Id of the user",
     "fault_id": "Id of the fault",
-}  # fmt: skip
+}
 _PATH_EXAMPLES = {"ref": "C-1001", "symbol": "BTCUSDT"}
 _RESPONSE_HEADERS = {
     "X-Request-Id": {"schema": {"type": "string"}, "description": "Name it when you ask for help"},
@@ -59,18 +65,26 @@ _RESPONSE_HEADERS = {
     "X-RateLimit-Reset": {"schema": {"type": "string"}, "description": "Seconds since 1970"},
 }
 IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key", "in": "header", "required": False,
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     "description": "The same key and request within 24 hours get the stored answer, with Idempotency-Replayed: true.",
-}  # fmt: skip
+}
 IF_MATCH = {
-    "name": "If-Match", "in": "header", "required": False, "schema": {"type": "string", "examples": ['"v3"']},
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "examples": ['"v3"']},
     "description": "The ETag last seen; 412 when the object has changed since.",
-}  # fmt: skip
+}
 CLIENT_HEADER = {
-    "name": "X-Client-Id", "in": "header", "required": False, "schema": {"type": "string"},
+    "name": "X-Client-Id",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
     "description": "Names the client in place of client_id, for callers who act for clients.",
-}  # fmt: skip
+}
 _PARAMETERS = {"IdempotencyKey": IDEMPOTENCY_KEY, "IfMatch": IF_MATCH, "ClientId": CLIENT_HEADER}
 
 
@@ -103,11 +117,14 @@ def document(app: Flask) -> dict[str, Any]:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": schemas, "securitySchemes": SECURITY_SCHEMES, "headers": _RESPONSE_HEADERS,
-            "parameters": _PARAMETERS, "responses": responses,
+            "schemas": schemas,
+            "securitySchemes": SECURITY_SCHEMES,
+            "headers": _RESPONSE_HEADERS,
+            "parameters": _PARAMETERS,
+            "responses": responses,
             "examples": {code: _error_example(code) for code in CATALOG},
         },
-    }  # fmt: skip
+    }
 
 
 def _share_errors(paths: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -190,9 +207,12 @@ def _operation(
 
 def _path_parameter(name: str) -> dict[str, Any]:
     parameter: dict[str, Any] = {
-        "name": name, "in": "path", "required": True, "description": _PATH_ARGUMENTS[name],
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": _PATH_ARGUMENTS[name],
         "schema": {"type": "string", "minLength": 1},
-    }  # fmt: skip
+    }
     if name in _PATH_EXAMPLES:
         parameter["example"] = _PATH_EXAMPLES[name]
     return parameter
@@ -302,10 +322,13 @@ def _answer_schema(meta: Endpoint, alternative: Any) -> dict[str, Any]:
         "type": "object",
         "required": ["items", "total", "limit", "offset", "has_more"],
         "properties": {
-            "items": {"type": "array", "items": one}, "total": count, "limit": count, "offset": count,
+            "items": {"type": "array", "items": one},
+            "total": count,
+            "limit": count,
+            "offset": count,
             "has_more": {"type": "boolean"},
         },
-    }  # fmt: skip
+    }
 
 
 @endpoint("This document", tag="documentation", response=dict, public=True)
@@ -340,8 +363,9 @@ def error_page(code: str) -> ResponseReturnValue:
         if explained is not None and code in _codes_at(operation, explained.status)
     ]
     example = None if explained is None else problem_example(code)
-    return render_template("api/error.html", code=code, explained=explained, rejected=rejected, places=places,
-                           example=example)  # fmt: skip
+    return render_template(
+        "api/error.html", code=code, explained=explained, rejected=rejected, places=places, example=example
+    )
 
 
 def _codes_at(operation: dict[str, Any], status: int) -> list[str]:

@@ -12,9 +12,18 @@ from app.schemas.problems import CATALOG
 REF: Final = "#/components/schemas/"
 MANY: Final = "invalid"  # the code of a problem whose fields have different ones
 _BODY: Final = (
-    "bad_request", "malformed_json", "duplicate_key", "too_deep", "too_many_fields", "too_many_values",
-    "invalid_characters", "unsupported_media_type", "invalid_type", "unknown_field", MANY,
-)  # fmt: skip
+    "bad_request",
+    "malformed_json",
+    "duplicate_key",
+    "too_deep",
+    "too_many_fields",
+    "too_many_values",
+    "invalid_characters",
+    "unsupported_media_type",
+    "invalid_type",
+    "unknown_field",
+    MANY,
+)
 _UNSAFE: Final = ("request_timeout", "length_required", "too_large", "bad_request", "csrf")
 _ALWAYS: Final = ("unauthenticated", "https_required", "rate_limited", "internal_error", "unavailable")
 _NAMES_SOMETHING: Final = frozenset({"client_id", "wallet_id"})

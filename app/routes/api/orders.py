@@ -53,15 +53,30 @@ READING, TRADING = (Resource.ORDERS, READ), (Resource.ORDERS, WRITE)
 _SIZE = ("lot_size", "min_qty", "max_qty", "min_notional")
 _EXITS = ("stop_wrong_side", "target_wrong_side", "trail_too_wide")
 ENTRY_ERRORS = (
-    "unknown_instrument", "tick_size", *_SIZE, "PRICE_REQUIRED", "PRICE_NOT_ALLOWED", "MISSING_REFERENCE_PRICE",
-    "market_buy_only", "post_only_market", "post_only_immediate", "protection_on_sell", *_EXITS, "invalid_qty",
+    "unknown_instrument",
+    "tick_size",
+    *_SIZE,
+    "PRICE_REQUIRED",
+    "PRICE_NOT_ALLOWED",
+    "MISSING_REFERENCE_PRICE",
+    "market_buy_only",
+    "post_only_market",
+    "post_only_immediate",
+    "protection_on_sell",
+    *_EXITS,
+    "invalid_qty",
     "DUPLICATE_ORDER",
-)  # fmt: skip
+)
 AMEND_ERRORS = ("too_late", "below_cum_qty", "tick_size", *_SIZE, "PRICE_NOT_ALLOWED", "required")
 EXIT_ERRORS = ("too_late", "tick_size", "required", *_EXITS)
 CLOSE_ERRORS = (
-    "too_late", "exceeds_position", "idempotency_required", "DUPLICATE_ORDER", "required", *_SIZE,
-)  # fmt: skip
+    "too_late",
+    "exceeds_position",
+    "idempotency_required",
+    "DUPLICATE_ORDER",
+    "required",
+    *_SIZE,
+)
 
 
 def source() -> OrderSource:
@@ -112,11 +127,19 @@ def submit_together(request: OrderIn) -> tuple[dict[str, Any], int]:
 
 @blueprint.post("/orders")
 @endpoint(
-    "Submit an order", tag="orders", body=OrderIn, response=OrderOut, status=201, also={200: DryRunOut}, needs=TRADING,
-    errors=ENTRY_ERRORS, order_entry=True, etag=True,
+    "Submit an order",
+    tag="orders",
+    body=OrderIn,
+    response=OrderOut,
+    status=201,
+    also={200: DryRunOut},
+    needs=TRADING,
+    errors=ENTRY_ERRORS,
+    order_entry=True,
+    etag=True,
     description="An order refused by risk is stored as REJECTED and answered with 201 too; reject_values has every "
     "failing check. 200: this client_order_id was sent before with the same body, or dry_run was asked for.",
-)  # fmt: skip
+)
 @shared_commit
 def create_order() -> ResponseReturnValue:
     # an Idempotency-Key is stored in the order's own transaction
@@ -134,11 +157,17 @@ def _batch_size() -> int:
 
 @blueprint.post("/orders/batch")
 @endpoint(
-    "Submit up to 100 orders", tag="orders", body=OrderBatchIn, response=BatchOut, status=201, needs=TRADING,
-    order_entry=True, orders=_batch_size,
+    "Submit up to 100 orders",
+    tag="orders",
+    body=OrderBatchIn,
+    response=BatchOut,
+    status=201,
+    needs=TRADING,
+    order_entry=True,
+    orders=_batch_size,
     description="Each order has its own outcome, in the order sent; one that fails stores nothing "
     "and does not touch the others. For the rate it counts as its number of orders.",
-)  # fmt: skip
+)
 def create_orders() -> ResponseReturnValue:
     wanted = body(OrderBatchIn).orders
     found: list[Any] = [_wanted(data) for data in wanted]
@@ -165,15 +194,27 @@ def _item(index: int, outcome: Any) -> dict[str, Any]:
 
 
 @blueprint.get("/orders")
-@endpoint("List orders, newest first", tag="orders", query=OrderQuery, response=OrderOut, many=True, needs=READING,
-          errors=("unknown_instrument", "reversed_range"))  # fmt: skip
+@endpoint(
+    "List orders, newest first",
+    tag="orders",
+    query=OrderQuery,
+    response=OrderOut,
+    many=True,
+    needs=READING,
+    errors=("unknown_instrument", "reversed_range"),
+)
 def list_orders() -> ResponseReturnValue:
     asked = query(OrderQuery)
     wanted = blotter.Wanted(
-        client_id=client_id(named_client(asked.client_id)), wallet_id=asked.wallet_id,
-        instrument_id=instrument_id(asked.symbol), side=asked.side, status=asked.status, open=asked.open,
-        since=asked.created_from, until=asked.created_to,
-    )  # fmt: skip
+        client_id=client_id(named_client(asked.client_id)),
+        wallet_id=asked.wallet_id,
+        instrument_id=instrument_id(asked.symbol),
+        side=asked.side,
+        status=asked.status,
+        open=asked.open,
+        since=asked.created_from,
+        until=asked.created_to,
+    )
     found, total = blotter.list_orders(db(), principal(), wanted, asked.limit, asked.offset)
     return page([services().orders.show(order) for order in found], total, asked.limit, asked.offset)
 
@@ -188,24 +229,43 @@ def instrument_id(symbol: str | None) -> int | None:
 
 
 @blueprint.post("/orders/cancel-all")
-@endpoint("Cancel every live order that matches", tag="orders", body=CancelAllIn, response=OrderOut, many=True,
-          needs=TRADING, errors=("required", "unknown_instrument"))  # fmt: skip
+@endpoint(
+    "Cancel every live order that matches",
+    tag="orders",
+    body=CancelAllIn,
+    response=OrderOut,
+    many=True,
+    needs=TRADING,
+    errors=("required", "unknown_instrument"),
+)
 def cancel_all() -> ResponseReturnValue:
     wanted = body(CancelAllIn)
     ref = named_client(wanted.client_id)
     client = None if ref is None else access.client(db(), principal(), ref, WRITE, Resource.ORDERS)
     wallet = wanted.wallet_id and access.wallet(db(), principal(), wanted.wallet_id, WRITE, Resource.ORDERS).id
     canceled = services().orders.cancel_all(
-        db(), access.visible_clients(principal(), Resource.ORDERS, WRITE),
-        client_id=None if client is None else client.id, wallet_id=wallet,
-        symbol=wanted.symbol, side=wanted.side, actor=principal().actor, now=now(),
-    )  # fmt: skip
+        db(),
+        access.visible_clients(principal(), Resource.ORDERS, WRITE),
+        client_id=None if client is None else client.id,
+        wallet_id=wallet,
+        symbol=wanted.symbol,
+        side=wanted.side,
+        actor=principal().actor,
+        now=now(),
+    )
     return whole(canceled)
 
 
 @blueprint.get("/orders/by-client-order-id/<path:client_order_id>")
-@endpoint("Get an order by the id its sender gave it", tag="orders", query=WalletChoice, response=OrderOut,
-          needs=READING, etag=True, errors=("required",))  # fmt: skip
+@endpoint(
+    "Get an order by the id its sender gave it",
+    tag="orders",
+    query=WalletChoice,
+    response=OrderOut,
+    needs=READING,
+    etag=True,
+    errors=("required",),
+)
 def get_by_client_order_id(client_order_id: str) -> ResponseReturnValue:
     order = blotter.by_client_order_id(db(), principal(), client_order_id, query(WalletChoice).wallet_id)
     return tagged(services().orders.show(order))
@@ -219,17 +279,30 @@ def get_order(order_id: str) -> ResponseReturnValue:
 
 @blueprint.patch("/orders/<order_id>")
 @endpoint(
-    "Amend quantity or price", tag="orders", body=OrderAmendIn, response=OrderOut, needs=TRADING, if_match=True,
-    etag=True, errors=AMEND_ERRORS,
-)  # fmt: skip
+    "Amend quantity or price",
+    tag="orders",
+    body=OrderAmendIn,
+    response=OrderOut,
+    needs=TRADING,
+    if_match=True,
+    etag=True,
+    errors=AMEND_ERRORS,
+)
 def amend_order(order_id: str) -> ResponseReturnValue:
     request = body(OrderAmendIn)
     order = access.order(db(), principal(), order_id, WRITE)
     client, wallet = owner_of(order)
     shown = services().orders.amend(
-        db(), client, wallet, order.id, request.qty, request.price, actor=principal().actor, now=now(),
+        db(),
+        client,
+        wallet,
+        order.id,
+        request.qty,
+        request.price,
+        actor=principal().actor,
+        now=now(),
         check_version=check_version,
-    )  # fmt: skip
+    )
     return tagged(shown)
 
 
@@ -241,16 +314,25 @@ def owner_of(order: OrderState | PositionState) -> tuple[Client, Wallet]:
 
 
 @blueprint.post("/orders/<order_id>/cancel")
-@endpoint("Cancel an order", tag="orders", body=Empty, response=OrderOut, needs=TRADING, errors=("too_late",),
-          if_match=True, etag=True)  # fmt: skip
+@endpoint(
+    "Cancel an order",
+    tag="orders",
+    body=Empty,
+    response=OrderOut,
+    needs=TRADING,
+    errors=("too_late",),
+    if_match=True,
+    etag=True,
+)
 def cancel_order(order_id: str) -> ResponseReturnValue:
     body(Empty)
     return tagged(_cancel(order_id))
 
 
 @blueprint.delete("/orders/<order_id>")
-@endpoint("Cancel an order", tag="orders", response=OrderOut, needs=TRADING, errors=("too_late",), if_match=True,
-          etag=True)  # fmt: skip
+@endpoint(
+    "Cancel an order", tag="orders", response=OrderOut, needs=TRADING, errors=("too_late",), if_match=True, etag=True
+)
 def delete_order(order_id: str) -> ResponseReturnValue:
     return tagged(_cancel(order_id))
 
@@ -288,13 +370,21 @@ def order_events(order_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/executions")
-@endpoint("List executions, newest first", tag="orders", query=ExecutionQuery, response=ExecutionOut, many=True,
-          needs=READING, errors=("unknown_instrument",))  # fmt: skip
+@endpoint(
+    "List executions, newest first",
+    tag="orders",
+    query=ExecutionQuery,
+    response=ExecutionOut,
+    many=True,
+    needs=READING,
+    errors=("unknown_instrument",),
+)
 def list_executions() -> ResponseReturnValue:
     asked = query(ExecutionQuery)
     wanted = blotter.Wanted(
-        client_id=client_id(named_client(asked.client_id)), wallet_id=asked.wallet_id,
+        client_id=client_id(named_client(asked.client_id)),
+        wallet_id=asked.wallet_id,
         instrument_id=instrument_id(asked.symbol),
-    )  # fmt: skip
+    )
     rows, total = blotter.list_executions(db(), principal(), wanted, asked.limit, asked.offset)
     return page(show_executions(rows), total, asked.limit, asked.offset)

@@ -17,8 +17,14 @@ from .orders import READING
 
 
 @blueprint.get("/portfolio")
-@endpoint("Equity, profit and trading figures of a client", tag="portfolio", query=PortfolioQuery,
-          response=PortfolioOut, needs=(Resource.WALLETS, READ), errors=("required",))  # fmt: skip
+@endpoint(
+    "Equity, profit and trading figures of a client",
+    tag="portfolio",
+    query=PortfolioQuery,
+    response=PortfolioOut,
+    needs=(Resource.WALLETS, READ),
+    errors=("required",),
+)
 def get_portfolio() -> ResponseReturnValue:
     asked, caller = query(PortfolioQuery), principal()
     ref = named_client(asked.client_id) or caller.client_id
@@ -34,7 +40,13 @@ def get_portfolio() -> ResponseReturnValue:
 
 
 @blueprint.get("/positions/<position_id>/curve")
-@endpoint("Profit of a position over time", tag="positions", response=PositionPointOut, many=True, needs=READING,
-          description="At most 300 of its samples, kept for seven days, and its end. Oldest first.")  # fmt: skip
+@endpoint(
+    "Profit of a position over time",
+    tag="positions",
+    response=PositionPointOut,
+    many=True,
+    needs=READING,
+    description="At most 300 of its samples, kept for seven days, and its end. Oldest first.",
+)
 def position_curve(position_id: str) -> ResponseReturnValue:
     return whole(portfolio.position_curve(db(), access.position(db(), principal(), position_id, READ)))

@@ -28,14 +28,24 @@ from .orders import (
 
 
 @blueprint.get("/positions")
-@endpoint("List positions, newest first", tag="positions", query=PositionQuery, response=PositionOut, many=True,
-          needs=READING, errors=("unknown_instrument",))  # fmt: skip
+@endpoint(
+    "List positions, newest first",
+    tag="positions",
+    query=PositionQuery,
+    response=PositionOut,
+    many=True,
+    needs=READING,
+    errors=("unknown_instrument",),
+)
 def list_positions() -> ResponseReturnValue:
     asked = query(PositionQuery)
     wanted = blotter.Wanted(
-        client_id=client_id(named_client(asked.client_id)), wallet_id=asked.wallet_id,
-        instrument_id=instrument_id(asked.symbol), status=asked.status, open=asked.open,
-    )  # fmt: skip
+        client_id=client_id(named_client(asked.client_id)),
+        wallet_id=asked.wallet_id,
+        instrument_id=instrument_id(asked.symbol),
+        status=asked.status,
+        open=asked.open,
+    )
     found, total = blotter.list_positions(db(), principal(), wanted, asked.limit, asked.offset)
     return page([services().positions.show(position, now()) for position in found], total, asked.limit, asked.offset)
 
@@ -47,9 +57,17 @@ def get_position(position_id: str) -> ResponseReturnValue:
 
 
 @blueprint.put("/positions/<position_id>/protection")
-@endpoint("Change the protection of a position", tag="positions", body=ProtectIn, response=PositionOut, needs=TRADING,
-          errors=EXIT_ERRORS, if_match=True, etag=True,
-          description="What the body does not name stays as it is; null removes.")  # fmt: skip
+@endpoint(
+    "Change the protection of a position",
+    tag="positions",
+    body=ProtectIn,
+    response=PositionOut,
+    needs=TRADING,
+    errors=EXIT_ERRORS,
+    if_match=True,
+    etag=True,
+    description="What the body does not name stays as it is; null removes.",
+)
 def protect(position_id: str) -> ResponseReturnValue:
     request = body(ProtectIn)
     position = access.position(db(), principal(), position_id, WRITE, lock=True)
@@ -61,8 +79,16 @@ def protect(position_id: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/positions/<position_id>/close")
-@endpoint("Close all of a position or part of it", tag="positions", body=CloseIn, response=OrderOut, status=201,
-          needs=TRADING, errors=CLOSE_ERRORS, order_entry=True)  # fmt: skip
+@endpoint(
+    "Close all of a position or part of it",
+    tag="positions",
+    body=CloseIn,
+    response=OrderOut,
+    status=201,
+    needs=TRADING,
+    errors=CLOSE_ERRORS,
+    order_entry=True,
+)
 def close(position_id: str) -> ResponseReturnValue:
     request = body(CloseIn)
     if request.qty is not None and request.client_order_id is None:
@@ -70,9 +96,16 @@ def close(position_id: str) -> ResponseReturnValue:
     position = access.position(db(), principal(), position_id, WRITE, wallet=True)
     client, wallet = owner_of(position)
     order = services().positions.close(
-        db(), client, wallet, position, request.qty, request.client_order_id, actor=principal().actor, source=source(),
+        db(),
+        client,
+        wallet,
+        position,
+        request.qty,
+        request.client_order_id,
+        actor=principal().actor,
+        source=source(),
         now=now(),
-    )  # fmt: skip
+    )
     return order, 201
 
 
@@ -86,8 +119,16 @@ def _require_repeatable(field: str) -> None:
 
 
 @blueprint.post("/positions/<position_id>/signals")
-@endpoint("Tell what a strategy thinks of a position", tag="positions", body=SignalIn, response=SignalResult,
-          status=201, needs=TRADING, errors=("too_late", "idempotency_required"), order_entry=True)  # fmt: skip
+@endpoint(
+    "Tell what a strategy thinks of a position",
+    tag="positions",
+    body=SignalIn,
+    response=SignalResult,
+    status=201,
+    needs=TRADING,
+    errors=("too_late", "idempotency_required"),
+    order_entry=True,
+)
 def signal(position_id: str) -> ResponseReturnValue:
     request = body(SignalIn)
     if request.action == "reduce":
@@ -101,8 +142,14 @@ def signal(position_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/positions/<position_id>/updates")
-@endpoint("Samples of a position's value", tag="positions", query=PageQuery, response=PositionUpdateOut, many=True,
-          needs=READING)  # fmt: skip
+@endpoint(
+    "Samples of a position's value",
+    tag="positions",
+    query=PageQuery,
+    response=PositionUpdateOut,
+    many=True,
+    needs=READING,
+)
 def updates(position_id: str) -> ResponseReturnValue:
     asked = query(PageQuery)
     position = access.position(db(), principal(), position_id, READ)
@@ -112,8 +159,7 @@ def updates(position_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/positions/<position_id>/executions")
-@endpoint("Executions of a position", tag="positions", query=PageQuery, response=ExecutionOut, many=True,
-          needs=READING)  # fmt: skip
+@endpoint("Executions of a position", tag="positions", query=PageQuery, response=ExecutionOut, many=True, needs=READING)
 def executions(position_id: str) -> ResponseReturnValue:
     asked = query(PageQuery)
     position = access.position(db(), principal(), position_id, READ)

@@ -67,11 +67,12 @@ def _feeds() -> list[dict[str, Any]]:
     states = {"live": "healthy", "finished": "healthy", "degraded": "degraded", "connecting": "degraded"}
     return [
         {
-            "name": f"feed:{feed['name']}", "status": states.get(str(feed["state"]), "down"),
+            "name": f"feed:{feed['name']}",
+            "status": states.get(str(feed["state"]), "down"),
             "figures": {name: feed[name] for name in ("messages", "quotes", "quarantined", "errors", "lag_ms")},
         }
         for feed in feeds
-    ]  # fmt: skip
+    ]
 
 
 @blueprint.get("/metrics")

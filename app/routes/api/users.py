@@ -42,9 +42,17 @@ def list_users() -> ResponseReturnValue:
 
 
 @blueprint.post("/users")
-@endpoint("Create a user with a one-time password", tag="users", body=UserIn, response=UserWithPasswordOut, status=201,
-          needs=WRITING, session_only=True, etag=True,
-          errors=("email_taken", "invalid_email", "invalid_name", "client_of_client", "invisible"))  # fmt: skip
+@endpoint(
+    "Create a user with a one-time password",
+    tag="users",
+    body=UserIn,
+    response=UserWithPasswordOut,
+    status=201,
+    needs=WRITING,
+    session_only=True,
+    etag=True,
+    errors=("email_taken", "invalid_email", "invalid_name", "client_of_client", "invisible"),
+)
 @no_transaction
 def create_user() -> ResponseReturnValue:
     given, who, moment, ip = body(UserIn), principal(), now(), request.remote_addr
@@ -55,9 +63,17 @@ def create_user() -> ResponseReturnValue:
         if given.client_id is not None:
             client = access.client(session, who, given.client_id, READ)
         user = users.create(
-            session, email=given.email, name=given.name, role=given.role, password_hash=password_hash, principal=who,
-            now=moment, client=client, one_time=True, ip=ip,
-        )  # fmt: skip
+            session,
+            email=given.email,
+            name=given.name,
+            role=given.role,
+            password_hash=password_hash,
+            principal=who,
+            now=moment,
+            client=client,
+            one_time=True,
+            ip=ip,
+        )
         return users.show(user)
 
     return _with_password(services().database.run(work), plain, 201)
@@ -76,9 +92,17 @@ def get_user(user_id: str) -> ResponseReturnValue:
 
 
 @blueprint.patch("/users/<user_id>")
-@endpoint("Change name or role, disable or enable", tag="users", body=UserPatch, response=UserOut, needs=WRITING,
-          session_only=True, etag=True, if_match=True,
-          errors=("last_master", "own_account", "role_of_client", "required", "invisible"))  # fmt: skip
+@endpoint(
+    "Change name or role, disable or enable",
+    tag="users",
+    body=UserPatch,
+    response=UserOut,
+    needs=WRITING,
+    session_only=True,
+    etag=True,
+    if_match=True,
+    errors=("last_master", "own_account", "role_of_client", "required", "invisible"),
+)
 def change_user(user_id: str) -> ResponseReturnValue:
     changes = body(UserPatch).model_dump(exclude_unset=True)
     user = users.by_id(db(), user_id, lock=True)
@@ -96,9 +120,16 @@ def _disconnect(session: Session, user: User) -> None:
 
 
 @blueprint.post("/users/<user_id>/reset-password")
-@endpoint("Replace a forgotten password with a one-time one", tag="users", body=Empty, response=UserWithPasswordOut,
-          needs=WRITING, session_only=True, etag=True,
-          description="Ends every session of the user.")  # fmt: skip
+@endpoint(
+    "Replace a forgotten password with a one-time one",
+    tag="users",
+    body=Empty,
+    response=UserWithPasswordOut,
+    needs=WRITING,
+    session_only=True,
+    etag=True,
+    description="Ends every session of the user.",
+)
 @no_transaction
 def reset_password(user_id: str) -> ResponseReturnValue:
     body(Empty)
@@ -116,21 +147,35 @@ def reset_password(user_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/users/<user_id>/sessions")
-@endpoint("Where a user is signed in, last used first", tag="users", response=UserSessionOut, many=True, needs=READING,
-          session_only=True)  # fmt: skip
+@endpoint(
+    "Where a user is signed in, last used first",
+    tag="users",
+    response=UserSessionOut,
+    many=True,
+    needs=READING,
+    session_only=True,
+)
 def list_user_sessions(user_id: str) -> ResponseReturnValue:
     user = users.by_id(db(), user_id)
     rows = users.live_sessions(db(), user.id, now(), session_limits())
-    return whole([
-        {"id": row.id, "created_at": iso(row.created_at), "seen_at": iso(row.seen_at), "ip": row.ip,
-         "user_agent": row.user_agent}
-        for row in rows
-    ])  # fmt: skip
+    return whole(
+        [
+            {
+                "id": row.id,
+                "created_at": iso(row.created_at),
+                "seen_at": iso(row.seen_at),
+                "ip": row.ip,
+                "user_agent": row.user_agent,
+            }
+            for row in rows
+        ]
+    )
 
 
 @blueprint.post("/users/<user_id>/end-sessions")
-@endpoint("End every session of a user", tag="users", body=Empty, response=SessionsEndedOut, needs=WRITING,
-          session_only=True)  # fmt: skip
+@endpoint(
+    "End every session of a user", tag="users", body=Empty, response=SessionsEndedOut, needs=WRITING, session_only=True
+)
 def end_user_sessions(user_id: str) -> ResponseReturnValue:
     body(Empty)
     user = users.by_id(db(), user_id, lock=True)

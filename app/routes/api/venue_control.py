@@ -22,10 +22,16 @@ def get_venue() -> ResponseReturnValue:
 
 
 @blueprint.patch("/admin/venue")
-@endpoint("Change how the simulated venue behaves", tag="admin", body=VenueChange, response=VenueOut, status=202,
-          needs=SETTING, errors=("not_in_production", "engine_not_listening", "required"),
-          description="For testing bots: the engine takes it within a second, until it starts again. "
-          "Not in production.")  # fmt: skip
+@endpoint(
+    "Change how the simulated venue behaves",
+    tag="admin",
+    body=VenueChange,
+    response=VenueOut,
+    status=202,
+    needs=SETTING,
+    errors=("not_in_production", "engine_not_listening", "required"),
+    description="For testing bots: the engine takes it within a second, until it starts again. Not in production.",
+)
 def change_venue() -> ResponseReturnValue:
     changes, production = body(VenueChange).changes(), services().settings.production
     venue_control.change(db(), changes, principal(), now(), production=production, ip=request.remote_addr)

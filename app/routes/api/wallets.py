@@ -57,8 +57,16 @@ def list_wallets() -> ResponseReturnValue:
 
 
 @blueprint.post("/wallets")
-@endpoint("Open a paper wallet", tag="wallets", body=WalletIn, response=WalletOut, status=201, needs=WRITING,
-          errors=("unknown_asset", "required", "invisible"), etag=True)  # fmt: skip
+@endpoint(
+    "Open a paper wallet",
+    tag="wallets",
+    body=WalletIn,
+    response=WalletOut,
+    status=201,
+    needs=WRITING,
+    errors=("unknown_asset", "required", "invisible"),
+    etag=True,
+)
 def create_wallet() -> ResponseReturnValue:
     given = body(WalletIn)
     ref = named_client(given.client_id)
@@ -76,8 +84,16 @@ def get_wallet(wallet_id: str) -> ResponseReturnValue:
 
 
 @blueprint.patch("/wallets/<wallet_id>")
-@endpoint("Change name, limits and default exits", tag="wallets", body=WalletPatch, response=WalletOut, needs=WRITING,
-          if_match=True, etag=True, errors=("required", "invisible", "unknown_instrument"))  # fmt: skip
+@endpoint(
+    "Change name, limits and default exits",
+    tag="wallets",
+    body=WalletPatch,
+    response=WalletOut,
+    needs=WRITING,
+    if_match=True,
+    etag=True,
+    errors=("required", "invisible", "unknown_instrument"),
+)
 def change_wallet(wallet_id: str) -> ResponseReturnValue:
     changes = body(WalletPatch).model_dump(exclude_unset=True)
     wallet = access.wallet(db(), principal(), wallet_id, WRITE, lock=True)
@@ -95,8 +111,15 @@ def _stoppable(wallet_id: str) -> Wallet:
 
 
 @blueprint.post("/wallets/<wallet_id>/pause")
-@endpoint("Stop new orders; exits stay armed", tag="wallets", body=PauseIn, response=WalletOut, needs=STOPPING,
-          errors=("unchanged",), etag=True)  # fmt: skip
+@endpoint(
+    "Stop new orders; exits stay armed",
+    tag="wallets",
+    body=PauseIn,
+    response=WalletOut,
+    needs=STOPPING,
+    errors=("unchanged",),
+    etag=True,
+)
 def pause_wallet(wallet_id: str) -> ResponseReturnValue:
     reason, wallet = body(PauseIn).reason, _stoppable(wallet_id)
     wallets.set_status(db(), wallet, "paused", principal(), now(), reason)
@@ -104,8 +127,15 @@ def pause_wallet(wallet_id: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/wallets/<wallet_id>/resume")
-@endpoint("Allow orders again", tag="wallets", body=PauseIn, response=WalletOut, needs=STOPPING,
-          errors=("unchanged", "stopped_by_firm"), etag=True)  # fmt: skip
+@endpoint(
+    "Allow orders again",
+    tag="wallets",
+    body=PauseIn,
+    response=WalletOut,
+    needs=STOPPING,
+    errors=("unchanged", "stopped_by_firm"),
+    etag=True,
+)
 def resume_wallet(wallet_id: str) -> ResponseReturnValue:
     reason, wallet = body(PauseIn).reason, _stoppable(wallet_id)
     wallets.set_status(db(), wallet, "active", principal(), now(), reason)
@@ -123,8 +153,9 @@ def balances(wallet_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/wallets/<wallet_id>/movements")
-@endpoint("What moved a wallet's balances", tag="wallets", query=PageQuery, response=MovementOut, many=True,
-          needs=READING)  # fmt: skip
+@endpoint(
+    "What moved a wallet's balances", tag="wallets", query=PageQuery, response=MovementOut, many=True, needs=READING
+)
 def movements(wallet_id: str) -> ResponseReturnValue:
     asked = query(PageQuery)
     wallet = access.wallet(db(), principal(), wallet_id, READ)

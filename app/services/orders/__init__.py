@@ -152,9 +152,12 @@ class Orders(Drafting):
             if not failures:
                 free[spend] -= draft.reserve
                 journal.add(
-                    EntryKind.HOLD, ("order", order.id), f"hold:{order.id}:1",
-                    hold_lines(wallet.id, draft.spend_currency, draft.reserve), actor=entry.actor,
-                )  # fmt: skip
+                    EntryKind.HOLD,
+                    ("order", order.id),
+                    f"hold:{order.id}:1",
+                    hold_lines(wallet.id, draft.spend_currency, draft.reserve),
+                    actor=entry.actor,
+                )
             checks.took(order)
             entered.append(order)
             known[name] = order
@@ -243,37 +246,63 @@ class Orders(Drafting):
         events = Events(now)
         if hold != order.held:
             journal.add(
-                EntryKind.HOLD if hold > order.held else EntryKind.RELEASE, ("order", order.id),
+                EntryKind.HOLD if hold > order.held else EntryKind.RELEASE,
+                ("order", order.id),
                 f"hold:{order.id}:{order.version + 1}",
                 hold_lines(wallet.id, order.hold_currency, hold - order.held),
-            )  # fmt: skip
+            )
             wallets.balance_events(events, {wallet.id: wallet.client_id}, journal.flush().values())
         if sent:
-            order = move(order, OrderStatus.PENDING_REPLACE, now, held=hold, pending_qty=new_qty,
-                         pending_price=new_price)  # fmt: skip
+            order = move(
+                order, OrderStatus.PENDING_REPLACE, now, held=hold, pending_qty=new_qty, pending_price=new_price
+            )
         else:
-            order = order._replace(version=order.version + 1, held=hold, qty=new_qty, leaves_qty=new_qty,
-                            price=new_price)  # fmt: skip
+            order = order._replace(
+                version=order.version + 1, held=hold, qty=new_qty, leaves_qty=new_qty, price=new_price
+            )
         store_orders(session, [order])
         step = Transition(before, order.status, "amended")
-        order_event(events, order, self.instruments, [step], None if sent else "order.amended", by=actor,
-                    changed=changed)  # fmt: skip
+        order_event(
+            events, order, self.instruments, [step], None if sent else "order.amended", by=actor, changed=changed
+        )
         events.flush(session)
         return self.show(order)
 
     def _recheck(
-        self, session: Session, client: Client, wallet: Wallet, order: OrderState, qty: Decimal,
-        price: Decimal | None, wanted: Decimal, available: Decimal, now: datetime,
-    ) -> None:  # fmt: skip
+        self,
+        session: Session,
+        client: Client,
+        wallet: Wallet,
+        order: OrderState,
+        qty: Decimal,
+        price: Decimal | None,
+        wanted: Decimal,
+        available: Decimal,
+        now: datetime,
+    ) -> None:
         instrument = self.instruments.by_id(order.instrument_id)
-        request = OrderIn.model_validate({
-            "symbol": instrument.symbol, "side": order.side, "type": order.type, "qty": qty, "price": price,
-            "reduce_only": order.reduce_only,
-        })  # fmt: skip
+        request = OrderIn.model_validate(
+            {
+                "symbol": instrument.symbol,
+                "side": order.side,
+                "type": order.type,
+                "qty": qty,
+                "price": price,
+                "reduce_only": order.reduce_only,
+            }
+        )
         quote = self.quotes.get(instrument.symbol)
         extra = max(wanted - order.held, ZERO)
-        draft = Draft(instrument, qty - order.cum_qty, price, order.protection_px,
-                      reference_price(request.side, price, quote), extra, order.hold_currency, quote)  # fmt: skip
+        draft = Draft(
+            instrument,
+            qty - order.cum_qty,
+            price,
+            order.protection_px,
+            reference_price(request.side, price, quote),
+            extra,
+            order.hold_currency,
+            quote,
+        )
         limits = wallets.limits_of_clients(session, {client.id})(client.id, instrument.id)
         checks = Checks(session, self.instruments, self.quotes, self.rules, now, besides=order.id)
         failures = checks.failures(client, wallet, request, draft, available, limits)
@@ -306,9 +335,17 @@ class Orders(Drafting):
         return self._cancel(canceler, [order])[0]
 
     def cancel_all(
-        self, session: Session, clients: sa.Select[Any] | None, *, client_id: str | None, wallet_id: str | None,
-        symbol: str | None, side: Side | None, actor: str, now: datetime,
-    ) -> list[dict[str, Any]]:  # fmt: skip
+        self,
+        session: Session,
+        clients: sa.Select[Any] | None,
+        *,
+        client_id: str | None,
+        wallet_id: str | None,
+        symbol: str | None,
+        side: Side | None,
+        actor: str,
+        now: datetime,
+    ) -> list[dict[str, Any]]:
         """Cancel every live order that matches; returns them in their new state.
 
         ``clients`` are those the caller may trade for, None for all. Locks positions, orders and accounts,

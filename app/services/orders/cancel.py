@@ -96,9 +96,11 @@ class Canceler:
             freed = order.held
             order = move(order, OrderStatus.CANCELED, self.now, held=ZERO)
             self.journal.add(
-                EntryKind.RELEASE, ("order", order.id), f"hold:{order.id}:{order.version}",
+                EntryKind.RELEASE,
+                ("order", order.id),
+                f"hold:{order.id}:{order.version}",
                 hold_lines(order.wallet_id, order.hold_currency, -freed),
-            )  # fmt: skip
+            )
         else:
             order = move(order, OrderStatus.PENDING_CANCEL, self.now)
         order_event(self.events, order, self.instruments, [Transition(before, order.status, reason)])

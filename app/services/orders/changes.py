@@ -49,13 +49,15 @@ def exit_changes(session: Session, wallet: Wallet, request: OrderIn, instrument:
             "code": code,
             "message": f"{name} of the whole position changes from {_said(before[leg])} to {_said(after[leg])}",
             "values": {
-                "from": before[leg], "to": after[leg], "position_id": position.id,
+                "from": before[leg],
+                "to": after[leg],
+                "position_id": position.id,
                 "position_qty": text(position.qty),
             },
         }
         for leg, (code, name) in _LEGS.items()
         if before[leg] != after[leg]
-    ]  # fmt: skip
+    ]
 
 
 def _defaults(wallet: Wallet, wanted: Protection) -> list[dict[str, Any]]:

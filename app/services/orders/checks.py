@@ -88,9 +88,15 @@ class Checks:
         rate = usd_rate(draft.instrument.quote, self.fresh)
         notional = None if rate is None or draft.reference is None else draft.qty * draft.reference * rate
         candidate = Candidate(
-            request.side, request.type, draft.qty, draft.price, request.reduce_only, draft.spend_currency,
-            draft.reserve, notional,
-        )  # fmt: skip
+            request.side,
+            request.type,
+            draft.qty,
+            draft.price,
+            request.reduce_only,
+            draft.spend_currency,
+            draft.reserve,
+            notional,
+        )
         opens = request.side is Side.BUY and not request.reduce_only
         account = self._account(client, wallet, draft, available, opens)
         limits = wallets.limits_of(wallet)
@@ -99,8 +105,13 @@ class Checks:
             held = wallets.position_qty(self.session, wallet.id, draft.instrument.id)
             held -= self._reducing(wallet.id, draft.instrument.id)
             if request.side is Side.BUY or draft.qty > held:
-                failures.append(Failure("REDUCE_ONLY", "the order would do more than reduce the position",
-                                        {"qty": text(draft.qty), "position_qty": text(held)}))  # fmt: skip
+                failures.append(
+                    Failure(
+                        "REDUCE_ONLY",
+                        "the order would do more than reduce the position",
+                        {"qty": text(draft.qty), "position_qty": text(held)},
+                    )
+                )
         return failures
 
     def took(self, order: OrderState) -> None:
@@ -132,13 +143,21 @@ class Checks:
         # the order that finds the breach is told the limit it found
         status = "active" if wallet.id in self.breached else wallet.status
         return Account(
-            client_active=client.active, wallet_status=status, available=available,
-            open_positions=exposure.open_positions, has_position=exposure.has_position,
-            position_usd=exposure.position_usd, exposure_usd=exposure.exposure_usd, equity_usd=equity,
-            day_start_equity_usd=wallet.day_start_equity_usd, peak_equity_usd=wallet.peak_equity_usd,
-            orders_in_last_second=self._recent(wallet.id), max_orders_per_second=self._most_per_second,
-            unpriced=exposure.unpriced, equity_unpriced=unpriced,
-        )  # fmt: skip
+            client_active=client.active,
+            wallet_status=status,
+            available=available,
+            open_positions=exposure.open_positions,
+            has_position=exposure.has_position,
+            position_usd=exposure.position_usd,
+            exposure_usd=exposure.exposure_usd,
+            equity_usd=equity,
+            day_start_equity_usd=wallet.day_start_equity_usd,
+            peak_equity_usd=wallet.peak_equity_usd,
+            orders_in_last_second=self._recent(wallet.id),
+            max_orders_per_second=self._most_per_second,
+            unpriced=exposure.unpriced,
+            equity_unpriced=unpriced,
+        )
 
     @property
     def _most_per_second(self) -> int | None:
@@ -186,14 +205,19 @@ class Checks:
         """Positions and live opening orders in one statement, so that a fill between two is not missed."""
         worst = sa.func.coalesce(orders.c.price, orders.c.protection_px).label("price")
         live = sa.select(
-            orders.c.instrument_id, orders.c.id, orders.c.leaves_qty, worst, orders.c.cum_qty, orders.c.pending_qty,
+            orders.c.instrument_id,
+            orders.c.id,
+            orders.c.leaves_qty,
+            worst,
+            orders.c.cum_qty,
+            orders.c.pending_qty,
             orders.c.pending_price,
         ).where(
             orders.c.wallet_id == wallet_id,
             orders.c.side == Side.BUY.value,
             orders.c.reduce_only.is_(False),
             orders.c.status.not_in(_TERMINAL),
-        )  # fmt: skip
+        )
         if self.besides is not None:
             live = live.where(orders.c.id != self.besides)
         nothing = sa.null()
@@ -202,17 +226,28 @@ class Checks:
         )
         rows = self.session.execute(sa.union_all(live, held)).mappings()
         return [
-            self._held(row) if row["id"] is None else self._stake(
-                row["instrument_id"], row["leaves_qty"], row["price"], row["cum_qty"], row["pending_qty"],
+            self._held(row)
+            if row["id"] is None
+            else self._stake(
+                row["instrument_id"],
+                row["leaves_qty"],
+                row["price"],
+                row["cum_qty"],
+                row["pending_qty"],
                 row["pending_price"],
             )
             for row in rows
-        ]  # fmt: skip
+        ]
 
     def _stake(
-        self, instrument_id: int, leaves_qty: Decimal, price: Decimal | None, cum_qty: Decimal = ZERO,
-        pending_qty: Decimal | None = None, pending_price: Decimal | None = None,
-    ) -> Stake:  # fmt: skip
+        self,
+        instrument_id: int,
+        leaves_qty: Decimal,
+        price: Decimal | None,
+        cum_qty: Decimal = ZERO,
+        pending_qty: Decimal | None = None,
+        pending_price: Decimal | None = None,
+    ) -> Stake:
         """What a live order may add."""
         instrument = self.instruments.by_id(instrument_id)
         rate = usd_rate(instrument.quote, self.fresh)
@@ -236,9 +271,10 @@ class Checks:
         if self.besides is not None:
             query = query.where(orders.c.id != self.besides)
         taken = [
-            order.leaves_qty for order in self._taken
+            order.leaves_qty
+            for order in self._taken
             if order.wallet_id == wallet_id and order.instrument_id == instrument_id and order.reduce_only
-        ]  # fmt: skip
+        ]
         return sum([*self.session.scalars(query), *taken], ZERO)
 
 

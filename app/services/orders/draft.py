@@ -156,8 +156,9 @@ def check_amend(
 ) -> None:
     errors = [FieldError("qty", code, message, text(new_qty)) for code, message in instrument.qty_errors(new_qty)]
     if new_qty < order.cum_qty:
-        errors.append(FieldError("qty", "below_cum_qty", f"is below the {text(order.cum_qty)} already filled",
-                                 text(new_qty)))  # fmt: skip
+        errors.append(
+            FieldError("qty", "below_cum_qty", f"is below the {text(order.cum_qty)} already filled", text(new_qty))
+        )
     if price is not None and order.type is OrderType.MARKET:
         errors.append(FieldError("price", "PRICE_NOT_ALLOWED", "is not allowed on a market order", text(price)))
     elif new_price is not None:

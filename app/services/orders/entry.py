@@ -53,19 +53,34 @@ def new_order(
     protection = request.to_domain()
     day = request.time_in_force is TimeInForce.DAY
     order = OrderState(
-        id=new_id(), client_order_id=request.client_order_id, client_id=client.id, wallet_id=entry.wallet_id,
+        id=new_id(),
+        client_order_id=request.client_order_id,
+        client_id=client.id,
+        wallet_id=entry.wallet_id,
         body_hash=entry.body_hash if request.client_order_id is not None else None,
-        instrument_id=draft.instrument.id, side=request.side, type=request.type,
-        time_in_force=request.time_in_force.value, qty=draft.qty, quote_qty=request.quote_qty,
-        price=draft.price, protection_px=draft.protection_px,
+        instrument_id=draft.instrument.id,
+        side=request.side,
+        type=request.type,
+        time_in_force=request.time_in_force.value,
+        qty=draft.qty,
+        quote_qty=request.quote_qty,
+        price=draft.price,
+        protection_px=draft.protection_px,
         expires_at=session_close(draft.instrument.calendar, now) if day else None,
-        reduce_only=request.reduce_only, post_only=request.post_only,
-        protection=protection.to_json() if protection else None, position_id=entry.position_id,
+        reduce_only=request.reduce_only,
+        post_only=request.post_only,
+        protection=protection.to_json() if protection else None,
+        position_id=entry.position_id,
         exit_reason=entry.exit_reason.value if entry.exit_reason is not None else None,
-        leaves_qty=draft.qty, hold_currency=draft.spend_currency, held=draft.reserve, venue=venue,
-        source=entry.source.value, created_by=entry.actor, created_at=now,
+        leaves_qty=draft.qty,
+        hold_currency=draft.spend_currency,
+        held=draft.reserve,
+        venue=venue,
+        source=entry.source.value,
+        created_by=entry.actor,
+        created_at=now,
         strategy=request.strategy.model_dump(exclude_none=True) if request.strategy else None,
-    )  # fmt: skip
+    )
     if not failures:
         return order
     return order._replace(
