@@ -132,6 +132,8 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._sessions = sessions
         self._write_engine = self.engine.execution_options(write=True)
+        # SQLite reads without a transaction only where the driver is told nothing; its BEGIN costs no round trip
+        self._look_engine = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         # One writer in the process: a SQLite busy wait would block every green thread, a lock only waits.
         self._one_writer: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else _NO_LOCK
 
@@ -146,7 +148,9 @@ class Database:
         pool is found out by its first use, because a ping before each unit would cost every one a round trip.
         Raises ``Locked`` where others hold the rows for too long.
         """
-        engine = self._write_engine if write else self.engine
+        return self._run(work, self._write_engine if write else self.engine, write)
+
+    def _run(self, work: Callable[[Session], T], engine: sa.Engine, write: bool) -> T:
         reconnected = False
         for attempt in range(1, MAX_ATTEMPTS + 1):
             committing = False
@@ -188,6 +192,13 @@ class Database:
     def read(self, work: Callable[[Session], T]) -> T:
         """The same for work that only reads."""
         return self.run(work, write=False)
+
+    def look_up(self, work: Callable[[Session], T]) -> T:
+        """The same for a statement or two that need not see the same moment: PostgreSQL opens no transaction.
+
+        That is two round trips less, on paths where an order waits for them.
+        """
+        return self._run(work, self._look_engine, write=False)
 
     def dispose(self) -> None:
         self.engine.dispose()

@@ -28,7 +28,7 @@ from app.domain.reports import Accepted, OrderSnapshot, Rejected, Replaced, Repo
 from app.domain.reports import Fill as FillReport
 from app.domain.requests import RequestKind, RequestState
 from app.domain.settlement import Settlement, settle
-from app.models import Execution, Order, Wallet, table_of
+from app.models import Execution, Wallet, table_of
 from app.schemas.orders import execution_json
 from app.services import faults, wallets
 from app.services.events import Events
@@ -42,8 +42,18 @@ from .positions import BookedPositions
 from .requests import Requests
 
 ACTOR = "engine"
-orders, executions = table_of(Order), table_of(Execution)
+executions, _wallets = table_of(Execution), table_of(Wallet)
 _INSERT_EXECUTIONS = BulkInsert(executions)
+_WALLETS = sa.select(
+    _wallets.c.id,
+    _wallets.c.client_id,
+    _wallets.c.maker_rate,
+    _wallets.c.taker_rate,
+    _wallets.c.default_stop_loss_percent,
+    _wallets.c.default_take_profit_percent,
+).where(_wallets.c.id.in_(sa.bindparam("ids", expanding=True)))
+_TRADE = (executions.c.venue, executions.c.wallet_id, executions.c.instrument_id, executions.c.trade_id)
+_TRADES = sa.select(*_TRADE).where(sa.tuple_(*_TRADE).in_(sa.bindparam("trades", expanding=True)))
 
 
 @dataclass(slots=True)
@@ -111,7 +121,7 @@ class Booking:
         fills = [fill for report in reports for fill in _fills_of(report)]
         if not all(isinstance(report, Sent) for report in reports):
             self.positions.load(ids)
-        self._orders = {order.id: order for order in Locks.of(self.session).orders(orders.c.id.in_(ids))}
+        self._orders = {order.id: order for order in Locks.of(self.session).orders_by_id(ids)}
         self._versions = {order.id: order.version + 1 for order in self._orders.values()}
         self.requests.load(self._orders)
         self._load_wallets()
@@ -132,24 +142,14 @@ class Booking:
     def _load_wallets(self) -> None:
         wallet_ids = {order.wallet_id for order in self._orders.values()}
         if wallet_ids:
-            rows = self.session.execute(
-                sa.select(
-                    Wallet.id,
-                    Wallet.client_id,
-                    Wallet.maker_rate,
-                    Wallet.taker_rate,
-                    Wallet.default_stop_loss_percent,
-                    Wallet.default_take_profit_percent,
-                ).where(Wallet.id.in_(wallet_ids))
-            )
+            rows = self.session.execute(_WALLETS, {"ids": list(wallet_ids)})
             self._wallets = {row.id: row for row in rows}
 
     def _load_trades(self, fills: list[FillReport]) -> None:
         """Which of these trades are booked already."""
         wanted = [self._trade(order, fill) for fill in fills if (order := self._orders.get(fill.order_id)) is not None]
-        key = (executions.c.venue, executions.c.wallet_id, executions.c.instrument_id, executions.c.trade_id)
         if wanted:
-            found = self.session.execute(sa.select(*key).where(sa.tuple_(*key).in_(wanted)))
+            found = self.session.execute(_TRADES, {"trades": wanted})
             self._trades = {(row.venue, row.wallet_id, row.instrument_id, row.trade_id) for row in found}
 
     @staticmethod

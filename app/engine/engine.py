@@ -37,6 +37,7 @@ from .relay import Publisher, Relay
 from .retries import Retries
 from .sending import Sending
 from .transactions import Transactions
+from .waiting import Waiting
 from .watch import Watch
 
 log = structlog.get_logger("engine")
@@ -290,19 +291,23 @@ class Engine:
         if look:
             self._next_poll = self.clock.monotonic() + POLL_SECONDS
             self.retries.run(now)
-            self._take_commands(now)
         if polls:
             self.watch.judge_refused(now)
         booked = self.book.run(now)
         self.send.handed -= self.book.confirmed
         self.book.confirmed.clear()
         fired = self.trigger.fire(now)
+        if booked or fired:
+            self.relay.wake()  # what has happened is told before what follows from it is looked for
         exited = sent = False
         if look or fired or self.book.work_left or self.send.more:
             self.book.work_left = False
-            exited = self.trigger.exit(now)
-            sent = self.send.run(now)
-        if look or booked or fired or exited:
+            waiting = self.transactions.look_up(partial(Waiting.read, parked=self.send.parked))
+            if waiting.command:
+                self._take_commands(now)
+            exited = self.trigger.exit(now, waiting)
+            sent = self.send.run(now, waiting, exited=exited)
+        if look or exited or sent:
             self.relay.wake()
         return bool(booked or fired or exited or sent or self.watch.fired or self.book.work_left or self.send.more)
 

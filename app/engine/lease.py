@@ -29,6 +29,9 @@ SILENT_AFTER: Final = timedelta(seconds=SILENT_SECONDS)
 _LOCK_KEY = LEASE_KEY + SHARD
 _BREAKING = (20, 0.05)  # tries, and seconds between them: ending a connection takes the server a moment
 heartbeats = table_of(EngineHeartbeat)
+_EPOCH = (
+    sa.select(table_of(EngineLease).c.epoch).where(table_of(EngineLease).c.shard == SHARD).with_for_update(read=True)
+)
 
 
 class LeaseLost(Exception):
@@ -150,9 +153,7 @@ class Lease:
 
     def prove(self, session: Session) -> None:
         """Raise ``LeaseLost`` unless this engine's epoch is the current one; holds it for the transaction."""
-        epoch = session.scalar(
-            sa.select(EngineLease.epoch).where(EngineLease.shard == SHARD).with_for_update(read=True)
-        )
+        epoch = session.scalar(_EPOCH)
         if self.epoch is None or epoch != self.epoch:
             raise LeaseLost(f"this engine has epoch {self.epoch}, the database {epoch}")
 

@@ -18,7 +18,7 @@ from app.domain.execution import OrderState
 from app.domain.instruments import Instrument, SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
 from app.domain.money import ONE, ZERO, floor_to
-from app.domain.orders import TERMINAL, TRANSITIONS, OrderSource, OrderStatus, OrderType, Side, TimeInForce
+from app.domain.orders import TERMINAL, OrderSource, OrderType, Side, TimeInForce
 from app.domain.positions import (
     LIVE_FOR_EXIT,
     PositionState,
@@ -41,19 +41,10 @@ from app.services.quotes import QuoteBook
 from app.services.records import Transition, armed, insert_orders, order_event, position_event, store_positions
 
 from .booking import ACTOR
+from .waiting import CANCELABLE
 
 orders, positions = table_of(Order), table_of(Position)
 _LIVE_FOR_EXIT = sorted(status.value for status in LIVE_FOR_EXIT)
-# not what is on its way to the venue or out of it already; the next round looks again
-_CANCELABLE = (
-    OrderStatus.NEW,
-    *(
-        status
-        for status in OrderStatus
-        if OrderStatus.PENDING_CANCEL in TRANSITIONS[status]
-        and status not in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_SEND)
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +164,6 @@ class Monitor:
         stop = -floor_to(-price, tick)
         return None if stop >= bid else stop
 
-    @staticmethod
-    def waiting(session: Session) -> tuple[list[str], list[str]]:
-        """Ids of positions with protection that is not armed yet, and of closing ones without an exit order."""
-        open_ = positions.c.status != PositionStatus.CLOSED.value
-        changed = positions.c.armed_version != positions.c.protection_version
-        closing = sa.and_(positions.c.status == PositionStatus.CLOSING.value, positions.c.exit_order_id.is_(None))
-        query = sa.select(positions.c.id, changed.label("changed"), closing.label("closing"))
-        rows = session.execute(query.where(open_, sa.or_(changed, closing)).order_by(positions.c.id).limit(1000)).all()
-        return [row.id for row in rows if row.changed], [row.id for row in rows if row.closing]
-
     def attend(self, session: Session, parked: set[str], only: str | None = None) -> list[PositionState]:
         """Positions whose protection was changed by a request: the engine arms them now."""
         where = sa.and_(
@@ -283,24 +264,10 @@ class Monitor:
         free[spend] -= qty  # a second exit of the wallet in this batch sees it gone
         return order
 
-    @staticmethod
-    def reducing_nothing(session: Session, parked: set[str]) -> list[str]:
-        """Ids of reduce-only orders whose position is closed: they must not sell what is left."""
-        open_ = sa.exists().where(
-            positions.c.wallet_id == orders.c.wallet_id,
-            positions.c.instrument_id == orders.c.instrument_id,
-            positions.c.status != PositionStatus.CLOSED.value,
-        )
-        live = orders.c.status.not_in([status.value for status in TERMINAL])  # for the partial index
-        where = [live, orders.c.reduce_only.is_(True), orders.c.status.in_(_CANCELABLE), ~open_]
-        if parked:
-            where.append(orders.c.id.not_in(parked))
-        return list(session.scalars(sa.select(orders.c.id).where(*where).order_by(orders.c.id).limit(200)))
-
     def cancel_reducing(self, session: Session, now: datetime, order_ids: list[str]) -> None:
         """Cancel reduce-only orders that have nothing to reduce any more, or ask the venue to."""
         canceler = Canceler(session, self.instruments, self.quotes, Journal(session, now, ACTOR), Events(now), now)
-        found = canceler.lock(sa.and_(orders.c.id.in_(order_ids), orders.c.status.in_(_CANCELABLE)))
+        found = canceler.lock(sa.and_(orders.c.id.in_(order_ids), orders.c.status.in_(CANCELABLE)))
         canceler.cancel(found, "the position is closed")
         owners = {order.wallet_id: order.client_id for order in found}
         wallets.balance_events(canceler.events, owners, canceler.journal.locked.values())
@@ -326,7 +293,7 @@ def _make_way(canceler: Canceler, sales: list[OrderState], free: dict[AccountRef
 
     What the venue has not heard of frees its hold at once, the others when the venue has ended them.
     """
-    resting = [sale for sale in sales if sale.type is OrderType.LIMIT and sale.status in _CANCELABLE]
+    resting = [sale for sale in sales if sale.type is OrderType.LIMIT and sale.status in CANCELABLE]
     after = canceler.cancel(resting, "makes way for the exit")
     ended = {sale.id for sale in after if sale.terminal}
     for sale in resting:

@@ -25,6 +25,7 @@ from app.domain.requests import UNANSWERED
 from app.domain.triggers import Fired
 from app.models import Order, table_of
 from app.services import faults
+from app.services.access import is_uuid
 from app.services.quotes import QuoteBook
 
 from .booking import Booked, Booking
@@ -32,6 +33,7 @@ from .monitor import Monitor
 from .requests import ask_again, doubt_all, requests
 from .sending import Claimed, Sending, waiting
 from .transactions import Transactions
+from .waiting import Waiting
 from .watch import Watch
 
 log = structlog.get_logger("engine")
@@ -227,18 +229,19 @@ class Trigger:
                 locked.append(item)
         return touched
 
-    def exit(self, now: datetime) -> bool:
+    def exit(self, now: datetime, waiting: Waiting) -> bool:
         """Arm what requests have changed, give closing positions their orders, end what has nothing to reduce.
 
         True when something waits to be sent.
         """
-        changed, closing = self.transactions.read(self.monitor.waiting)
-        self.watch.arm(self._positions("arm", changed, self.monitor.attend), now)
-        touched = self._positions("exit", closing, partial(self.monitor.exits, now=now))
+        self.watch.arm(self._positions("arm", waiting.arm, self.monitor.attend), now)
+        touched = self._positions("exit", waiting.exit, partial(self.monitor.exits, now=now))
         self.watch.arm(touched, now)
         done = any(position.exit_order_id is not None for position in touched)
-        parked = set(self.transactions.parked("reduce_only"))
-        for order_id in self.transactions.read(partial(self.monitor.reducing_nothing, parked=parked)):
+        parked = self.transactions.parked("reduce_only")
+        for order_id in waiting.reduce:
+            if order_id in parked:
+                continue
             cancel = partial(self.monitor.cancel_reducing, now=now, order_ids=[order_id])
             with suppress(Locked):  # the next round looks again
                 self.transactions.alone("reduce_only", "order", order_id, cancel)
@@ -290,14 +293,25 @@ class Send:
         parked = self.transactions.parked("booking")
         return [(order_id, venue) for order_id, venue in found if order_id not in parked]
 
-    def run(self, now: datetime) -> bool:
-        """Hand over what waits; True when there was something."""
+    @property
+    def parked(self) -> set[str]:
+        """Orders that nothing is sent for. What a venue has named and is none of ours need not be an id at all."""
+        named = self.transactions.parked("send").keys() | self.transactions.parked("booking").keys()
+        return {order_id for order_id in named if is_uuid(order_id)}
+
+    def run(self, now: datetime, waiting: Waiting, *, exited: bool) -> bool:
+        """Hand over what waits; True when there was something. ``exited``: there are orders since ``waiting``."""
         moment = self.transactions.clock.monotonic()
+        asked = False
         if self._next_ask is None or moment >= self._next_ask:
             self._next_ask = moment + ASK_AGAIN_SECONDS
-            self._ask_about_unknown(now)
-        parked = set(self.transactions.parked("send")) | set(self.transactions.parked("booking"))
-        claim = partial(self.sending.claim, now=now, handed=self.handed, parked=parked)
+            asked = self._ask_about_unknown(now)
+        more_than_new = bool(exited or asked or waiting.asked or waiting.requests - self.handed)
+        self.more = False
+        if not (more_than_new or waiting.new):
+            return False
+        parked = self.parked
+        claim = partial(self.sending.claim, now=now, handed=self.handed, parked=parked, new_alone=not more_than_new)
         claimed = self.transactions.together("send", claim, partial(self._one_by_one, claim, parked))
         self.hand_over(claimed)
         self.more = claimed.more
@@ -326,10 +340,10 @@ class Send:
                 self.transactions.counts["failed_handovers"] += 1
         self.transactions.counts["sent"] += len(claimed.handovers)
 
-    def _ask_about_unknown(self, now: datetime) -> None:
+    def _ask_about_unknown(self, now: datetime) -> bool:
         """Orders of which nobody knows what became of them are asked about until somebody does.
 
-        So are those that must have ended by now: the word of their end was lost.
+        So are those that must have ended by now: the word of their end was lost. True when there are some.
         """
         patience = max(gateway.answers_within for gateway in self.gateways.values())
         at_once = sa.or_(orders.c.time_in_force.in_(("IOC", "FOK")), orders.c.type == "MARKET")
@@ -342,3 +356,4 @@ class Send:
         wanted = self._askable(found)
         if wanted:
             self.transactions.run(lambda session: ask_again(session, now, wanted))
+        return bool(wanted)

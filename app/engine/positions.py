@@ -8,7 +8,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.ids import new_id
@@ -28,13 +27,10 @@ from app.domain.positions import (
     take_back_exit,
 )
 from app.domain.protection import Protection
-from app.models import Order, Position, table_of
 from app.services.events import Events
 from app.services.locks import Locks
 from app.services.quotes import QuoteBook
 from app.services.records import armed, insert_positions, position_event, store_positions
-
-orders, positions = table_of(Order), table_of(Position)
 
 
 class BookedPositions:
@@ -50,10 +46,7 @@ class BookedPositions:
 
     def load(self, order_ids: Iterable[str]) -> None:
         """Lock the open positions that these orders may change."""
-        of_these = sa.select(orders.c.wallet_id, orders.c.instrument_id).where(orders.c.id.in_(order_ids))
-        pair = sa.tuple_(positions.c.wallet_id, positions.c.instrument_id)
-        open_ = positions.c.status != PositionStatus.CLOSED.value
-        for position in Locks.of(self.session).positions(sa.and_(open_, pair.in_(of_these))):
+        for position in Locks.of(self.session).open_positions_of_orders(order_ids):
             self._open[position.wallet_id, position.instrument_id] = position
 
     def book_fill(self, before: OrderState, fill: Fill, wallet: Any) -> Booked | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -36,6 +36,10 @@ POLL_SECONDS = 1.0
 _NUMBER = BulkUpdate(events, ("seq", "ordinal"))
 _COUNT = BulkUpdate(streams, ("last_seq",), key="stream")
 _BEGIN = BulkInsert(streams)
+_UNNUMBERED = sa.select(events).where(events.c.ordinal.is_(None)).order_by(events.c.id).limit(BATCH)
+_LAST = sa.select(streams.c.stream, streams.c.last_seq).where(
+    streams.c.stream.in_(sa.bindparam("names", expanding=True))
+)
 
 
 class Publisher(Protocol):
@@ -53,6 +57,7 @@ class Relay:
         self.database, self.lease, self.publisher, self.clock = database, lease, publisher, clock
         self.counts: Counter[str] = Counter()
         self._pushed: int | None = None  # the cursor of the newest event pushed; None: as the database says
+        self._behind = True  # whether numbered events may be owed that this relay has not numbered itself
         self._parked: dict[str, str] = {}  # audit records and events that cannot be read, with their faults
         self._quotes: dict[str, Quote] = {}  # the newest of each instrument that was not pushed yet
         self._samples: dict[str, dict[str, Any]] = {}  # the same by position
@@ -70,7 +75,7 @@ class Relay:
 
     def forget(self) -> None:
         """Start from what the database says: another relay may have been at work."""
-        self._pushed = None
+        self._pushed, self._behind = None, True
 
     def run(self, stopping: threading.Event, take_turns: Callable[[], None]) -> None:
         """Step until told to stop, whatever happens."""
@@ -105,45 +110,42 @@ class Relay:
         elif self._parked:
             self._look_at_faults()
         numbered = self.database.run(self._number)
-        chained = self._chain()
-        owed = self.database.read(partial(unpushed, after=self._pushed))
+        owed = numbered
+        if self._behind:
+            owed = self.database.read(partial(unpushed, after=self._pushed))
         self._push(owed)
-        return numbered == BATCH or chained == audit.CHAINED_AT_ONCE or len(owed) == BATCH
+        self._behind = self._behind and len(owed) == BATCH
+        chained = self._chain()
+        return len(numbered) == BATCH or chained == audit.CHAINED_AT_ONCE or self._behind
 
-    def _number(self, session: Session) -> int:
-        """Every event gets its place in its stream and over all streams; returns how many."""
-        query = sa.select(events.c.id, events.c.stream).where(events.c.ordinal.is_(None))
-        rows = session.execute(query.order_by(events.c.id).limit(BATCH)).all()
+    def _number(self, session: Session) -> list[Mapping[str, Any]]:
+        """Every event gets its place in its stream and over all streams; returns them with it."""
+        rows = session.execute(_UNNUMBERED).mappings().all()
         if not rows:
-            return 0
+            return []
         self.lease.prove(session)
-        names = {row.stream for row in rows} | {ALL, PUSHED}
-        known = {
-            row.stream: row.last_seq
-            for row in session.execute(
-                sa.select(streams.c.stream, streams.c.last_seq).where(streams.c.stream.in_(names))
-            )
-        }
+        names = {row["stream"] for row in rows} | {ALL, PUSHED}
+        known = {row.stream: row.last_seq for row in session.execute(_LAST, {"names": list(names)})}
         last = {name: known.get(name, 0) for name in names}
-        numbers = []
+        numbered: list[Mapping[str, Any]] = []
         for row in rows:
-            last[row.stream] += 1
+            last[row["stream"]] += 1
             last[ALL] += 1
-            numbers.append({"id": row.id, "seq": last[row.stream], "ordinal": last[ALL]})
+            numbered.append({**row, "seq": last[row["stream"]], "ordinal": last[ALL]})
         last[PUSHED] = max(last[PUSHED], self._pushed or 0)  # a start pushes again what came after it
-        _NUMBER.run(session, numbers)
+        _NUMBER.run(session, numbered)
         _store(session, last, known)
-        return len(rows)
+        return numbered
 
     def _chain(self) -> int:
         """Audit records get their place in the chain; one that cannot be read is parked and the rest goes on."""
 
         def work(session: Session) -> int:
-            if not audit.unchained(session):
-                return 0
             self.lease.prove(session)
             return audit.chain(session, skip=list(self._parked))
 
+        if not self.database.look_up(audit.unchained):
+            return 0
         try:
             return self.database.run(work)
         except audit.Unreadable as error:
@@ -200,7 +202,7 @@ class Relay:
 
         self.database.run(work)
 
-    def _push(self, owed: list[Any]) -> None:
+    def _push(self, owed: Sequence[Mapping[Any, Any]]) -> None:
         shown = []
         for row in owed:
             try:

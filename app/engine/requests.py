@@ -6,7 +6,7 @@ Only the engine that leads writes them, under its epoch; they need no lock of th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -22,6 +22,7 @@ from app.models import VenueRequest, table_of
 
 ATTEMPTS_MAX: Final = 5  # submissions of one order, each after the venue has said that it does not know it
 requests = table_of(VenueRequest)
+_OF_ORDERS = sa.select(requests).where(requests.c.order_id.in_(sa.bindparam("order_ids", expanding=True)))
 _INSERT = BulkInsert(requests)
 _UPDATE = BulkUpdate(requests, ("state", "attempt", "sent_at", "deadline_at", "answered_at", "error"))
 
@@ -46,6 +47,10 @@ class Request:
     error: str | None = None
     stored: bool = field(default=True, compare=False)
 
+    @classmethod
+    def of(cls, row: Mapping[Any, Any]) -> Request:
+        return cls(**{**row, "kind": RequestKind(row["kind"]), "state": RequestState(row["state"])})
+
     @property
     def unanswered(self) -> bool:
         return self.state in UNANSWERED
@@ -64,9 +69,10 @@ class Requests:
     confirmed: set[tuple[str, int]] = field(default_factory=set)  # (id, attempt) of those that were handed over
 
     def load(self, order_ids: Iterable[str]) -> None:
-        for row in self.session.execute(sa.select(requests).where(requests.c.order_id.in_(set(order_ids)))).mappings():
-            values = {**row, "kind": RequestKind(row["kind"]), "state": RequestState(row["state"])}
-            self._keep(Request(**values))
+        wanted = list(order_ids)
+        if wanted:
+            for row in self.session.execute(_OF_ORDERS, {"order_ids": wanted}).mappings():
+                self._keep(Request.of(row))
 
     def _keep(self, request: Request) -> None:
         self._by_order[request.order_id].append(request)

@@ -15,18 +15,18 @@ from app.core.bulk import BulkUpdate, plain_row
 from app.domain.execution import ORDER_COLUMNS, OrderState, move
 from app.domain.instruments import SymbolTable
 from app.domain.orders import OrderStatus, OrderType, TimeInForce
-from app.domain.requests import UNANSWERED, RequestKind, RequestState
+from app.domain.requests import RequestKind, RequestState
 from app.models import Order, table_of
 from app.services.events import Events
 from app.services.locks import Locks
 from app.services.records import Transition, order_event
 
 from .requests import Request, Requests, requests
+from .waiting import ASKED_BY, MOST, is_asked
 
 BATCH = 64
 orders = table_of(Order)
 _CLAIM = BulkUpdate(orders, ("status", "version"))
-_WAITING_FOR = {OrderStatus.PENDING_CANCEL: RequestKind.CANCEL, OrderStatus.PENDING_REPLACE: RequestKind.REPLACE}
 # one query tells both what is to be handed over and about which order
 _JOINED: list[Any] = [requests, *(column.label(f"about_{column.name}") for column in orders.columns)]
 S = OrderStatus
@@ -65,55 +65,58 @@ class Sending:
         self.instruments, self.gateways, self.batch = instruments, gateways, batch
 
     def claim(
-        self, session: Session, now: datetime, handed: set[tuple[str, int]], parked: set[str], only: str | None = None
+        self,
+        session: Session,
+        now: datetime,
+        handed: set[tuple[str, int]],
+        parked: set[str],
+        only: str | None = None,
+        *,
+        new_alone: bool = False,
     ) -> Claimed:
         """Take what waits: cancels, replaces and queries ahead of new orders, then up to a batch of those.
 
         ``handed`` are requests (id, attempt) that are on their way already; ``only`` narrows it to one order.
+        ``new_alone`` says that nothing but new orders waits: what else might is not looked for.
         """
         batch = Requests(session, now)
-        self._ask_for_waiting(session, batch, parked, only)
+        if not new_alone:
+            self._ask_for_waiting(session, batch, parked, only)
         new = self._claim_new(session, batch, now, parked, only)
         batch.flush()
-        return Claimed(self._handovers(session, handed, parked, only), more=len(new) == self.batch)
+        found = new if new_alone else self._handovers(session, handed, parked, only)
+        return Claimed(found, more=len(new) == self.batch)
 
     def _ask_for_waiting(self, session: Session, batch: Requests, parked: set[str], only: str | None) -> None:
         """Requests of people that the venue has not been told of."""
-        under_way = (
-            sa.select(requests.c.kind)
-            .where(requests.c.order_id == orders.c.id, requests.c.state.in_([state.value for state in UNANSWERED]))
-            .correlate(orders)
-        )
-        waits = sa.or_(
-            *(
-                sa.and_(orders.c.status == status.value, sa.literal(kind.value).not_in(under_way))
-                for status, kind in _WAITING_FOR.items()
-            )
-        )
-        statuses = orders.c.status.in_([status.value for status in _WAITING_FOR])  # for the partial index
-        query = sa.select(orders).where(statuses, waits, *_narrowed(parked, only)).order_by(orders.c.id).limit(1000)
+        query = sa.select(orders).where(is_asked(), *_narrowed(parked, only)).order_by(orders.c.id).limit(MOST)
         rows = list(session.execute(query).mappings())
         batch.load(row["id"] for row in rows)
         for row in rows:
-            kind = _WAITING_FOR[S(row["status"])]
+            kind = ASKED_BY[S(row["status"])]
             self._gateway(row["venue"])
             batch.ask(row["id"], row["venue"], kind, row["pending_qty"], row["pending_price"])
 
     def _claim_new(
         self, session: Session, batch: Requests, now: datetime, parked: set[str], only: str | None
-    ) -> list[OrderState]:
-        where = sa.and_(orders.c.status == S.NEW.value, *_narrowed(parked, only))
-        events, claimed = Events(now), []
-        for order in Locks.of(session).orders(where, self.batch, skip_locked=True):
+    ) -> list[Handover]:
+        locks = Locks.of(session)
+        if parked or only is not None:
+            where = sa.and_(orders.c.status == S.NEW.value, *_narrowed(parked, only))
+            waiting = locks.orders(where, self.batch, skip_locked=True)
+        else:
+            waiting = locks.free_orders_in(S.NEW, self.batch)
+        events, claimed, handovers = Events(now), [], []
+        for order in waiting:
             self._gateway(order.venue)
-            self.venue_order(order)  # what cannot be sent is found out here, before anything is
+            about = self.venue_order(order)  # what cannot be sent is found out here, before anything is
             order = move(order, S.PENDING_SEND, now)
             claimed.append(order)
-            batch.ask(order.id, order.venue, RequestKind.SUBMIT)
+            handovers.append(Handover(batch.ask(order.id, order.venue, RequestKind.SUBMIT), about))
             order_event(events, order, self.instruments, [Transition(S.NEW, order.status)])
         _CLAIM.run(session, [plain_row(order, ("id", *_CLAIM.columns)) for order in claimed])
         events.flush(session)
-        return claimed
+        return handovers
 
     def _handovers(
         self, session: Session, handed: set[tuple[str, int]], parked: set[str], only: str | None
@@ -129,10 +132,9 @@ class Sending:
             if (row["id"], row["attempt"]) in handed:
                 continue
             self._gateway(row["venue"])  # a venue that was taken away parks its own orders alone
-            values = {column.name: row[column.name] for column in requests.columns}
-            values.update(kind=RequestKind(row["kind"]), state=RequestState(row["state"]))
+            request = Request.of({column.name: row[column.name] for column in requests.columns})
             order = self.venue_order(OrderState.of({name: row[f"about_{name}"] for name in ORDER_COLUMNS}))
-            found.append(Handover(Request(**values), order))
+            found.append(Handover(request, order))
         # requests of people and queries do not wait behind a crowd of new orders, but never overtake their own
         new = {handover.request.order_id for handover in found if handover.request.kind is RequestKind.SUBMIT}
         return sorted(found, key=lambda handover: handover.request.order_id in new)
@@ -170,6 +172,6 @@ def _narrowed(parked: set[str], only: str | None) -> list[sa.ColumnElement[bool]
 def waiting(session: Session) -> list[str]:
     """Ids of orders about which something is to be sent, oldest first; a bounded number."""
     pending = sa.select(requests.c.order_id).where(requests.c.state == RequestState.PENDING.value)
-    statuses = [S.NEW.value, *(status.value for status in _WAITING_FOR)]
+    statuses = [S.NEW.value, *(status.value for status in ASKED_BY)]
     query = sa.select(orders.c.id).where(sa.or_(orders.c.status.in_(statuses), orders.c.id.in_(pending)))
-    return list(session.scalars(query.order_by(orders.c.id).limit(1000)))
+    return list(session.scalars(query.order_by(orders.c.id).limit(MOST)))

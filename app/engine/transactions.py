@@ -45,6 +45,9 @@ class Transactions:
     def read(self, work: Callable[[Session], T]) -> T:
         return self.database.read(work)
 
+    def look_up(self, work: Callable[[Session], T]) -> T:
+        return self.database.look_up(work)
+
     # -- what is parked ----------------------------------------------------------------------------------
 
     def recover(self) -> None:

@@ -342,8 +342,12 @@ def _rows(condition: Any) -> sa.Select[Any]:
     )
 
 
+_BY_ID = _rows(table.c.id.in_(sa.bindparam("ids", expanding=True)))
+_BY_PREFIX = _rows(table.c.prefix == sa.bindparam("prefix"))
+
+
 def _lookup(session: Session, prefix: str) -> Any:
-    return session.execute(_rows(table.c.prefix == prefix)).mappings().one_or_none()
+    return session.execute(_BY_PREFIX, {"prefix": prefix}).mappings().one_or_none()
 
 
 def _is_live(row: Any, now: datetime) -> bool:
@@ -364,7 +368,7 @@ def _is_allowed_from(networks: list[str] | None, ip: str) -> bool:
 
 def live_key_ids(session: Session, key_ids: set[str], now: datetime) -> set[str]:
     """Those of the given keys that are still good."""
-    rows = session.execute(_rows(table.c.id.in_(key_ids))).mappings()
+    rows = session.execute(_BY_ID, {"ids": list(key_ids)}).mappings()
     return {row["id"] for row in rows if _is_live(row, now)}
 
 

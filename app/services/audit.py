@@ -22,6 +22,7 @@ GENESIS = "0" * 64
 CHAINED_AT_ONCE = 500
 MOST_BREAKS = 100  # of one report
 table = table_of(AuditRecord)
+_UNCHAINED = sa.select(table.c.id).where(table.c.seq.is_(None)).limit(1)
 
 
 def record(
@@ -78,7 +79,7 @@ class Unreadable(Exception):
 
 def unchained(session: Session) -> bool:
     """Whether a record waits for its place."""
-    return session.execute(sa.select(table.c.id).where(table.c.seq.is_(None)).limit(1)).first() is not None
+    return session.execute(_UNCHAINED).first() is not None
 
 
 def chain(session: Session, limit: int = CHAINED_AT_ONCE, skip: Collection[str] = (), only: str | None = None) -> int:

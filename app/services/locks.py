@@ -14,10 +14,38 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.domain.execution import OrderState
-from app.domain.positions import PositionState
+from app.domain.orders import OrderStatus
+from app.domain.positions import PositionState, PositionStatus
 from app.models import Client, Order, Position, Wallet, table_of
 
 positions, orders = table_of(Position), table_of(Order)
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+
+
+def _locking(table: sa.Table, *, skip_locked: bool = False) -> sa.Select[Any]:
+    return sa.select(table).order_by(table.c.id).with_for_update(skip_locked=skip_locked)
+
+
+# statements of the order path are made once: making one costs several times what running it does
+_WALLETS = (
+    sa.select(Wallet, Client)
+    .join(Client, Client.id == Wallet.client_id)
+    .where(Wallet.id.in_(_IDS))
+    .order_by(Wallet.id)
+    .execution_options(populate_existing=True)
+)
+# NO KEY UPDATE, so that the engine's inserts, which reference the wallet, do not wait for it
+_LOCK_WALLETS = _WALLETS.with_for_update(key_share=True, of=Wallet)
+_LOCK_FREE_WALLETS = _WALLETS.with_for_update(key_share=True, of=Wallet, skip_locked=True)
+_LOCK_ORDERS = _locking(orders).where(orders.c.id.in_(_IDS))
+_LOCK_FREE_ORDERS_IN = (
+    _locking(orders, skip_locked=True).where(orders.c.status == sa.bindparam("status")).limit(sa.bindparam("most"))
+)
+_of_orders = sa.select(orders.c.wallet_id, orders.c.instrument_id).where(orders.c.id.in_(_IDS))
+_LOCK_OPEN_POSITIONS_OF_ORDERS = _locking(positions).where(
+    positions.c.status != PositionStatus.CLOSED.value,
+    sa.tuple_(positions.c.wallet_id, positions.c.instrument_id).in_(_of_orders),
+)
 
 
 class Kind(IntEnum):
@@ -63,20 +91,13 @@ class Locks:
     def wallets(self, wallet_ids: Iterable[str], *, skip_locked: bool = False) -> dict[str, tuple[Wallet, Client]]:
         """Wallets with their clients, by wallet id; the client's row is read, not locked.
 
-        NO KEY UPDATE, so that the engine's inserts, which reference the wallet, do not wait for it. With
-        ``skip_locked`` those that somebody else holds are left out instead of waited for.
+        With ``skip_locked`` those that somebody else holds are left out instead of waited for.
         """
         wanted = set(wallet_ids)
         if wanted - self._wallets.keys():
-            query = (
-                sa.select(Wallet, Client)
-                .join(Client, Client.id == Wallet.client_id)
-                .where(Wallet.id.in_(wanted))
-                .order_by(Wallet.id)
-                .with_for_update(key_share=True, of=Wallet, skip_locked=skip_locked)
-                .execution_options(populate_existing=True)
-            )
-            found = {wallet.id: (wallet, client) for wallet, client in self._session.execute(query)}
+            query = _LOCK_FREE_WALLETS if skip_locked else _LOCK_WALLETS
+            rows = self._session.execute(query, {"ids": list(wanted)})
+            found = {wallet.id: (wallet, client) for wallet, client in rows}
             self.note(Kind.WALLETS, found)
             self._wallets.update(found)
         return {wallet_id: self._wallets[wallet_id] for wallet_id in sorted(wanted) if wallet_id in self._wallets}
@@ -92,7 +113,7 @@ class Locks:
 
     def order(self, order_id: str) -> OrderState:
         """One order that exists."""
-        (order,) = self.orders(orders.c.id == order_id)
+        (order,) = self.orders_by_id([order_id])
         return order
 
     def wait_at_most(self, milliseconds: int) -> None:
@@ -102,23 +123,33 @@ class Locks:
 
     def positions(self, where: sa.ColumnElement[bool], limit: int | None = None) -> list[PositionState]:
         """Positions as they are under their lock, by ascending id."""
-        return [PositionState.of(row) for row in self._rows(Kind.POSITIONS, positions, where, limit)]
+        return self._positions(_locking(positions).where(where).limit(limit))
+
+    def open_positions_of_orders(self, order_ids: Iterable[str]) -> list[PositionState]:
+        """The open positions that orders may change: those of their wallets and instruments."""
+        return self._positions(_LOCK_OPEN_POSITIONS_OF_ORDERS, ids=list(order_ids))
 
     def orders(
         self, where: sa.ColumnElement[bool], limit: int | None = None, *, skip_locked: bool = False
     ) -> list[OrderState]:
         """Orders as they are under their lock, by ascending id; without those others hold, if asked."""
-        return [OrderState.of(row) for row in self._rows(Kind.ORDERS, orders, where, limit, skip_locked)]
+        return self._orders(_locking(orders, skip_locked=skip_locked).where(where).limit(limit))
 
-    def _rows(
-        self,
-        kind: Kind,
-        table: sa.Table,
-        where: sa.ColumnElement[bool],
-        limit: int | None,
-        skip_locked: bool = False,
-    ) -> Sequence[sa.RowMapping]:
-        query = sa.select(table).where(where).order_by(table.c.id).limit(limit).with_for_update(skip_locked=skip_locked)
-        rows = self._session.execute(query).mappings().all()
+    def orders_by_id(self, order_ids: Iterable[str]) -> list[OrderState]:
+        """Those of the orders that exist."""
+        return self._orders(_LOCK_ORDERS, ids=list(order_ids))
+
+    def free_orders_in(self, status: OrderStatus, most: int) -> list[OrderState]:
+        """The oldest orders in a status that nobody else holds."""
+        return self._orders(_LOCK_FREE_ORDERS_IN, status=status.value, most=most)
+
+    def _positions(self, query: sa.Select[Any], **values: Any) -> list[PositionState]:
+        return [PositionState.of(row) for row in self._rows(Kind.POSITIONS, query, values)]
+
+    def _orders(self, query: sa.Select[Any], **values: Any) -> list[OrderState]:
+        return [OrderState.of(row) for row in self._rows(Kind.ORDERS, query, values)]
+
+    def _rows(self, kind: Kind, query: sa.Select[Any], values: dict[str, Any]) -> Sequence[sa.RowMapping]:
+        rows = self._session.execute(query, values).mappings().all()
         self.note(kind, [row["id"] for row in rows])
         return rows

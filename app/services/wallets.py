@@ -27,6 +27,10 @@ from .ledger import Journal, LockedAccount
 
 accounts = table_of(LedgerAccount)
 positions = table_of(Position)
+_client_limits = table_of(ClientLimit)
+_LIMITS_OF_CLIENTS = sa.select(_client_limits).where(
+    _client_limits.c.client_id.in_(sa.bindparam("ids", expanding=True))
+)
 PAPER_FEE = Decimal("0.001")
 PLAY_MONEY = "external:paper"
 
@@ -253,7 +257,7 @@ def limits_of_clients(session: Session, client_ids: set[str]) -> Callable[[str, 
     """Answers (client id, instrument id): the specific limit, else the general one, else none."""
     rows = {
         (row.client_id, row.instrument_id): row
-        for row in session.scalars(sa.select(ClientLimit).where(ClientLimit.client_id.in_(client_ids)))
+        for row in session.execute(_LIMITS_OF_CLIENTS, {"ids": list(client_ids)})
     }
 
     def limits(client_id: str, instrument_id: int) -> ClientLimits:

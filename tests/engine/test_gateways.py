@@ -437,6 +437,10 @@ def test_a_report_about_an_order_that_nobody_knows_is_a_fault_and_not_silence(
     far.say(replace(stranger, trade_id="10"))
     firm.settle()
     assert len(firm.all(EngineFault)) == 1, "more about it waits behind it"
+    other = resting(firm, wallet)
+    far.trade(other, "0.1", "49000")
+    firm.settle()
+    assert firm.order(other)["status"] == "FILLED", "and everybody else's orders go on"
     assert alerts(firm) == ["engine_fault"]
     retry(firm)
     assert len(firm.database.read(faults.open_faults)) == 1, "it is still nobody's"

@@ -33,6 +33,9 @@ from .draft import Draft, Drafting, OrderRules, check_amend
 from .entry import Entry, new_order
 
 table = table_of(Order)
+_BY_CLIENT_ORDER_ID = sa.select(table).where(
+    sa.tuple_(table.c.wallet_id, table.c.client_order_id).in_(sa.bindparam("named", expanding=True))
+)
 SHARED_WAIT_MS = 250
 Outcome = tuple[dict[str, Any], bool] | AppError
 CheckVersion = Callable[[int], None]  # raises for a version that the caller has not seen
@@ -400,8 +403,7 @@ def _by_client_order_ids(session: Session, entries: list[Entry]) -> dict[tuple[s
     named = [(e.wallet_id, e.request.client_order_id) for e in entries if e.request.client_order_id is not None]
     if not named:
         return {}
-    query = sa.select(table).where(sa.tuple_(table.c.wallet_id, table.c.client_order_id).in_(named))
-    found = [OrderState.of(row) for row in session.execute(query).mappings()]
+    found = [OrderState.of(row) for row in session.execute(_BY_CLIENT_ORDER_ID, {"named": named}).mappings()]
     return {(order.wallet_id, order.client_order_id): order for order in found}
 
 
