@@ -93,7 +93,11 @@ def test_the_past_is_traded_priced_and_reconciled(tmp_path: Path, sqlite_templat
         parts.database.read(check)
 
 
-def test_the_same_seed_makes_the_same_past_and_another_seed_another(tmp_path: Path, sqlite_template: Path) -> None:
+def test_the_same_seed_makes_the_same_past_and_another_seed_another(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulated_past, "HOURS", timedelta(days=3))  # nobody trades on what lies further back
+    monkeypatch.setattr(simulated_past, "DAYS", timedelta(days=5))
     found = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         with empty_app(tmp_path / name, sqlite_template, sim_feed_seed=seed) as app:
