@@ -35,6 +35,7 @@ from app.core.group_commit import GroupCommit
 from app.core.transaction import Database
 from app.core.wakeup import Listener, Notifier
 from app.domain.instruments import SymbolTable
+from app.domain.order_requests import OrderRequest, OrderRules
 from app.domain.quotes import Quote
 from app.engine import schedules, simulation
 from app.engine.engine import Engine
@@ -51,7 +52,7 @@ from app.services.bars import BarService
 from app.services.container import Services
 from app.services.feeds import FeedSupervisor
 from app.services.market import load_instruments, seed_instruments
-from app.services.orders import Entry, OrderRules, Orders
+from app.services.orders import Orders
 from app.services.oversight import application_name
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
@@ -178,15 +179,15 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
     rules = OrderRules(protection_bps=settings.market_protection_bps, max_orders_per_second=settings.wallet_order_rate)
     orders = Orders(instruments, quotes, rules)
 
-    def enter(session: Session, entries: list[Entry]) -> list[Any]:
-        return orders.submit_many(session, entries, clock.now())
+    def enter(session: Session, requests: list[OrderRequest]) -> list[Any]:
+        return orders.submit_many(session, requests, clock.now())
 
     return Services(
         order_entry=GroupCommit(
             database,
             enter,
             lambda: socketio.sleep(0),
-            lane_of=lambda entry: entry.wallet_id,
+            lane_of=lambda request: request.wallet_id,
             lock_free=orders.lock_free_wallets,
         ),
         settings=settings,

@@ -17,6 +17,7 @@ from app.core.clock import ManualClock
 from app.core.ids import new_id
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
+from app.domain.order_requests import OrderRules
 from app.domain.orders import OrderSource
 from app.domain.positions import PositionState
 from app.domain.quotes import Quote
@@ -26,7 +27,7 @@ from app.models import Client, Order, Position, table_of
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
 from app.services import ledger, market, wallets
-from app.services.orders import Entry, OrderRules, Orders
+from app.services.orders import Orders
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.reconcile import reconcile
@@ -150,7 +151,7 @@ class Firm:
         """Enter an order, as a request does; the engine has not looked at it yet."""
         request = validate(OrderIn, {"symbol": "BTC/USDT", "side": "BUY", "type": "MARKET", **fields})
 
-        entry = Entry(wallet_id, request, "test", OrderSource.API)
+        entry = request.order_request(wallet_id, "test", OrderSource.API)
         order, _ = self.database.run(lambda session: self.orders.submit(session, entry, self.clock.now()))
         self.engine.wake()
         return order

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from .money import ZERO
-from .orders import TERMINAL, OrderStatus, OrderType, Side, check_transition
+from .orders import TERMINAL, OrderStatus, OrderType, Side, check_transition, opens
 from .reports import (
     Accepted,
     Canceled,
@@ -107,6 +107,10 @@ class OrderState(NamedTuple):
     @property
     def terminal(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def opens(self) -> bool:
+        return opens(self.side, reduce_only=self.reduce_only)
 
     @property
     def worst_price(self) -> Decimal:

@@ -11,6 +11,11 @@ class Side(StrEnum):
     SELL = "SELL"
 
 
+def opens(side: Side, *, reduce_only: bool) -> bool:
+    """Whether an order may open a position or add to one: in a cash wallet, which is never short, a purchase."""
+    return side is Side.BUY and not reduce_only
+
+
 class OrderType(StrEnum):
     MARKET = "MARKET"
     LIMIT = "LIMIT"

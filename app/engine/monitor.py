@@ -13,12 +13,12 @@ from decimal import Decimal
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.ids import new_id
 from app.domain.execution import OrderState
-from app.domain.instruments import Instrument, SymbolTable
+from app.domain.instruments import SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
 from app.domain.money import ONE, ZERO, floor_to
-from app.domain.orders import TERMINAL, OrderSource, OrderType, Side, TimeInForce
+from app.domain.order_requests import Draft, exit_of
+from app.domain.orders import TERMINAL, OrderSource, OrderType, Side
 from app.domain.positions import (
     LIVE_FOR_EXIT,
     PositionState,
@@ -36,7 +36,7 @@ from app.services import faults, wallets
 from app.services.events import Events
 from app.services.ledger import Journal
 from app.services.locks import Locks
-from app.services.orders import Canceler
+from app.services.orders import Canceler, new_order
 from app.services.quotes import QuoteBook
 from app.services.records import Transition, armed, insert_orders, order_event, position_event, store_positions
 
@@ -254,7 +254,17 @@ class Monitor:
             qty = floor_to(free[spend], instrument.lot_size)  # the asset went elsewhere; sell what is there
             if qty <= 0:
                 return None
-        order = _new_exit(position, instrument, qty, venue, now)
+        request = exit_of(
+            position,
+            instrument,
+            qty,
+            position.exit_reason,
+            created_by=ACTOR,
+            source=OrderSource.ENGINE,
+            trigger_key=f"{position.id}:{position.protection_version}",
+        )
+        draft = Draft(instrument, qty, None, None, None, qty, instrument.base, None)
+        order = new_order(request, draft, position.client_id, venue, now)
         journal.add(
             EntryKind.HOLD,
             ("order", order.id),
@@ -340,27 +350,3 @@ def levels_of(position: PositionState) -> Levels | None:
 def _ceil_units(price: Decimal) -> int:
     units = price * to_units(ONE)
     return int(-(-units // 1))
-
-
-def _new_exit(position: PositionState, instrument: Instrument, qty: Decimal, venue: str, now: datetime) -> OrderState:
-    return OrderState(
-        id=new_id(),
-        client_id=position.client_id,
-        wallet_id=position.wallet_id,
-        instrument_id=instrument.id,
-        side=position.exit_side,
-        type=OrderType.MARKET,
-        time_in_force=TimeInForce.GTC.value,
-        qty=qty,
-        leaves_qty=qty,
-        reduce_only=True,
-        position_id=position.id,
-        exit_reason=position.exit_reason,
-        trigger_key=f"{position.id}:{position.protection_version}",
-        hold_currency=instrument.base,
-        held=qty,
-        venue=venue,
-        source=OrderSource.ENGINE.value,
-        created_by=ACTOR,
-        created_at=now,
-    )

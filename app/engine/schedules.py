@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.bulk import BulkInsert, BulkUpdate, plain_row
+from app.domain.order_requests import OrderRules
 from app.domain.orders import TERMINAL
 from app.domain.positions import PositionState
 from app.domain.quotes import Quote
@@ -19,7 +20,8 @@ from app.models import EngineCommand, EngineHeartbeat, Order, Position, Position
 from app.schemas.positions import current_json
 from app.services import idempotency
 from app.services.locks import Locks
-from app.services.orders import Checks, OrderRules, suspend
+from app.services.orders import suspend
+from app.services.risk import Checks
 
 from .engine import Engine, Schedule
 

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.core import json
 from app.core.clock import iso
 from app.core.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from app.domain.execution import OrderState
 from app.domain.money import text
-from app.domain.orders import OrderStatus, OrderType, Side, TimeInForce
+from app.domain.order_requests import OrderRequest, body_hash
+from app.domain.orders import OrderSource, OrderStatus, OrderType, Side, TimeInForce
 from app.domain.protection import Protection, Trail, TrailType
 
 from .base import (
@@ -68,7 +70,8 @@ class ProtectionIn(Request):
         "price that covers entry and fees",
     )
 
-    def to_domain(self) -> Protection:
+    def legs(self) -> Protection:
+        """The exits it names."""
         trail = self.trailing_stop
         return Protection(
             stop_loss=self.stop_loss,
@@ -127,6 +130,32 @@ class OrderIn(ProtectionIn):
         if (self.qty is None) == (self.quote_qty is None):
             raise PydanticCustomError("invalid_qty", "exactly one of qty and quote_qty is needed")
         return self
+
+    def order_request(
+        self, wallet_id: str, created_by: str, source: OrderSource, *, key_id: str | None = None
+    ) -> OrderRequest:
+        """What is asked for, by whom and for which wallet."""
+        named = self.client_order_id is not None
+        said = json.dumps(self.model_dump(mode="python", exclude={"dry_run"})) if named else ""
+        return OrderRequest(
+            wallet_id=wallet_id,
+            symbol=self.symbol,
+            side=self.side,
+            type=self.type,
+            created_by=created_by,
+            source=source,
+            qty=self.qty,
+            quote_qty=self.quote_qty,
+            price=self.price,
+            time_in_force=self.time_in_force,
+            reduce_only=self.reduce_only,
+            post_only=self.post_only,
+            protection=self.legs(),
+            client_order_id=self.client_order_id,
+            body_hash=body_hash(said) if named else None,
+            strategy=self.strategy.model_dump(exclude_none=True) if self.strategy else None,
+            key_id=key_id,
+        )
 
 
 class OrderBatchIn(Request):

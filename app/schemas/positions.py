@@ -30,7 +30,7 @@ class ProtectIn(ProtectionIn):
 
     def over(self, current: Protection) -> Protection:
         """``current`` with what was named put in its place."""
-        wanted, named = self.to_domain(), self.model_fields_set
+        wanted, named = self.legs(), self.model_fields_set
         return Protection(
             stop_loss=wanted.stop_loss if "stop_loss" in named else current.stop_loss,
             take_profit=wanted.take_profit if "take_profit" in named else current.take_profit,

@@ -10,11 +10,12 @@ from app.core.clock import Clock
 from app.core.group_commit import GroupCommit
 from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
+from app.domain.order_requests import OrderRequest
 from app.schemas.market import feed_json
 
 from .access import EntryWallets
 from .api_keys import RecentKeys
-from .orders import Entry, Orders
+from .orders import Orders
 from .positions import Positions
 from .quotes import QuoteBook
 
@@ -29,7 +30,7 @@ class Services:
     instruments: SymbolTable
     quotes: QuoteBook
     orders: Orders
-    order_entry: GroupCommit[Entry, Any]
+    order_entry: GroupCommit[OrderRequest, Any]
     positions: Positions
     bars: Any
     feeds: Any = None

@@ -33,7 +33,7 @@ from app.schemas.orders import OrderIn
 
 from . import clients, users, wallets
 from .locks import Locks
-from .orders import Entry, Orders
+from .orders import Orders
 from .positions import Positions
 from .quotes import QuoteBook
 
@@ -351,8 +351,9 @@ class Week:
         body = {"symbol": instrument.symbol, "side": side, "type": type_, "qty": text(qty), **fields}
         if account.habit.agent:
             body["strategy"] = {"agent": account.habit.agent, "confidence": 72, "tags": ["demo"]}
-        entry = Entry(account.wallet_id, validate(OrderIn, body), account.actor, account.habit.source)
-        self.database.run(lambda session: self.entry.submit(session, entry, now))
+        given = validate(OrderIn, body)
+        request = given.order_request(account.wallet_id, account.actor, account.habit.source)
+        self.database.run(lambda session: self.entry.submit(session, request, now))
 
 
 _DEEDS: Final[tuple[Deed, ...]] = (

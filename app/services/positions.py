@@ -13,19 +13,18 @@ from app.core import json
 from app.core.clock import iso
 from app.core.errors import Conflict, FieldError, Invalid
 from app.core.ids import new_id
-from app.domain.instruments import Instrument, SymbolTable
+from app.domain.instruments import SymbolTable
 from app.domain.money import floor_to, text
-from app.domain.orders import OrderSource, OrderType, Side
+from app.domain.order_requests import body_hash, exit_of
+from app.domain.orders import OrderSource
 from app.domain.positions import LIVE_FOR_EXIT, ExitReason, PositionState, begin_exit, changed, protect
 from app.domain.protection import Protection, protection_errors
 from app.models import Client, PositionUpdate, Signal, Wallet
-from app.schemas.orders import OrderIn
 from app.schemas.positions import SignalIn
 
 from .events import Events
 from .orders import Orders
-from .orders.draft import leg_errors
-from .orders.entry import Entry
+from .orders.drafting import leg_errors
 from .quotes import QuoteBook
 from .records import position_event, show_position, store_positions
 
@@ -89,11 +88,17 @@ class Positions:
         asked = json.dumps({"close": position.id, "qty": None if qty is None else text(qty)})
         instrument = self.instruments.by_id(position.instrument_id)
         wanted = abs(position.qty) if qty is None else qty
-        request = exit_request(instrument, position.exit_side, wanted, client_order_id)
-        entry = Entry(
-            position.wallet_id, request, actor, source, position_id=position.id, exit_reason=reason, asked=asked
+        request = exit_of(
+            position,
+            instrument,
+            wanted,
+            reason.value,
+            created_by=actor,
+            source=source,
+            client_order_id=client_order_id,
+            body_hash=None if client_order_id is None else body_hash(asked),
         )
-        earlier = self.orders.earlier(session, entry)
+        earlier = self.orders.earlier(session, request)
         if earlier is not None:
             return earlier  # the answer to the first request may have been lost
         if position.status not in LIVE_FOR_EXIT:
@@ -101,7 +106,7 @@ class Positions:
         if wanted > abs(position.qty):
             held = text(abs(position.qty))
             raise Invalid.field("qty", "exceeds_position", f"is more than the {held} held", text(wanted))
-        order, new = self.orders.submit(session, entry, now)
+        order, new = self.orders.submit(session, request, now)
         if new and order["status"] == "NEW" and wanted == abs(position.qty):
             events = Events(now)
             # closing: the engine stops watching the levels, so that they cannot sell it a second time
@@ -170,20 +175,6 @@ class Positions:
             "created_at": iso(now),
         }
         return {"signal": shown, "order": order}
-
-
-def exit_request(instrument: Instrument, side: Side, qty: Decimal, client_order_id: str | None = None) -> OrderIn:
-    """A reduce-only market order."""
-    return OrderIn.model_validate(
-        {
-            "symbol": instrument.symbol,
-            "side": side,
-            "type": OrderType.MARKET,
-            "qty": qty,
-            "reduce_only": True,
-            "client_order_id": client_order_id,
-        }
-    )
 
 
 def updates(session: Session, position_id: str, limit: int) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,23 +14,17 @@ from app.core.clock import iso
 from app.core.errors import Conflict, Forbidden, Invalid
 from app.core.ids import new_id
 from app.core.permissions import SYSTEM, WRITE, Principal, Reach, Resource
-from app.domain.calendars import TradingHours
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, deposit_lines
 from app.domain.money import CURRENCY_SCALES, MAX_AMOUNT, ZERO, decimals, scale_of, text
 from app.domain.quotes import Quote
-from app.domain.risk import ClientLimits, Failure, WalletLimits, usd_rate
-from app.models import Client, ClientLimit, JournalEntry, LedgerAccount, Position, Posting, Wallet, table_of
+from app.domain.risk import Failure, usd_rate
+from app.models import Client, JournalEntry, LedgerAccount, Posting, Wallet, table_of
 
 from . import audit, ledger
 from .events import FIRM, Events
 from .ledger import Journal, LockedAccount
 
 accounts = table_of(LedgerAccount)
-positions = table_of(Position)
-_client_limits = table_of(ClientLimit)
-_LIMITS_OF_CLIENTS = sa.select(_client_limits).where(
-    _client_limits.c.client_id.in_(sa.bindparam("ids", expanding=True))
-)
 PAPER_FEE = Decimal("0.001")
 PLAY_MONEY = "external:paper"
 
@@ -228,67 +222,6 @@ def available(session: Session, wallet_id: str, currency: str) -> Decimal:
     )
     balance: Decimal | None = session.scalar(query)
     return ZERO if balance is None else balance
-
-
-def position_qty(session: Session, wallet_id: str, instrument_id: int) -> Decimal:
-    """The quantity of the open position in an instrument; zero without one."""
-    query = sa.select(positions.c.qty).where(
-        positions.c.wallet_id == wallet_id, positions.c.instrument_id == instrument_id, positions.c.status != "CLOSED"
-    )
-    qty: Decimal | None = session.scalar(query)
-    return ZERO if qty is None else qty
-
-
-def limits_of(wallet: Wallet) -> WalletLimits:
-    return WalletLimits(
-        max_position_usd=wallet.max_position_usd,
-        max_exposure_usd=wallet.max_exposure_usd,
-        max_open_positions=wallet.max_open_positions,
-        daily_loss_usd=wallet.daily_loss_usd,
-        daily_loss_percent=wallet.daily_loss_percent,
-        max_drawdown_percent=wallet.max_drawdown_percent,
-        allowed_symbols=None if wallet.allowed_symbols is None else frozenset(wallet.allowed_symbols),
-        blocked_symbols=frozenset(wallet.blocked_symbols or ()),
-        respect_market_hours=wallet.respect_market_hours,
-    )
-
-
-def limits_of_clients(session: Session, client_ids: set[str]) -> Callable[[str, int], ClientLimits]:
-    """Answers (client id, instrument id): the specific limit, else the general one, else none."""
-    rows = {
-        (row.client_id, row.instrument_id): row
-        for row in session.execute(_LIMITS_OF_CLIENTS, {"ids": list(client_ids)})
-    }
-
-    def limits(client_id: str, instrument_id: int) -> ClientLimits:
-        row = rows.get((client_id, instrument_id)) or rows.get((client_id, None))
-        if row is None:
-            return ClientLimits()
-        hours = TradingHours.parse(row.hours, row.time_zone or "UTC") if row.hours else None
-        return ClientLimits(row.blocked, row.max_order_qty, row.max_notional_usd, hours)
-
-    return limits
-
-
-def equity_usd(session: Session, wallet_id: str, quotes: dict[str, Quote]) -> tuple[Decimal, list[str]]:
-    """Total value of a wallet in USD at current mids, and the assets that cannot be priced."""
-    total, unpriced = ZERO, []
-    for asset, balance in ledger.balances(session, wallet_id).items():
-        rate = usd_rate(asset, quotes)
-        if rate is not None:
-            total += balance["total"] * rate
-        elif balance["total"]:
-            unpriced.append(asset)
-    return total, unpriced
-
-
-def remember_equity(wallet: Wallet, equity: Decimal, now: datetime) -> None:
-    """Keep an equity in USD as the day's start or the peak where it is; the wallet must be locked."""
-    today = now.date().isoformat()
-    if wallet.day_start_on != today:
-        wallet.day_start_on, wallet.day_start_equity_usd = today, round(equity, 8)
-    if wallet.peak_equity_usd is None or equity > wallet.peak_equity_usd:
-        wallet.peak_equity_usd = round(equity, 8)
 
 
 def show(wallet: Wallet) -> dict[str, Any]:

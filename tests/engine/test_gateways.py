@@ -16,6 +16,7 @@ from app.core.clock import ManualClock
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
 from app.domain.execution import OrderState
+from app.domain.order_requests import OrderRules
 from app.domain.reports import Accepted, Fill, OrderSnapshot
 from app.domain.requests import RequestKind as K
 from app.engine import schedules
@@ -32,7 +33,6 @@ from app.models import (
     exact_sum,
 )
 from app.services import faults
-from app.services.orders import OrderRules
 from app.services.reconcile import reconcile
 from tests.firm import AT_ONCE, Firm
 from tests.venues import FarVenue, Working

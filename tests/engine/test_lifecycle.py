@@ -8,11 +8,11 @@ from decimal import Decimal as D
 import pytest
 
 from app.core.errors import AppError, Conflict, Invalid
+from app.domain.order_requests import OrderRequest
 from app.domain.orders import OrderSource
 from app.models import Event, Execution, FixMessage, JournalEntry, Position, Wallet
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
-from app.services.orders import Entry
 from tests.firm import Firm
 
 
@@ -358,9 +358,9 @@ def test_orders_of_one_transaction_cannot_spend_the_same_money(firm: Firm) -> No
     _, other = firm.client(USDT="1000")
     firm.quote("BTC/USDT", "50000", "50000")
 
-    def entry(wallet_id: str, **fields: str) -> Entry:
+    def entry(wallet_id: str, **fields: str) -> OrderRequest:
         data = {"symbol": "BTC/USDT", "side": "BUY", "type": "LIMIT", "price": "50000", "qty": "0.015", **fields}
-        return Entry(wallet_id, validate(OrderIn, data), "test", OrderSource.API)
+        return validate(OrderIn, data).order_request(wallet_id, "test", OrderSource.API)
 
     entries = [
         entry(wallet, client_order_id="one"),

@@ -15,7 +15,6 @@ from app.domain.protection import Protection
 from app.models import Client, Execution, Order, Wallet
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
-from app.services.orders import Entry
 from tests.firm import Firm
 
 
@@ -261,7 +260,7 @@ def test_entries_of_one_wallet_see_each_other(small_firm: Firm) -> None:
     request = validate(
         OrderIn, {"symbol": "BTC/USDT", "side": "SELL", "type": "MARKET", "qty": "0.1", "reduce_only": True}
     )
-    entry = Entry(wallet, request, "t", OrderSource.API)
+    entry = request.order_request(wallet, "t", OrderSource.API)
     outcomes = firm.database.run(lambda s: firm.orders.submit_many(s, [entry], firm.clock.now()))
     assert outcomes[0][0]["reject_code"] in {"REDUCE_ONLY", "INSUFFICIENT_BALANCE"}
     codes = [failure["code"] for failure in outcomes[0][0]["reject_values"]]

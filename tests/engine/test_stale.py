@@ -14,11 +14,11 @@ from app.core.clock import ManualClock
 from app.core.errors import Unavailable
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
+from app.domain.order_requests import OrderRules
 from app.domain.protection import Protection
 from app.domain.quotes import Quote
 from app.models import EngineFault, Execution, Order
 from app.services import commands
-from app.services.orders import OrderRules
 from tests.firm import Firm
 from tests.venues import FarVenue
 

@@ -14,7 +14,6 @@ from app.core.transaction import Database
 from app.domain.orders import OrderSource
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
-from app.services.orders import Entry
 from tests.firm import Firm
 
 ENTRY_MOST = 12  # measured: 10
@@ -43,7 +42,7 @@ def test_entry_and_booking_of_a_crowd_stay_under_their_numbers(
     wallets = [firm.client(USDT="100000")[1] for _ in range(crowd)]
     firm.quote("BTC/USDT", "50000", "50000")
     request = validate(OrderIn, {"symbol": "BTC/USDT", "side": "BUY", "type": "MARKET", "qty": "0.1"})
-    entries = [Entry(wallet, request, "t", OrderSource.API) for wallet in wallets]
+    entries = [request.order_request(wallet, "t", OrderSource.API) for wallet in wallets]
     with counted(firm.database) as statements:
         firm.database.run(lambda session: firm.orders.submit_many(session, entries, clock.now()))
     assert len(statements) <= ENTRY_MOST, "\n".join(statements)

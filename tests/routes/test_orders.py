@@ -18,7 +18,6 @@ from app.schemas.base import validate
 from app.schemas.orders import OrderIn
 from app.services import api_keys, wallets
 from app.services import orders as order_service
-from app.services.orders import Entry
 
 from .conftest import LIMIT, Firm, open_firm
 
@@ -306,7 +305,7 @@ def test_keys_of_several_orders_of_one_commit_are_judged_each(firm: Firm) -> Non
     wallet = firm.run(lambda s: s.scalar(sa.select(Wallet.id).where(Wallet.client_id == firm.ids["ana"])))
     firm.call("client", "POST", f"/api/v1/keys/{firm.ids['key:client']}/revoke")
     entries = [
-        Entry(wallet, request, "t", OrderSource.API, key_id=firm.ids[key]) for key in ("key:client", "key:trade")
+        request.order_request(wallet, "t", OrderSource.API, key_id=firm.ids[key]) for key in ("key:client", "key:trade")
     ]
     ended, stored = firm.run(lambda session: parts.orders.submit_many(session, entries, firm.clock.now()))
     assert isinstance(ended, Unauthenticated)

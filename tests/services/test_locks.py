@@ -20,6 +20,7 @@ from app.core.errors import AppError
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
 from app.domain.ledger import AccountKind, AccountRef
+from app.domain.order_requests import OrderRequest
 from app.domain.orders import OrderSource
 from app.domain.protection import Protection
 from app.domain.quotes import Quote
@@ -29,21 +30,20 @@ from app.schemas.orders import OrderIn
 from app.services import wallets
 from app.services.ledger import Journal
 from app.services.locks import Kind, LockOrderViolation, Locks
-from app.services.orders import Entry
 from tests.firm import Firm
 
 TABLES = ("wallets", "positions", "orders", "ledger_accounts")
 orders, positions, accounts = table_of(Order), table_of(Position), table_of(LedgerAccount)
 
 
-def entry(wallet: str, **fields: Any) -> Entry:
+def entry(wallet: str, **fields: Any) -> OrderRequest:
     request = validate(
         OrderIn, {"symbol": "BTC/USDT", "side": "BUY", "type": "LIMIT", "qty": "0.01", "price": "49000", **fields}
     )
-    return Entry(wallet, request, "t", OrderSource.API)
+    return request.order_request(wallet, "t", OrderSource.API)
 
 
-def submit(firm: Firm, *entries: Entry) -> list[dict[str, Any]]:
+def submit(firm: Firm, *entries: OrderRequest) -> list[dict[str, Any]]:
     outcomes = firm.database.run(lambda s: firm.orders.submit_many(s, list(entries), firm.clock.now()))
     shown = []
     for outcome in outcomes:

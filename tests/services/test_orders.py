@@ -16,23 +16,23 @@ from app.core.clock import ManualClock
 from app.core.errors import AppError, Invalid
 from app.core.ids import new_id
 from app.core.transaction import Database
+from app.domain.order_requests import OrderRequest, OrderRules
 from app.domain.orders import OrderSource
 from app.models import AuditRecord, Client, ClientLimit, Event, Order, Wallet, table_of
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
 from app.services.locks import Locks
-from app.services.orders import Entry, OrderRules
 from tests.firm import Firm
 
 orders = table_of(Order)
 LIMIT = {"symbol": "BTC/USDT", "side": "BUY", "type": "LIMIT", "qty": "0.18", "price": "50000"}  # 9,000
 
 
-def entry(wallet: str, **fields: Any) -> Entry:
-    return Entry(wallet, validate(OrderIn, {**LIMIT, **fields}), "t", OrderSource.API)
+def entry(wallet: str, **fields: Any) -> OrderRequest:
+    return validate(OrderIn, {**LIMIT, **fields}).order_request(wallet, "t", OrderSource.API)
 
 
-def send(firm: Firm, *entries: Entry) -> list[Any]:
+def send(firm: Firm, *entries: OrderRequest) -> list[Any]:
     """In one transaction; an error stands in the place of its order."""
     return firm.database.run(lambda s: firm.orders.submit_many(s, list(entries), firm.clock.now()))
 
@@ -151,7 +151,7 @@ def test_an_order_that_was_sent_before_is_found_before_it_is_judged(
     ((first, new),) = send(firm, asked)
     assert new
 
-    def again(asked: Entry) -> Any:
+    def again(asked: OrderRequest) -> Any:
         if how == "alone":
             return firm.database.run(lambda s: firm.orders.submit(s, asked, firm.clock.now()))
         return send(firm, entry(wallet, client_order_id="another", qty="0.001"), asked)[1]

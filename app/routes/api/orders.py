@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import AppError
 from app.core.permissions import READ, WRITE, Resource
 from app.domain.execution import OrderState
+from app.domain.order_requests import OrderRequest
 from app.domain.orders import OrderSource
 from app.domain.positions import PositionState
 from app.models import Client, Wallet
@@ -45,7 +46,6 @@ from app.schemas.orders import (
 )
 from app.schemas.system import BatchOut, Empty, EventOut, ExecutionQuery, WalletChoice
 from app.services import access, api_keys, blotter
-from app.services.orders import Entry
 
 from . import blueprint, page, whole
 
@@ -83,33 +83,32 @@ def source() -> OrderSource:
     return OrderSource.API if principal().kind == "key" else OrderSource.WEB
 
 
-def entry_of(session: Session, request: OrderIn) -> Entry:
-    """Where the order goes, by who is calling and what the request names."""
-    wallet_id = access.entry_wallet(session, principal(), named_client(request.client_id), request.wallet_id)
-    return Entry(wallet_id, request, principal().actor, source())
+def request_of(session: Session, given: OrderIn) -> OrderRequest:
+    """What is asked for, and for which wallet: by who is calling and what the body names."""
+    wallet_id = access.entry_wallet(session, principal(), named_client(given.client_id), given.wallet_id)
+    return given.order_request(wallet_id, principal().actor, source())
 
 
-def shared_entry_of(request: OrderIn) -> Entry:
+def shared_request_of(given: OrderIn) -> OrderRequest:
     """The same for an order that shares a commit, where the key is checked again."""
     parts, caller = services(), principal()
-    wallet_id = parts.entry_wallets.find(
-        parts.database.read, caller, named_client(request.client_id), request.wallet_id
-    )
-    return Entry(wallet_id, request, caller.actor, source(), key_id=caller.id if caller.kind == "key" else None)
+    wallet_id = parts.entry_wallets.find(parts.database.look_up, caller, named_client(given.client_id), given.wallet_id)
+    return given.order_request(wallet_id, caller.actor, source(), key_id=caller.id if caller.kind == "key" else None)
 
 
 def dry_run(session: Session, request: OrderIn) -> dict[str, Any]:
     api_keys.require_live(session, principal(), now())
     client = access.acting_client(session, principal(), named_client(request.client_id))
     wallet = access.wallet_for(session, client, request.wallet_id)
-    return services().orders.dry_run(session, client, wallet, request, now())
+    asked = request.order_request(wallet.id, principal().actor, source())
+    return services().orders.dry_run(session, client, wallet, asked, now())
 
 
 def submit(request: OrderIn) -> tuple[dict[str, Any], int]:
     """Store one order in the request's own transaction; the status says whether it is new."""
     if request.dry_run:
         return dry_run(db(), request), 200
-    shown, new = services().orders.submit(db(), entry_of(db(), request), now())
+    shown, new = services().orders.submit(db(), request_of(db(), request), now())
     return shown, 201 if new else 200
 
 
@@ -118,7 +117,7 @@ def submit_together(request: OrderIn) -> tuple[dict[str, Any], int]:
     database = services().database
     if request.dry_run:
         return database.read(lambda session: dry_run(session, request)), 200
-    outcome = services().order_entry.run(shared_entry_of(request))
+    outcome = services().order_entry.run(shared_request_of(request))
     if isinstance(outcome, AppError):
         raise outcome
     shown, new = outcome
@@ -171,17 +170,17 @@ def _batch_size() -> int:
 def create_orders() -> ResponseReturnValue:
     wanted = body(OrderBatchIn).orders
     found: list[Any] = [_wanted(data) for data in wanted]
-    entries = [entry for entry in found if isinstance(entry, Entry)]
-    answers = iter(services().orders.submit_many(db(), entries, now()) if entries else ())
-    outcomes = [next(answers) if isinstance(entry, Entry) else entry for entry in found]
+    requests = [item for item in found if isinstance(item, OrderRequest)]
+    answers = iter(services().orders.submit_many(db(), requests, now()) if requests else ())
+    outcomes = [next(answers) if isinstance(item, OrderRequest) else item for item in found]
     return {"items": [_item(index, outcome) for index, outcome in enumerate(outcomes)]}, 201
 
 
-def _wanted(data: dict[str, Any]) -> Entry | tuple[dict[str, Any], int] | AppError:
+def _wanted(data: dict[str, Any]) -> OrderRequest | tuple[dict[str, Any], int] | AppError:
     """One order of a batch, or its outcome where there is nothing to store."""
     try:
         request = validate(OrderIn, data)
-        return (dry_run(db(), request), 200) if request.dry_run else entry_of(db(), request)
+        return (dry_run(db(), request), 200) if request.dry_run else request_of(db(), request)
     except AppError as error:
         return error
 

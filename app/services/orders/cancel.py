@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.core.errors import Conflict
 from app.domain.execution import OrderState, move
 from app.domain.instruments import SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
@@ -23,6 +25,8 @@ from app.services.ledger import Journal
 from app.services.locks import Locks
 from app.services.quotes import QuoteBook
 from app.services.records import Transition, order_event, position_event, store_orders, store_positions
+
+from .drafting import Drafting
 
 table, positions = table_of(Order), table_of(Position)
 LIVE_ORDERS = table.c.status.not_in(sorted(status.value for status in TERMINAL))
@@ -121,6 +125,70 @@ class Canceler:
     def stop_entries(self, wallet_ids: Collection[str]) -> list[OrderState]:
         """The locked orders that could still open something in these wallets; what reduces is not among them."""
         return self.lock(sa.and_(table.c.wallet_id.in_(wallet_ids), ENTRIES)) if wallet_ids else []
+
+
+class OrderCancels(Drafting):
+    def cancel(
+        self,
+        session: Session,
+        order_id: str,
+        *,
+        actor: str,
+        now: datetime,
+        check_version: Callable[[int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Cancel, or ask the venue to. Raises ``Conflict`` with the final state when it is too late.
+
+        Locks the position that a cancelled close sets free, the order and its accounts.
+        """
+        canceler = self._canceler(session, actor, now)
+        (order,) = canceler.lock(table.c.id == order_id)
+        if check_version is not None:
+            check_version(order.version)
+        if order.terminal:
+            raise Conflict(f"the order is {order.status}", code="too_late", extra={"order": self.show(order)})
+        return self._cancel(canceler, [order])[0]
+
+    def cancel_all(
+        self,
+        session: Session,
+        clients: sa.Select[Any] | None,
+        *,
+        client_id: str | None,
+        wallet_id: str | None,
+        symbol: str | None,
+        side: Side | None,
+        actor: str,
+        now: datetime,
+    ) -> list[dict[str, Any]]:
+        """Cancel every live order that matches; returns them in their new state.
+
+        ``clients`` are those the caller may trade for, None for all. Locks positions, orders and accounts,
+        each once, so that two of these at a time do not wait for each other in a circle.
+        """
+        wanted: list[sa.ColumnElement[bool]] = [LIVE_ORDERS]
+        if clients is not None:
+            wanted.append(table.c.client_id.in_(clients))
+        if client_id is not None:
+            wanted.append(table.c.client_id == client_id)
+        if wallet_id is not None:
+            wanted.append(table.c.wallet_id == wallet_id)
+        if symbol is not None:
+            wanted.append(table.c.instrument_id == self.resolve(symbol).id)
+        if side is not None:
+            wanted.append(table.c.side == side.value)
+        canceler = self._canceler(session, actor, now)
+        return self._cancel(canceler, canceler.lock(sa.and_(*wanted)))
+
+    def _canceler(self, session: Session, actor: str, now: datetime) -> Canceler:
+        return Canceler(session, self.instruments, self.quotes, Journal(session, now, actor), Events(now), now)
+
+    def _cancel(self, canceler: Canceler, locked: list[OrderState]) -> list[dict[str, Any]]:
+        after = canceler.cancel(locked, "canceled by request")
+        owners = {order.wallet_id: order.client_id for order in locked}
+        wallets.balance_events(canceler.events, owners, canceler.journal.locked.values())
+        canceler.events.flush(canceler.session)
+        return [self.show(order) for order in after]
 
 
 def suspend(

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.domain.instruments import Instrument
 from app.domain.money import text
+from app.domain.order_requests import OrderRequest
 from app.domain.orders import Side
 from app.domain.positions import PositionState
 from app.domain.protection import Protection
 from app.models import Position, Wallet, table_of
-from app.schemas.orders import OrderIn
 
 positions = table_of(Position)
 _LEGS = {
@@ -25,7 +25,9 @@ _LEGS = {
 }
 
 
-def exit_changes(session: Session, wallet: Wallet, request: OrderIn, instrument: Instrument) -> list[dict[str, Any]]:
+def exit_changes(
+    session: Session, wallet: Wallet, request: OrderRequest, instrument: Instrument
+) -> list[dict[str, Any]]:
     """The exits that the order's first fill would change for the whole position, or that defaults would add.
 
     Each with a code, a sentence and its values: ``from`` (null where there is none) and ``to`` for a position
@@ -33,7 +35,7 @@ def exit_changes(session: Session, wallet: Wallet, request: OrderIn, instrument:
     """
     if request.side is not Side.BUY:
         return []
-    wanted = request.to_domain()
+    wanted = request.protection
     query = sa.select(positions).where(
         positions.c.wallet_id == wallet.id,
         positions.c.instrument_id == instrument.id,

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from app.core.errors import FieldError, Invalid
 from app.domain.execution import OrderState
 from app.domain.instruments import Instrument, SymbolTable, UnknownSymbol
 from app.domain.money import ONE, ZERO, decimals, floor_to, text
+from app.domain.order_requests import Draft, OrderRequest, OrderRules
 from app.domain.orders import OrderType, Side, TimeInForce
 from app.domain.protection import Protection, TrailType, protection_errors
 from app.domain.quotes import Quote
 from app.domain.risk import reference_price, reserve_for
 from app.models import Wallet
-from app.schemas.orders import OrderIn
+from app.schemas.orders import order_json
 from app.services.quotes import QuoteBook
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRules:
-    """Settings of order entry. ``protection_bps``: how far a market order may execute from the quote.
-
-    ``venues`` names the venue at which each platform's wallets trade.
-    """
-
-    venues: Mapping[str, str] = field(default_factory=lambda: {"paper": "SIM"})
-    protection_bps: Decimal = Decimal(100)
-    max_orders_per_second: int | None = None  # per wallet
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A request with everything about it worked out, before any row is locked."""
-
-    instrument: Instrument
-    qty: Decimal
-    price: Decimal | None
-    protection_px: Decimal | None
-    reference: Decimal | None
-    reserve: Decimal
-    spend_currency: str
-    quote: Quote | None
 
 
 class Drafting:
@@ -51,7 +25,11 @@ class Drafting:
     def __init__(self, instruments: SymbolTable, quotes: QuoteBook, rules: OrderRules) -> None:
         self.instruments, self.quotes, self.rules = instruments, quotes, rules
 
-    def draft(self, request: OrderIn, wallet: Wallet) -> Draft:
+    def show(self, order: OrderState) -> dict[str, Any]:
+        """The order as the API and every event show it."""
+        return order_json(order, self.instruments.by_id(order.instrument_id).symbol)
+
+    def draft(self, request: OrderRequest, wallet: Wallet) -> Draft:
         """Work out quantity, worst price and reserve. Raises ``Invalid`` with every wrong field."""
         instrument = self.resolve(request.symbol)
         quote = self.quotes.get(instrument.symbol)
@@ -67,7 +45,7 @@ class Drafting:
         if reference is not None:
             errors += [
                 FieldError(field, code, message)
-                for field, code, message in protection_errors(request.side, reference, request.to_domain())
+                for field, code, message in protection_errors(request.side, reference, request.protection)
             ]
         if errors:
             raise invalid(errors)
@@ -83,7 +61,7 @@ class Drafting:
         except UnknownSymbol as error:
             raise Invalid.field("symbol", "unknown_instrument", "names no known instrument", symbol[:32]) from error
 
-    def _protection_price(self, request: OrderIn, instrument: Instrument, quote: Quote | None) -> Decimal | None:
+    def _protection_price(self, request: OrderRequest, instrument: Instrument, quote: Quote | None) -> Decimal | None:
         """The worst price a market buy may execute at, so that its hold always suffices."""
         if request.type is not OrderType.MARKET or request.side is Side.SELL or quote is None:
             return None
@@ -91,7 +69,7 @@ class Drafting:
         return max(floor_to(worst, instrument.tick_size), instrument.tick_size)
 
 
-def _shape_errors(request: OrderIn, instrument: Instrument) -> list[FieldError]:
+def _shape_errors(request: OrderRequest, instrument: Instrument) -> list[FieldError]:
     """Fields that contradict each other or the instrument."""
     errors = []
     market = request.type is OrderType.MARKET
@@ -113,9 +91,9 @@ def _shape_errors(request: OrderIn, instrument: Instrument) -> list[FieldError]:
         )
     if request.qty is not None:
         errors += [FieldError("qty", c, m, text(request.qty)) for c, m in instrument.qty_errors(request.qty)]
-    if request.to_domain() and request.side is Side.SELL:
+    if request.protection and request.side is Side.SELL:
         errors.append(FieldError("stop_loss", "protection_on_sell", "exits attach to the order that opens a position"))
-    return errors + leg_errors(request.to_domain(), instrument)
+    return errors + leg_errors(request.protection, instrument)
 
 
 def leg_errors(protection: Protection, instrument: Instrument) -> list[FieldError]:
@@ -143,30 +121,12 @@ def leg_errors(protection: Protection, instrument: Instrument) -> list[FieldErro
     return errors
 
 
-def _qty_for(request: OrderIn, instrument: Instrument, wallet: Wallet, worst: Decimal | None) -> Decimal:
+def _qty_for(request: OrderRequest, instrument: Instrument, wallet: Wallet, worst: Decimal | None) -> Decimal:
     """The largest quantity an amount of quote currency pays for, fee and worst price included."""
     if worst is None:
         raise Invalid.field("quote_qty", "MISSING_REFERENCE_PRICE", f"there is no quote for {instrument.symbol}")
     assert request.quote_qty is not None
     return floor_to(request.quote_qty / (worst * (ONE + wallet.taker_rate)), instrument.lot_size)
-
-
-def check_amend(
-    order: OrderState, instrument: Instrument, new_qty: Decimal, price: Decimal | None, new_price: Decimal | None
-) -> None:
-    errors = [FieldError("qty", code, message, text(new_qty)) for code, message in instrument.qty_errors(new_qty)]
-    if new_qty < order.cum_qty:
-        errors.append(
-            FieldError("qty", "below_cum_qty", f"is below the {text(order.cum_qty)} already filled", text(new_qty))
-        )
-    if price is not None and order.type is OrderType.MARKET:
-        errors.append(FieldError("price", "PRICE_NOT_ALLOWED", "is not allowed on a market order", text(price)))
-    elif new_price is not None:
-        errors += [FieldError("price", c, m, text(new_price)) for c, m in instrument.price_errors(new_price)]
-        if not errors and not order.reduce_only:
-            errors += min_notional_errors(new_qty, new_price, instrument)
-    if errors:
-        raise invalid(errors)
 
 
 def min_notional_errors(qty: Decimal, price: Decimal, instrument: Instrument) -> list[FieldError]:

@@ -1,7 +1,8 @@
-"""Pre-trade risk of one transaction: what its checks have read, and what it has let through itself."""
+"""Risk before a trade: limits of wallets and clients, equity and exposure, and the checks of one transaction."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -11,9 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.domain.calendars import TradingHours
 from app.domain.execution import OrderState
 from app.domain.instruments import SymbolTable
 from app.domain.money import ZERO, text
+from app.domain.order_requests import Draft, OrderRequest, OrderRules
 from app.domain.orders import LIVE, TERMINAL, OrderSource, Side
 from app.domain.quotes import Quote
 from app.domain.risk import (
@@ -24,22 +27,86 @@ from app.domain.risk import (
     Exposure,
     Failure,
     Stake,
+    WalletLimits,
     check_order,
     exposure_of,
     loss_failures,
     may_add,
     usd_rate,
 )
-from app.models import Client, Order, Position, Wallet, table_of
-from app.schemas.orders import OrderIn
-from app.services import wallets
-from app.services.quotes import QuoteBook
+from app.models import Client, ClientLimit, Order, Position, Wallet, table_of
 
-from .draft import Draft, OrderRules
+from . import ledger
+from .quotes import QuoteBook
 
 orders, positions = table_of(Order), table_of(Position)
+_client_limits = table_of(ClientLimit)
+_LIMITS_OF_CLIENTS = sa.select(_client_limits).where(
+    _client_limits.c.client_id.in_(sa.bindparam("ids", expanding=True))
+)
 _LIVE = [status.value for status in LIVE]
 _TERMINAL = sorted(status.value for status in TERMINAL)
+
+
+def position_qty(session: Session, wallet_id: str, instrument_id: int) -> Decimal:
+    """The quantity of the open position in an instrument; zero without one."""
+    query = sa.select(positions.c.qty).where(
+        positions.c.wallet_id == wallet_id, positions.c.instrument_id == instrument_id, positions.c.status != "CLOSED"
+    )
+    qty: Decimal | None = session.scalar(query)
+    return ZERO if qty is None else qty
+
+
+def limits_of(wallet: Wallet) -> WalletLimits:
+    return WalletLimits(
+        max_position_usd=wallet.max_position_usd,
+        max_exposure_usd=wallet.max_exposure_usd,
+        max_open_positions=wallet.max_open_positions,
+        daily_loss_usd=wallet.daily_loss_usd,
+        daily_loss_percent=wallet.daily_loss_percent,
+        max_drawdown_percent=wallet.max_drawdown_percent,
+        allowed_symbols=None if wallet.allowed_symbols is None else frozenset(wallet.allowed_symbols),
+        blocked_symbols=frozenset(wallet.blocked_symbols or ()),
+        respect_market_hours=wallet.respect_market_hours,
+    )
+
+
+def limits_of_clients(session: Session, client_ids: set[str]) -> Callable[[str, int], ClientLimits]:
+    """Answers (client id, instrument id): the specific limit, else the general one, else none."""
+    rows = {
+        (row.client_id, row.instrument_id): row
+        for row in session.execute(_LIMITS_OF_CLIENTS, {"ids": list(client_ids)})
+    }
+
+    def limits(client_id: str, instrument_id: int) -> ClientLimits:
+        row = rows.get((client_id, instrument_id)) or rows.get((client_id, None))
+        if row is None:
+            return ClientLimits()
+        hours = TradingHours.parse(row.hours, row.time_zone or "UTC") if row.hours else None
+        return ClientLimits(row.blocked, row.max_order_qty, row.max_notional_usd, hours)
+
+    return limits
+
+
+def equity_usd(session: Session, wallet_id: str, quotes: dict[str, Quote]) -> tuple[Decimal, list[str]]:
+    """Total value of a wallet in USD at current mids, and the assets that cannot be priced."""
+    total, unpriced = ZERO, []
+    for asset, balance in ledger.balances(session, wallet_id).items():
+        rate = usd_rate(asset, quotes)
+        if rate is not None:
+            total += balance["total"] * rate
+        elif balance["total"]:
+            unpriced.append(asset)
+    return total, unpriced
+
+
+def remember_equity(wallet: Wallet, equity: Decimal, now: datetime) -> None:
+    """Keep an equity in USD as the day's start or the peak where it is; the wallet must be locked."""
+    today = now.date().isoformat()
+    if wallet.day_start_on != today:
+        wallet.day_start_on, wallet.day_start_equity_usd = today, round(equity, 8)
+    if wallet.peak_equity_usd is None or equity > wallet.peak_equity_usd:
+        wallet.peak_equity_usd = round(equity, 8)
 
 
 @dataclass(slots=True)
@@ -79,7 +146,7 @@ class Checks:
         self,
         client: Client,
         wallet: Wallet,
-        request: OrderIn,
+        request: OrderRequest,
         draft: Draft,
         available: Decimal,
         client_limits: ClientLimits,
@@ -97,12 +164,11 @@ class Checks:
             draft.reserve,
             notional,
         )
-        opens = request.side is Side.BUY and not request.reduce_only
-        account = self._account(client, wallet, draft, available, opens)
-        limits = wallets.limits_of(wallet)
+        account = self._account(client, wallet, draft, available, request.opens)
+        limits = limits_of(wallet)
         failures = check_order(candidate, draft.instrument, draft.quote, account, client_limits, limits, self.now)
         if request.reduce_only:
-            held = wallets.position_qty(self.session, wallet.id, draft.instrument.id)
+            held = position_qty(self.session, wallet.id, draft.instrument.id)
             held -= self._reducing(wallet.id, draft.instrument.id)
             if request.side is Side.BUY or draft.qty > held:
                 failures.append(
@@ -125,7 +191,7 @@ class Checks:
 
     def breach(self, wallet: Wallet) -> Failure | None:
         """The loss limit that the wallet has reached, if there is one; never for want of a price."""
-        limits = wallets.limits_of(wallet)
+        limits = limits_of(wallet)
         if wallet.status != "active" or not limits.of_losses:
             return None
         equity, _ = self._equity(wallet)
@@ -135,7 +201,7 @@ class Checks:
         return found[0] if found else None
 
     def _account(self, client: Client, wallet: Wallet, draft: Draft, available: Decimal, opens: bool) -> Account:
-        limits = wallets.limits_of(wallet)
+        limits = limits_of(wallet)
         exposure = Exposure(0, False, ZERO, ZERO, ())
         if opens and limits.of_exposure:
             exposure = exposure_of(self._stakes(wallet), draft.instrument.id)
@@ -186,17 +252,17 @@ class Checks:
         """In USD, with the assets that have no fresh price."""
         seen = self._of(wallet.id)
         if seen.equity is None:
-            equity, unpriced = wallets.equity_usd(self.session, wallet.id, self.fresh)
+            equity, unpriced = equity_usd(self.session, wallet.id, self.fresh)
             seen.equity = (None if unpriced else equity), tuple(unpriced)
             if not unpriced and not self.dry:
-                wallets.remember_equity(wallet, equity, self.now)
+                remember_equity(wallet, equity, self.now)
         return seen.equity
 
     def _stakes(self, wallet: Wallet) -> list[Stake]:
         seen = self._of(wallet.id)
         if seen.stakes is None:
             seen.stakes = self._read_stakes(wallet.id)
-        taken = [order for order in self._taken if order.wallet_id == wallet.id and _opens(order)]
+        taken = [order for order in self._taken if order.wallet_id == wallet.id and order.opens and not order.terminal]
         return seen.stakes + [
             self._stake(order.instrument_id, order.leaves_qty, order.price or order.protection_px) for order in taken
         ]
@@ -276,7 +342,3 @@ class Checks:
             if order.wallet_id == wallet_id and order.instrument_id == instrument_id and order.reduce_only
         ]
         return sum([*self.session.scalars(query), *taken], ZERO)
-
-
-def _opens(order: OrderState) -> bool:
-    return order.side is Side.BUY and not order.reduce_only and not order.terminal
