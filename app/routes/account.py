@@ -21,7 +21,8 @@ from app.core.permissions import Role, Scope
 from app.models import Client
 from app.services import access, actors, api_keys, users
 
-from .edge import db, no_transaction, now, principal, services
+from .access import principal
+from .application import no_transaction
 from .errors import wants_json
 from .identity import (
     Caller,
@@ -33,6 +34,7 @@ from .identity import (
     session_limits,
     signed_in,
 )
+from .request import db, now, services
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 SHOWN_KEYS = 200

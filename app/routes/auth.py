@@ -12,8 +12,9 @@ from wtforms import HiddenField, PasswordField, StringField
 from app.core.errors import RateLimited, Unauthenticated
 from app.services import users
 
-from .edge import no_transaction, now, services
+from .application import no_transaction
 from .identity import Caller, disconnect_sockets, own_path, person, remote_ip
+from .request import now, services
 
 blueprint = Blueprint("auth", __name__)
 KEPT = ("language", "theme")  # what a browser keeps through sign-in and sign-out

@@ -11,8 +11,9 @@ from app.models import User
 from app.services import access
 from app.services import clients as client_records
 
-from .edge import db, principal
+from .access import principal
 from .page import instrument_choices, is_staff, may, needs
+from .request import db
 
 blueprint = Blueprint("clients", __name__, url_prefix="/clients")
 

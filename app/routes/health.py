@@ -16,7 +16,8 @@ from app.core.schema import is_current
 from app.services import oversight
 from app.services.oversight import SILENT_SECONDS
 
-from .edge import no_transaction, services
+from .application import no_transaction
+from .request import services
 
 
 def engine_state(engine: Any) -> str:

@@ -20,7 +20,8 @@ from app.services import api_keys, users
 from app.services.users import SessionLimits, SignedIn
 
 from . import limits
-from .edge import now, services, shares_commit
+from .application import shares_commit
+from .request import now, services
 
 log = logging.getLogger(__name__)
 _BEARER = "bearer "
@@ -97,12 +98,14 @@ def load_key(_request: Request) -> Caller | None:
 
 
 def identify() -> Principal | None:
-    """Who calls; None where nobody is known. Asked once, by the edge, which keeps the answer in ``g.principal``.
+    """Who calls; None where nobody is known. Asked once, by the guard, which keeps the answer in ``g.principal``.
 
     Raises ``Unauthenticated`` for a bad key, whatever session comes with it, ``RateLimitExceeded`` for the many.
     """
-    if current_user.is_authenticated:
-        return cast(Principal, current_user.principal)
+    caller = current_user._get_current_object()  # each use of the proxy looks the request up again
+    if caller.is_authenticated:
+        principal: Principal = caller.principal
+        return principal
     if presented_key() is not None:
         limits.count_bad_key()
         raise Unauthenticated

@@ -1,4 +1,4 @@
-"""Prometheus: what is counted at the edge, and the gauges read when somebody scrapes."""
+"""Prometheus: what is counted of every request, and the gauges read when somebody scrapes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy.exc import DBAPIError
@@ -82,37 +82,39 @@ class Metrics:
                 yield GaugeMetricFamily(f"engine_{name}", f"Engine: {name}", value=float(value))
 
 
-def _begin() -> None:
-    g.began = _clock().monotonic()
+def install(app: Flask) -> None:
+    services: Services = app.extensions["services"]
+    metrics = app.extensions["metrics"] = Metrics(services)
+    clock = services.clock
+
+    def begin() -> None:
+        g.began = clock.monotonic()
+
+    def end(response: Response) -> Response:
+        rule, method = request.url_rule, request.method
+        route = rule.rule if rule is not None else "(none)"
+        seconds = clock.monotonic() - g.began
+        counted = method if method in _METHODS else "OTHER"  # anybody can invent more of them
+        metrics.requests.labels(counted, route, str(response.status_code)).inc()
+        metrics.latency.labels(route).observe(seconds)
+        if log.isEnabledFor(logging.INFO):
+            _log(method, response.status_code, seconds)
+        return response
+
+    app.before_request(begin)
+    app.after_request(end)
 
 
-def _clock() -> Any:
-    return current_app.extensions["services"].clock
-
-
-def _end(response: Response) -> Response:
-    route = str(request.url_rule) if request.url_rule is not None else "(none)"
-    seconds = _clock().monotonic() - g.get("began", _clock().monotonic())
-    metrics: Metrics = current_app.extensions["metrics"]
-    method = request.method if request.method in _METHODS else "OTHER"  # anybody can invent more of them
-    metrics.requests.labels(method, route, str(response.status_code)).inc()
-    metrics.latency.labels(route).observe(seconds)
+def _log(method: str, status: int, seconds: float) -> None:
     caller = g.get("principal")
     log.info(
         "%s %s %s",
-        request.method,
+        method,
         request.path,
-        response.status_code,
+        status,
         extra={
             "request_id": g.get("request_id"),
             "actor": caller.actor if caller is not None else None,
             "milliseconds": round(seconds * 1000, 1),
         },
     )
-    return response
-
-
-def install(app: Flask) -> None:
-    app.extensions["metrics"] = Metrics(app.extensions["services"])
-    app.before_request(_begin)
-    app.after_request(_end)

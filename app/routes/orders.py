@@ -10,8 +10,9 @@ from app.domain.orders import OrderStatus
 from app.models import Client, Wallet
 from app.services import access
 
-from .edge import db, principal, services
+from .access import principal
 from .page import actor_name, client_choices, instrument_choices, is_staff, may, needs
+from .request import db, services
 
 blueprint = Blueprint("orders", __name__, url_prefix="/orders")
 

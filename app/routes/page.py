@@ -16,8 +16,9 @@ from app.domain.money import text
 from app.models import Client
 from app.services import access, actors
 
-from .edge import db, principal, services
+from .access import principal
 from .identity import person_required
+from .request import db, services
 
 SHOWN_CLIENTS = 500
 # of the first catalogue; what a firm names itself stands as it is

@@ -9,8 +9,9 @@ from app.core.permissions import READ, Resource
 from app.models import Client, Wallet
 from app.services import access
 
-from .edge import db, now, principal, services
+from .access import principal
 from .page import client_choices, instrument_choices, is_staff, may, needs
+from .request import db, now, services
 
 blueprint = Blueprint("positions", __name__, url_prefix="/positions")
 

@@ -9,8 +9,9 @@ from app.core.permissions import Resource, Role
 from app.models import Client
 from app.services import users
 
-from .edge import db, principal
+from .access import principal
 from .page import client_choices, may, needs
+from .request import db
 
 blueprint = Blueprint("users", __name__, url_prefix="/users")
 STAFF_ROLES = tuple(role for role in Role if role is not Role.CLIENT)

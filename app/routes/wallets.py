@@ -10,8 +10,9 @@ from app.models import Client
 from app.services import access
 from app.services import wallets as wallet_records
 
-from .edge import db, principal
+from .access import principal
 from .page import client_choices, instrument_choices, is_staff, may, needs
+from .request import db
 
 blueprint = Blueprint("wallets", __name__, url_prefix="/wallets")
 

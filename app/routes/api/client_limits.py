@@ -7,7 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, WRITE, Resource
 from app.models import Client
-from app.routes.edge import body, db, endpoint, now, principal, services
+from app.routes.access import endpoint, principal
+from app.routes.request import body, db, now, services
 from app.schemas.client_limits import ClientLimitIn, ClientLimitOut
 from app.services import access, client_limits, clients
 

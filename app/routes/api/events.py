@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, Resource
-from app.routes.edge import db, endpoint, named_client, principal, query
+from app.routes.access import endpoint, principal
+from app.routes.request import db, named_client, query
 from app.schemas.system import EventPage, EventQuery
 from app.services import access, events
 

@@ -11,7 +11,9 @@ from app.core.errors import NotFound
 from app.core.permissions import READ, WRITE, Resource
 from app.domain.instruments import Instrument, UnknownSymbol, symbol_forms
 from app.domain.quotes import Quote
-from app.routes.edge import body, db, endpoint, no_transaction, now, principal, query, services
+from app.routes.access import endpoint, principal
+from app.routes.application import no_transaction
+from app.routes.request import body, db, now, query, services
 from app.schemas.market import (
     BarsOut,
     BarsQuery,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from app.core.permissions import _ACTING, WRITE
-from app.routes.edge import SAFE_METHODS, Endpoint
+from app.routes.access import Endpoint
+from app.routes.request import SAFE_METHODS
 from app.schemas.problems import CATALOG
 
 REF: Final = "#/components/schemas/"

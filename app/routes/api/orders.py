@@ -13,22 +13,21 @@ from app.domain.execution import OrderState
 from app.domain.orders import OrderSource
 from app.domain.positions import PositionState
 from app.models import Client, Wallet
-from app.routes.edge import (
+from app.routes.access import endpoint, principal
+from app.routes.application import shared_commit
+from app.routes.errors import problem
+from app.routes.request import (
     body,
     check_version,
     db,
-    endpoint,
     in_transaction,
     named_client,
     now,
     payload,
-    principal,
     query,
     services,
-    shared_commit,
     tagged,
 )
-from app.routes.errors import problem
 from app.schemas.base import validate
 from app.schemas.orders import (
     CancelAllIn,

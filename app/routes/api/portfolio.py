@@ -8,7 +8,8 @@ from flask.typing import ResponseReturnValue
 from app.core.errors import Invalid
 from app.core.permissions import READ, Resource
 from app.models import Wallet
-from app.routes.edge import db, endpoint, named_client, now, principal, query, services
+from app.routes.access import endpoint, principal
+from app.routes.request import db, named_client, now, query, services
 from app.schemas.portfolio import PortfolioOut, PortfolioQuery, PositionPointOut
 from app.services import access, portfolio
 

@@ -7,7 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from app.core.errors import Invalid
 from app.core.permissions import READ, WRITE
-from app.routes.edge import body, check_version, db, endpoint, named_client, now, principal, query, services, tagged
+from app.routes.access import endpoint, principal
+from app.routes.request import body, check_version, db, named_client, now, query, services, tagged
 from app.schemas.orders import ExecutionOut, OrderOut, PageQuery
 from app.schemas.positions import CloseIn, PositionOut, PositionQuery, ProtectIn, SignalIn
 from app.schemas.system import PositionUpdateOut, SignalResult

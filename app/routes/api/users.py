@@ -13,8 +13,10 @@ from app.core.clock import iso
 from app.core.permissions import READ, WRITE, Resource
 from app.core.transaction import after_commit
 from app.models import User
-from app.routes.edge import body, check_version, db, endpoint, no_transaction, now, principal, query, services, tagged
+from app.routes.access import endpoint, principal
+from app.routes.application import no_transaction
 from app.routes.identity import disconnect_sockets, session_limits
+from app.routes.request import body, check_version, db, now, query, services, tagged
 from app.schemas.system import Empty
 from app.schemas.users import (
     SessionsEndedOut,

@@ -9,18 +9,8 @@ from app.core.clock import iso
 from app.core.errors import Invalid
 from app.core.permissions import READ, WRITE, Resource
 from app.models import Wallet
-from app.routes.edge import (
-    body,
-    check_version,
-    db,
-    endpoint,
-    named_client,
-    now,
-    principal,
-    query,
-    services,
-    tagged,
-)
+from app.routes.access import endpoint, principal
+from app.routes.request import body, check_version, db, named_client, now, query, services, tagged
 from app.schemas.orders import PageQuery
 from app.schemas.wallets import (
     BalanceQuery,

@@ -27,7 +27,7 @@ from app.core.errors import (
 from app.core.ids import new_id
 
 BODY: Final = "cambista.body"  # in the environ: the whole body
-REFUSAL: Final = "cambista.refusal"  # in the environ: the AppError that the edge raises first thing
+REFUSAL: Final = "cambista.refusal"  # in the environ: the AppError that the application raises first thing
 SOCKETS: Final = "/socket.io"
 INSIDE: Final = ("/health", "/ready", "/metrics")  # asked by balancers and monitors, by address and over plain HTTP
 MAX_SOCKET_BYTES: Final = 64 * 1024
@@ -54,7 +54,7 @@ class Rules:
     body_timeout_seconds: int
 
 
-class Entrance:
+class RequestGate:
     """WSGI middleware around everything but the trust in proxies."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]], connections: Connections, rules: Rules) -> None:
@@ -67,7 +67,11 @@ class Entrance:
         except AppError as refusal:
             # what is left of the body would be taken for the next request
             answer = self._refuse(environ, start_response, refusal)
-            return answer if wire is None else _Last(answer, self._connections, wire, "werkzeug.socket" in environ)
+            return (
+                answer
+                if wire is None
+                else _ClosingAnswer(answer, self._connections, wire, "werkzeug.socket" in environ)
+            )
         _put(environ, body)
         try:
             self._check(environ)
@@ -76,7 +80,7 @@ class Entrance:
         return self._app(environ, start_response)
 
     def _refuse(self, environ: Environ, start_response: Any, refusal: AppError) -> Iterable[bytes]:
-        """By the edge, with everything an answer has; SocketIO's paths have no edge."""
+        """By the application, with everything an answer has; SocketIO's paths do not reach it."""
         if not _is_socket(environ):
             _put(environ, b"")
             environ[REFUSAL] = refusal
@@ -167,13 +171,13 @@ def _is_loopback(environ: Environ) -> bool:
         return False
 
 
-class _Last:
+class _ClosingAnswer:
     """An answer after which the connection is closed.
 
     ``at_once``: the server has sent a part when it asks for the next, and reads on before it closes the answer.
     """
 
-    def __init__(self, answer: Iterable[bytes], connections: Connections, wire: Any, at_once: bool) -> None:
+    def __init__(self, answer: Iterable[bytes], connections: Connections, wire: Any, *, at_once: bool) -> None:
         self._answer, self._connections, self._wire, self._at_once = answer, connections, wire, at_once
 
     def __iter__(self) -> Iterator[bytes]:
@@ -188,4 +192,4 @@ class _Last:
         self._connections.end(self._wire)
 
 
-__all__ = ["BODY", "INSIDE", "MAX_SOCKET_BYTES", "REFUSAL", "Entrance"]
+__all__ = ["BODY", "INSIDE", "MAX_SOCKET_BYTES", "REFUSAL", "RequestGate"]
