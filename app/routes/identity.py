@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from app.core.errors import AppError, Forbidden, Unauthenticated
 from app.core.permissions import Principal
 from app.extensions import login_manager
-from app.services import api_keys, users
-from app.services.users import SessionLimits, SignedIn
+from app.services import api_keys, user_sessions
+from app.services.user_sessions import SessionLimits, SignedIn
 
 from . import limits
 from .application import shares_commit
@@ -54,10 +54,7 @@ def presented_key() -> str | None:
 
 
 def session_limits() -> SessionLimits:
-    settings = services().settings
-    return SessionLimits(
-        idle=timedelta(minutes=settings.session_idle_minutes), absolute=timedelta(hours=settings.session_absolute_hours)
-    )
+    return SessionLimits.of(services().settings)
 
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]
@@ -66,12 +63,14 @@ def load_session(token: str) -> Caller | None:
     if presented_key() is not None:
         return None
     moment, lasting = now(), session_limits()
-    found: SignedIn | None = services().database.read(lambda db: users.find_session(db, token, moment, lasting))
+    found: SignedIn | None = services().database.read(lambda db: user_sessions.find(db, token, moment, lasting))
     if found is None:
         return None
     if found.is_touch_due(moment):
         row = found.session_id
-        _note_use(f"session:{row}", moment, users.SEEN_INTERVAL, lambda db: users.touch(db, row, moment))
+        _note_use(
+            f"session:{row}", moment, user_sessions.SEEN_INTERVAL, lambda db: user_sessions.touch(db, row, moment)
+        )
     return Caller(found.principal, found, token)
 
 

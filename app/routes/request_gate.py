@@ -67,11 +67,9 @@ class RequestGate:
         except AppError as refusal:
             # what is left of the body would be taken for the next request
             answer = self._refuse(environ, start_response, refusal)
-            return (
-                answer
-                if wire is None
-                else _ClosingAnswer(answer, self._connections, wire, "werkzeug.socket" in environ)
-            )
+            if wire is None:
+                return answer
+            return _ClosingAnswer(answer, self._connections, wire, at_once="werkzeug.socket" in environ)
         _put(environ, body)
         try:
             self._check(environ)
