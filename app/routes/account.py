@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import sqlalchemy as sa
 from flask import Blueprint, current_app, flash, make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
@@ -17,9 +16,8 @@ from wtforms.validators import NumberRange, Optional
 
 from app.core import json
 from app.core.errors import AppError, FieldError, Forbidden, Invalid, RateLimited
-from app.core.permissions import Role, Scope
-from app.models import Client
-from app.services import access, actors, api_keys, sign_in, user_sessions, users
+from app.core.permissions import Resource, Role, Scope
+from app.services import access, actors, api_keys, clients, sign_in, user_sessions, users
 
 from .access import principal
 from .application import no_transaction
@@ -38,6 +36,7 @@ from .request import db, now, services
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 SHOWN_KEYS = 200
+SHOWN_CLIENTS = 1000
 SHOWN_NAMES = 50
 SCOPE_NAMES = {
     Scope.READ: _l("read"),
@@ -174,8 +173,10 @@ def _key_form(s: Any, *, filled: bool) -> KeyForm:
     form.scopes.choices = [(scope.value, str(SCOPE_NAMES[scope])) for scope in (Scope if master else CLIENT_SCOPES)]
     form.client_id.choices = []
     if master:
-        rows = s.execute(sa.select(Client.id, Client.code, Client.name).order_by(Client.code).limit(1000))
-        form.client_id.choices = [("", "")] + [(row.id, f"{row.code} {row.name}") for row in rows]
+        listed = clients.choices(s, principal(), Resource.CLIENTS, SHOWN_CLIENTS)
+        form.client_id.choices = [("", "")] + [
+            (client["id"], f"{client['code']} {client['name']}") for client in listed
+        ]
     return form
 
 

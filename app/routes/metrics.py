@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-import sqlalchemy as sa
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -46,7 +45,7 @@ class Metrics:
     def _live_orders(self) -> Iterable[GaugeMetricFamily]:
         try:
             counts = self._services.database.read(blotter.live_orders_by_status)
-        except (DBAPIError, Unavailable, sa.exc.TimeoutError):
+        except (DBAPIError, Unavailable):
             return  # the scrape itself must not fail with the database
         gauge = GaugeMetricFamily("orders_live", "Live orders by status", labels=["status"])
         for status, count in counts.items():
@@ -73,7 +72,7 @@ class Metrics:
         else:
             try:
                 leader = self._services.database.read(oversight.leader)
-            except (DBAPIError, Unavailable, sa.exc.TimeoutError):
+            except (DBAPIError, Unavailable):
                 leader = None
             if leader is not None:
                 status = {**leader["status"], "heartbeat_age_seconds": leader["age_seconds"]}

@@ -7,7 +7,6 @@ from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, Resource
 from app.domain.orders import OrderStatus
-from app.models import Client, Wallet
 from app.services import access
 
 from .access import principal
@@ -36,8 +35,8 @@ def detail(order_id: str) -> ResponseReturnValue:
     return render_template(
         "orders/detail.html",
         order=services().orders.show(order),
-        client=db().get_one(Client, order.client_id),
-        wallet=db().get_one(Wallet, order.wallet_id),
+        client=access.client_of(db(), order),
+        wallet=access.wallet_of(db(), order),
         instruments=instrument_choices(),
         staff=is_staff(),
         trade=may(Resource.ORDERS),

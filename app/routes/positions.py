@@ -6,7 +6,6 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, Resource
-from app.models import Client, Wallet
 from app.services import access
 
 from .access import principal
@@ -31,8 +30,8 @@ def detail(position_id: str) -> ResponseReturnValue:
     return render_template(
         "positions/detail.html",
         position=services().positions.show(position, now()),
-        client=db().get_one(Client, position.client_id),
-        wallet=db().get_one(Wallet, position.wallet_id),
+        client=access.client_of(db(), position),
+        wallet=access.wallet_of(db(), position),
         instruments=instrument_choices(),
         staff=is_staff(),
         trade=may(Resource.ORDERS),

@@ -146,6 +146,15 @@ def search(
     return list(session.scalars(query.order_by(Client.code).limit(limit).offset(offset))), total
 
 
+def choices(session: Session, principal: Principal, resource: Resource, limit: int) -> list[dict[str, Any]]:
+    """The clients whose objects of this kind the caller may read, for a picker: by code."""
+    query = sa.select(Client.id, Client.code, Client.name, Client.active).order_by(Client.code).limit(limit)
+    visible = visible_clients(principal, resource, READ)
+    if visible is not None:
+        query = query.where(Client.id.in_(visible))
+    return [{"id": row.id, "code": row.code, "name": row.name, "active": row.active} for row in session.execute(query)]
+
+
 def show(client: Client) -> dict[str, Any]:
     return {
         "id": client.id,

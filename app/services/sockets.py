@@ -87,8 +87,7 @@ class SocketAccess:
         def work(session: Session) -> tuple[list[dict[str, Any]] | None, int]:
             # the end first: what is numbered between the two reads is pushed live, and must not be skipped
             last = events.last_ordinal(session)
-            clients = access.visible_clients(principal, Resource.EVENTS, READ)
-            streams = None if clients is None else list(session.scalars(clients))
+            streams = access.visible_client_ids(session, principal, Resource.EVENTS, READ)
             found = events.since(session, streams, after, limit + 1)
             upto = [event for event in found if event["cursor"] <= last]
             return (None if len(found) > limit else upto), last

@@ -100,6 +100,12 @@ def search(session: Session, wanted: UserFilter, limit: int, offset: int) -> tup
     return list(session.scalars(query.order_by(User.name, User.id).limit(limit).offset(offset))), total
 
 
+def traders(session: Session) -> list[dict[str, str]]:
+    """Those a client may be assigned to, by name."""
+    query = sa.select(User.id, User.name).where(User.role == Role.TRADER.value, User.active).order_by(User.name)
+    return [{"id": row.id, "name": row.name} for row in session.execute(query)]
+
+
 def by_id(session: Session, user_id: str, *, lock: bool = False) -> User:
     """Raises ``NotFound``."""
     query = sa.select(User).where(User.id == user_id.lower())

@@ -45,5 +45,4 @@ def _streams(ref: str | None) -> list[str] | None:
     """The streams that are wanted; None: all of them, the firm's own too."""
     if ref is not None:
         return [access.client(db(), principal(), ref, READ, Resource.EVENTS).id]
-    visible = access.visible_clients(principal(), Resource.EVENTS, READ)
-    return None if visible is None else list(db().scalars(visible))
+    return access.visible_client_ids(db(), principal(), Resource.EVENTS, READ)

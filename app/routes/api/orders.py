@@ -307,9 +307,7 @@ def amend_order(order_id: str) -> ResponseReturnValue:
 
 def owner_of(order: OrderState | PositionState) -> tuple[Client, Wallet]:
     """Client and wallet of an order or position the caller has been let through to."""
-    client, wallet = db().get(Client, order.client_id), db().get(Wallet, order.wallet_id)
-    assert client is not None and wallet is not None
-    return client, wallet
+    return access.client_of(db(), order), access.wallet_of(db(), order)
 
 
 @blueprint.post("/orders/<order_id>/cancel")
