@@ -13,6 +13,7 @@ from flask import Request, Response, current_app, g, redirect, request
 from flask_login import UserMixin, current_user, login_required
 from sqlalchemy.orm import Session
 
+from app.core.api_keys import presented_key
 from app.core.errors import AppError, Forbidden, Unauthenticated
 from app.core.permissions import Principal
 from app.extensions import login_manager
@@ -24,7 +25,6 @@ from .application import shares_commit
 from .request import now, services
 
 log = logging.getLogger(__name__)
-_BEARER = "bearer "
 _MOST_REMEMBERED = 10_000
 
 
@@ -44,15 +44,6 @@ def remote_ip() -> str:
     return request.remote_addr or "0.0.0.0"
 
 
-def presented_key() -> str | None:
-    """The key in the headers; an empty one is presented too, and wrong."""
-    key = request.headers.get("X-API-Key")
-    if key is not None:
-        return key.strip()
-    header = request.headers.get("Authorization", "")
-    return header[len(_BEARER) :].strip() if header.lower().startswith(_BEARER) else None
-
-
 def session_limits() -> SessionLimits:
     return SessionLimits.of(services().settings)
 
@@ -60,7 +51,7 @@ def session_limits() -> SessionLimits:
 @login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_session(token: str) -> Caller | None:
     """The person whose session it is, while it has not ended; a key that is presented goes first."""
-    if presented_key() is not None:
+    if presented_key(request.environ) is not None:
         return None
     moment, lasting = now(), session_limits()
     found: SignedIn | None = services().database.read(lambda db: user_sessions.find(db, token, moment, lasting))
@@ -76,9 +67,10 @@ def load_session(token: str) -> Caller | None:
 
 @login_manager.request_loader  # type: ignore[untyped-decorator]
 def load_key(_request: Request) -> Caller | None:
-    raw, moment, ip = presented_key(), now(), remote_ip()
+    raw = presented_key(request.environ)
     if raw is None:
         return None
+    moment, ip = now(), remote_ip()
     # what shares a commit is checked again in it: a look-up of a moment ago is good enough to get there
     recent = services().recent_keys if shares_commit() else None
     caller = recent.find(raw, ip) if recent is not None else None
@@ -105,7 +97,7 @@ def identify() -> Principal | None:
     if caller.is_authenticated:
         principal: Principal = caller.principal
         return principal
-    if presented_key() is not None:
+    if presented_key(request.environ) is not None:
         limits.count_bad_key()
         raise Unauthenticated
     return None

@@ -14,7 +14,8 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from app.core import json
-from app.core.connections import Connections
+from app.core.api_keys import presented_key
+from app.core.connections import Connections, wire_of
 from app.core.errors import (
     AppError,
     Forbidden,
@@ -35,13 +36,6 @@ _LENGTH: Final = re.compile(r"[0-9]{1,15}")
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 Environ = dict[str, Any]
-
-
-def wire_of(environ: Environ) -> Any:
-    """The TCP socket under a request, as each server calls it; None where it does not say."""
-    found = environ.get("werkzeug.socket") or environ.get("gunicorn.socket")
-    reader = environ.get("eventlet.input")
-    return found or (reader.get_socket() if reader is not None else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +125,13 @@ class RequestGate:
     def _check(self, environ: Environ) -> None:
         """Raises ``UnknownHost`` or ``Forbidden``; a page asked for over plain HTTP is redirected later."""
         path = environ.get("PATH_INFO", "")
-        if not self._rules.production or (path in INSIDE and not _has_key(environ)):
+        if not self._rules.production or (path in INSIDE and presented_key(environ) is None):
             return
         if path not in INSIDE and _host(environ) not in self._rules.hosts:
             raise UnknownHost("this server is not known by that name")
         if environ.get("wsgi.url_scheme") == "https" or (path in INSIDE and _is_loopback(environ)):
             return
-        if _has_key(environ) or _is_socket(environ) or environ["REQUEST_METHOD"] not in _SAFE:
+        if presented_key(environ) is not None or _is_socket(environ) or environ["REQUEST_METHOD"] not in _SAFE:
             raise Forbidden("use https; a key that was sent over plain HTTP should be revoked", code="https_required")
 
 
@@ -151,10 +145,6 @@ def _put(environ: Environ, body: bytes) -> None:
 
 def _is_socket(environ: Environ) -> bool:
     return bool(environ.get("PATH_INFO", "").startswith(SOCKETS))
-
-
-def _has_key(environ: Environ) -> bool:
-    return "HTTP_X_API_KEY" in environ or environ.get("HTTP_AUTHORIZATION", "").lower().startswith("bearer ")
 
 
 def _host(environ: Environ) -> str:

@@ -47,7 +47,7 @@ def set_client_limit(ref: str) -> ResponseReturnValue:
     given = body(ClientLimitIn)
     client = _locked(ref)
     instrument = None if given.symbol == client_limits.EVERY_INSTRUMENT else services().orders.resolve(given.symbol)
-    wanted = client_limits.Wanted(
+    wanted = client_limits.LimitValues(
         given.blocked, given.max_order_qty, given.max_notional_usd, given.hours, given.time_zone
     )
     return client_limits.put(

@@ -204,7 +204,7 @@ def _item(index: int, outcome: Any) -> dict[str, Any]:
 )
 def list_orders() -> ResponseReturnValue:
     asked = query(OrderQuery)
-    wanted = blotter.Wanted(
+    wanted = blotter.BlotterFilter(
         client_id=client_id(named_client(asked.client_id)),
         wallet_id=asked.wallet_id,
         instrument_id=instrument_id(asked.symbol),
@@ -348,7 +348,7 @@ def show_executions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @endpoint("Executions of an order", tag="orders", response=ExecutionOut, many=True, needs=READING)
 def order_executions(order_id: str) -> ResponseReturnValue:
     order = access.order(db(), principal(), order_id, READ)
-    rows, _ = blotter.list_executions(db(), principal(), blotter.Wanted(order_id=order.id), 10_000, 0)
+    rows, _ = blotter.list_executions(db(), principal(), blotter.BlotterFilter(order_id=order.id), 10_000, 0)
     return whole(show_executions(rows[::-1]))
 
 
@@ -378,7 +378,7 @@ def order_events(order_id: str) -> ResponseReturnValue:
 )
 def list_executions() -> ResponseReturnValue:
     asked = query(ExecutionQuery)
-    wanted = blotter.Wanted(
+    wanted = blotter.BlotterFilter(
         client_id=client_id(named_client(asked.client_id)),
         wallet_id=asked.wallet_id,
         instrument_id=instrument_id(asked.symbol),

@@ -40,7 +40,7 @@ from .orders import (
 )
 def list_positions() -> ResponseReturnValue:
     asked = query(PositionQuery)
-    wanted = blotter.Wanted(
+    wanted = blotter.BlotterFilter(
         client_id=client_id(named_client(asked.client_id)),
         wallet_id=asked.wallet_id,
         instrument_id=instrument_id(asked.symbol),
@@ -165,6 +165,6 @@ def executions(position_id: str) -> ResponseReturnValue:
     asked = query(PageQuery)
     position = access.position(db(), principal(), position_id, READ)
     rows, total = blotter.list_executions(
-        db(), principal(), blotter.Wanted(position_id=position.id), asked.limit, asked.offset
+        db(), principal(), blotter.BlotterFilter(position_id=position.id), asked.limit, asked.offset
     )
     return page(show_executions(rows), total, asked.limit, asked.offset)
