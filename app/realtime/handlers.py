@@ -124,8 +124,8 @@ class Sockets:
         found = self._access.identify(key, session, address)
         if found is None:
             self.gate.refused(self._transport(sid))
-            is_welcome = current_app.extensions.get("is_bad_key_welcome")
-            if key is not None and is_welcome is not None and not is_welcome(address):
+            may_try = current_app.extensions.get("may_try_another_key")
+            if key is not None and may_try is not None and not may_try(address):
                 raise ConnectionRefusedError("rate_limited")
             raise ConnectionRefusedError("unauthenticated")
         principal, credential = found

@@ -23,7 +23,7 @@ from app.services import idempotency
 from app.services.container import Services
 from app.services.idempotency import KeyedRequest
 
-from .errors import answer_of_unforeseen
+from .errors import answer_unexpected
 from .idempotency import keep, keyed_request, replayed
 from .request import SAFE_METHODS, now
 from .request_gate import REFUSAL
@@ -126,22 +126,22 @@ class Application(Flask):
                 raise Conflict(
                     "the first request with this key is still running", code="in_progress", retry_after=1
                 ) from error
-            return self._unforeseen(error, keyed)
+            return self._unexpected(error, keyed)
         except (AppError, HTTPException):
             raise
         except Exception as error:
             if not began:
                 raise
-            return self._unforeseen(error, keyed)
+            return self._unexpected(error, keyed)
         finally:
             g.pop("db", None)
         if writes:
             self.services.wake()
         return response
 
-    def _unforeseen(self, error: Exception, keyed: KeyedRequest | None) -> Response:
+    def _unexpected(self, error: Exception, keyed: KeyedRequest | None) -> Response:
         """Answer 500; under a key the answer is kept, so that a repeat does not do the work again."""
-        response = self.make_response(answer_of_unforeseen(error))
+        response = self.make_response(answer_unexpected(error))
         if keyed is not None:
             text = response.get_data(as_text=True)
             self.services.database.run(lambda session: idempotency.store(session, keyed, 500, text, now()))

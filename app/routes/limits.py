@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from flask_limiter import RateLimitExceeded
 from flask_limiter.util import get_remote_address
 from limits import RateLimitItemPerMinute
@@ -17,6 +16,7 @@ from app.core.permissions import Principal
 from app.extensions import limiter
 
 from .errors import answer
+from .request import services
 
 BAD_KEYS = RateLimitItemPerMinute(20)
 _WEIGHT, _BAD_KEYS = "weight", "bad keys"
@@ -26,10 +26,6 @@ def _own(name: str) -> int | None:
     """A rate that the calling key has of its own."""
     caller: Principal | None = g.principal
     return None if caller is None else getattr(caller, name)
-
-
-def _settings() -> Any:
-    return current_app.extensions["services"].settings
 
 
 def _caller() -> str:
@@ -43,14 +39,14 @@ def _kind(_endpoint: str = "") -> str:
 
 def _a_second() -> int:
     if g.orders:
-        return int(_own("orders_per_second") or _settings().order_rate_per_second)
-    return int(_own("requests_per_second") or _settings().request_rate_per_second)
+        return int(_own("orders_per_second") or services().settings.order_rate_per_second)
+    return int(_own("requests_per_second") or services().settings.request_rate_per_second)
 
 
 def _a_minute() -> int:
     """A key with rates of its own may use them all the minute."""
     own = max(_own("orders_per_second") or 0, _own("requests_per_second") or 0)
-    return max(int(_settings().weight_per_minute), 60 * own)
+    return max(int(services().settings.weight_per_minute), 60 * own)
 
 
 # Flask-Limiter also asks for the limits before the guard has counted: then there are none
@@ -86,7 +82,7 @@ def count_bad_key() -> None:
     """
 
 
-def is_bad_key_welcome(address: str) -> bool:
+def may_try_another_key(address: str) -> bool:
     """The same for sockets, which belong to no route; False once the address has sent too many."""
     try:
         return limiter.limiter.hit(BAD_KEYS, address, _BAD_KEYS)
@@ -119,4 +115,4 @@ def install(app: Flask, redis_url: str | None) -> None:
     )
     limiter.init_app(app)
     app.register_error_handler(RateLimitExceeded, _refused)
-    app.extensions["is_bad_key_welcome"] = is_bad_key_welcome
+    app.extensions["may_try_another_key"] = may_try_another_key
