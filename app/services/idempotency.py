@@ -20,6 +20,11 @@ from app.models import IdempotencyRecord, table_of
 
 KEPT: Final = timedelta(hours=24)
 table = table_of(IdempotencyRecord)
+_STORED: Final = sa.select(table.c.body_hash, table.c.status, table.c.body).where(
+    table.c.caller == sa.bindparam("caller"),
+    table.c.route == sa.bindparam("route"),
+    table.c.key == sa.bindparam("key"),
+)
 _running: set[tuple[str, str, str]] = set()
 _lock = threading.Lock()
 
@@ -55,10 +60,7 @@ def in_flight(keyed: KeyedRequest) -> Iterator[None]:
 
 def find(session: Session, keyed: KeyedRequest) -> tuple[int, str] | None:
     """The stored status and body. Raises ``Invalid`` when the key was used with another body."""
-    query = sa.select(table.c.body_hash, table.c.status, table.c.body).where(
-        table.c.caller == keyed.caller, table.c.route == keyed.route, table.c.key == keyed.key
-    )
-    row = session.execute(query).one_or_none()
+    row = session.execute(_STORED, {"caller": keyed.caller, "route": keyed.route, "key": keyed.key}).one_or_none()
     if row is None:
         return None
     if row.body_hash != keyed.body_hash:

@@ -20,6 +20,12 @@ from . import audit
 
 SEEN_INTERVAL: Final = timedelta(minutes=1)
 _MAY_SIGN_IN: Final = sa.and_(User.active, Client.active.is_not(False))  # no client: one of the firm
+_BY_TOKEN: Final = (  # made once: it is asked at every request
+    sa.select(UserSession, User)
+    .join(User, User.id == UserSession.user_id)
+    .outerjoin(Client, Client.id == User.client_id)
+    .where(UserSession.token_hash == sa.bindparam("token_hash"), _MAY_SIGN_IN)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +90,7 @@ def _is_live(row: UserSession, now: datetime, limits: SessionLimits) -> bool:
 
 def find(session: Session, token: str, now: datetime, limits: SessionLimits) -> SignedIn | None:
     """The signed-in caller of a token; None when it is unknown, ended, too old, or the user is disabled."""
-    query = (
-        sa.select(UserSession, User)
-        .join(User, User.id == UserSession.user_id)
-        .outerjoin(Client, Client.id == User.client_id)
-        .where(UserSession.token_hash == _token_hash(token), _MAY_SIGN_IN)
-    )
-    found = session.execute(query).one_or_none()
+    found = session.execute(_BY_TOKEN, {"token_hash": _token_hash(token)}).one_or_none()
     if found is None:
         return None
     row, user = found
