@@ -104,7 +104,7 @@ def identify() -> Principal | None:
 
 
 def _note_use(name: str, moment: datetime, interval: timedelta, write: Callable[[Session], None]) -> None:
-    """Write a time of last use. Of many requests at once one does; that it fails is nobody's business."""
+    """Write a time of last use. Of many requests at once one does; a failure is logged and stops nothing."""
     noted: dict[str, datetime] = current_app.extensions.setdefault("uses_noted", {})
     last = noted.get(name)
     if last is not None and moment - last < interval:
@@ -144,7 +144,7 @@ def person() -> SignedIn | None:
 
 
 def person_required(view: Callable[..., Any]) -> Callable[..., Any]:
-    """``login_required`` for pages: strangers are sent to sign in, keys are refused."""
+    """``login_required`` for pages: who is not signed in is sent to sign in, keys are refused."""
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -107,7 +107,7 @@ def _attempted(email: str) -> str:
 
 
 def _network(ip: str) -> str:
-    """What one stranger owns: an IPv4 address, a /64 of IPv6."""
+    """What counts as one address: an IPv4 address, a /64 of IPv6."""
     try:
         address = ip_address(ip)
     except ValueError:
