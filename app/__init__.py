@@ -1,4 +1,4 @@
-"""The composition root: puts settings, database, market, order entry and the edge together."""
+"""The composition root: puts settings, database, market, order entry and routes together."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from app.extensions import build_socketio, csrf, db, engine_database, init_datab
 from app.realtime import handlers
 from app.realtime.bus import SocketBus
 from app.realtime.publisher import SocketPublisher
-from app.routes import api, edge, entrance, errors, health, metrics
+from app.routes import access, api, application, errors, health, limits, metrics, request_gate
 from app.services import manual_quotes, venue_control
 from app.services.assignments import TraderOf
 from app.services.bars import BarService
@@ -77,7 +77,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     """The application, with nothing started: no thread, no engine, no feed."""
     settings = settings or config.load()
     logs.configure(settings.log_level, production=settings.production)
-    app = edge.EdgeFlask(__name__)
+    app = application.Application(__name__)
     _configure(app, settings)
     database = _connect(app, settings)
     bus = SocketBus(settings.redis_url) if settings.redis_url else None
@@ -91,7 +91,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     if bus is not None:
         bus.on_gap = sockets.reconnect_all
     load_catalog(app)
-    _install_edge(app, settings)
+    _install_routes(app, settings)
     return app
 
 
@@ -129,8 +129,10 @@ def _bound_connections(app: Flask, settings: Settings, socketio: SocketIO, clock
         most=settings.max_connections,
         per_address=None if settings.trusted_proxies else settings.max_connections_per_address,
     )
-    rules = entrance.Rules(settings.production, settings.hosts, settings.max_body_bytes, settings.body_timeout_seconds)
-    app.wsgi_app = entrance.Entrance(app.wsgi_app, connections, rules)  # type: ignore[method-assign]
+    rules = request_gate.Rules(
+        settings.production, settings.hosts, settings.max_body_bytes, settings.body_timeout_seconds
+    )
+    app.wsgi_app = request_gate.RequestGate(app.wsgi_app, connections, rules)  # type: ignore[method-assign]
     return connections
 
 
@@ -141,10 +143,12 @@ def _trust_proxies(app: Flask, settings: Settings) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
 
 
-def _install_edge(app: Flask, settings: Settings) -> None:
-    # the guards run in this order: metrics around everything, then id, identity, rate, right, CSRF
+def _install_routes(app: Flask, settings: Settings) -> None:
+    # before a view in this order, after it in the reverse: metrics, request id, the counting of limits, the guard
     metrics.install(app)
-    edge.install(app)
+    application.install(app)
+    limits.install(app, settings.redis_url)
+    access.install(app)
     errors.install(app)
     csrf.init_app(app)
     Talisman(
@@ -164,10 +168,9 @@ def _install_edge(app: Flask, settings: Settings) -> None:
 
 def _register_identity_and_pages(app: Flask) -> None:
     from app import cli
-    from app.routes import identity, pages
+    from app.routes import pages
 
     login_manager.init_app(app, add_context_processor=False)  # an error page must not look for the caller again
-    app.extensions["identify"] = identity.identify
     cli.register(app)
     pages.register(app)
 

@@ -71,11 +71,11 @@ limiter = Limiter(
     get_remote_address,
     strategy="moving-window",
     headers_enabled=True,
-    # on every answer; the edge keeps Retry-After for those that are refused
+    # on every answer; routes/application keeps Retry-After for those that are refused
     header_name_mapping={HeaderNames.RETRY_AFTER: RETRY_AFTER},
     in_memory_fallback_enabled=True,
 )
-csrf = CSRFProtect()  # never checks by itself: the edge does, for what a cookie vouches for
+csrf = CSRFProtect()  # never checks by itself: the guard of routes/access does, for what a cookie vouches for
 
 
 def init_database(app: Flask, url: str, *, engine_name: str | None = None, **options: Any) -> Database:

@@ -32,8 +32,8 @@ from app.domain.quotes import Quote
 from app.extensions import db
 from app.models import EngineFault, User, UserSession
 from app.realtime.publisher import SilentPublisher
+from app.routes.access import Endpoint
 from app.routes.api.openapi import _ARGUMENT, described
-from app.routes.edge import Endpoint
 from app.schemas.examples import CLIENT, FIRM, PERSON, REQUESTS, Example
 from app.services.feeds import FeedSupervisor
 from tests.conftest import START

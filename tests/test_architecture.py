@@ -183,6 +183,47 @@ def test_only_the_edge_knows_the_web(layer: str) -> None:
     none(broken)
 
 
+# what routes may name of SQLAlchemy: the session they hand on, the errors they answer
+ROUTES_NAME = re.compile(r"sqlalchemy\.(orm\.Session|exc\.\w+)")
+STATEMENTS = {"execute", "scalar", "scalars", "query", "get_one", "flush", "add", "delete", "refresh"}
+
+
+def test_routes_import_no_query_language() -> None:
+    broken = [
+        f"{where(path, node)} imports {module}"
+        for path in sources("routes")
+        for node, module in imports(path)
+        if module.split(".")[0] == "sqlalchemy" and not ROUTES_NAME.fullmatch(module)
+    ]
+    none(broken)
+
+
+def is_the_session(node: ast.AST) -> bool:
+    """``db()``, or what a unit of work of a route is handed."""
+    if isinstance(node, ast.Name):
+        return node.id in {"session", "s", "db"}
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "db"
+
+
+def test_routes_ask_services_and_run_no_statement() -> None:
+    broken = [
+        f"{where(path, node)} calls {node.func.attr}"
+        for path in sources("routes")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and is_the_session(node.func.value)
+        and (node.func.attr in STATEMENTS or (node.func.attr == "get" and not is_flask_session(path, node)))
+    ]
+    none(broken)
+
+
+def is_flask_session(path: Path, node: ast.Call) -> bool:
+    """``session.get(...)`` of a browser's session, which a module imports from Flask."""
+    named = isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name)
+    return named and any(module == "flask.session" for _node, module in imports(path))
+
+
 def test_models_take_db_from_the_extensions_and_nothing_else() -> None:
     """``db.Model`` is how everybody who knows Flask writes a model; a query in one would need the application."""
     broken = [

@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
 from app.core.permissions import SYSTEM, Role
-from app.services import access, users
+from app.services import access, passwords, users
 
 from .answers import prints_json, run, services
 
@@ -41,7 +41,7 @@ def create(
 ) -> dict[str, Any]:
     """A new user."""
     password = _password(password_stdin, generate_password)
-    password_hash = users.hash_password(email, password)  # slow: before the transaction
+    password_hash = passwords.hash_password(email, password)  # slow: before the transaction
 
     def work(session: Session, now: datetime) -> dict[str, Any]:
         client = access.client(session, SYSTEM, client_ref, "read") if client_ref else None
@@ -85,9 +85,9 @@ def list_users(role: str | None, active: bool | None, limit: int) -> dict[str, A
 def password(email: str, password_stdin: bool, one_time: bool) -> dict[str, Any]:
     """Replace a password and end the sessions."""
     if one_time:
-        plain, password_hash = users.one_time_password(email)
+        plain, password_hash = passwords.one_time_password(email)
     else:
-        plain, password_hash = "", users.hash_password(email, _password(password_stdin, False))
+        plain, password_hash = "", passwords.hash_password(email, _password(password_stdin, False))
 
     def work(session: Session, now: datetime) -> dict[str, Any]:
         user = users.by_id(session, users.by_email(session, email).id, lock=True)

@@ -10,7 +10,7 @@ import contextlib
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -28,6 +28,13 @@ def neighbourhood(address: str) -> str:
     except ValueError:
         return address
     return str(ip_network((found, 64), strict=False)) if found.version == 6 else address
+
+
+def wire_of(environ: Mapping[str, Any]) -> Any:
+    """The TCP socket under a WSGI request, as each server calls it; None where it does not say."""
+    found = environ.get("werkzeug.socket") or environ.get("gunicorn.socket")
+    reader = environ.get("eventlet.input")
+    return found or (reader.get_socket() if reader is not None else None)
 
 
 class Connections:

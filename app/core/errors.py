@@ -1,4 +1,4 @@
-"""The family of errors the edge understands. Each carries its HTTP status and a stable code."""
+"""The errors that routes answer with. Each carries its HTTP status and a stable code."""
 
 from __future__ import annotations
 

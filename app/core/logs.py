@@ -91,7 +91,7 @@ def configure(level: str, *, production: bool) -> None:
     root = logging.getLogger()
     root.handlers = [kept for kept in root.handlers if kept.get_name() != "cambista"] + [handler]
     root.setLevel(level)
-    logging.getLogger("werkzeug").setLevel("ERROR")  # it warns of itself; the edge logs the requests
+    logging.getLogger("werkzeug").setLevel("ERROR")  # it warns of itself; routes/metrics logs the requests
     logging.getLogger("alembic").setLevel("WARNING")
     logging.getLogger("flask-limiter").setLevel("WARNING")  # it tells of each request that is refused
     for noisy in ("engineio", "socketio"):  # they warn of what peers send, as often as it is sent

@@ -117,7 +117,7 @@ SCOPES: Final[dict[Resource, dict[str, Scope]]] = {
 
 
 # writing these is acting for a client; a quote set by hand fires clients' stops
-_ACTING: Final = frozenset({Resource.ORDERS, Resource.WALLETS, Resource.MARKET_CONTROL})
+ACTING_FOR_CLIENTS: Final = frozenset({Resource.ORDERS, Resource.WALLETS, Resource.MARKET_CONTROL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class Principal:
                 return None
             if self.client_id:
                 return Reach.OWN
-            if right == WRITE and resource in _ACTING and not self.act_for_clients:
+            if right == WRITE and resource in ACTING_FOR_CLIENTS and not self.act_for_clients:
                 return None
             return Reach.ALL
         assert self.role is not None

@@ -14,15 +14,10 @@ from urllib.parse import parse_qs
 
 from flask_socketio import SocketIO
 
+from app.core.connections import wire_of
+
 log = logging.getLogger(__name__)
 MAX_QUEUED = 1000  # packets per socket
-
-
-def _wire(environ: dict[str, Any]) -> Any:
-    """The TCP socket under a request, as each server calls it; None where it does not say."""
-    found = environ.get("werkzeug.socket") or environ.get("gunicorn.socket")
-    reader = environ.get("eventlet.input")
-    return found or (reader.get_socket() if reader is not None else None)
 
 
 def _is_websocket(environ: dict[str, Any]) -> bool:
@@ -53,7 +48,7 @@ class Backpressure:
         sid = parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0]
         if not sid or not _is_websocket(environ) or sid in self._wires:
             return self._handle_request(environ, start_response)
-        self._wires[sid] = _wire(environ)
+        self._wires[sid] = wire_of(environ)
         try:
             return self._handle_request(environ, start_response)
         finally:
@@ -82,7 +77,7 @@ class Backpressure:
 
     def _drop(self, sid: str, consumer: Any) -> None:
         first = self._environs.get(sid) or {}
-        wire = self._wires.pop(sid, None) or (_wire(first) if _is_websocket(first) else None)
+        wire = self._wires.pop(sid, None) or (wire_of(first) if _is_websocket(first) else None)
         try:
             empty = self._eio.get_queue_empty_exception()
             with contextlib.suppress(empty):

@@ -17,12 +17,13 @@ from typing import Any, Protocol
 from flask import current_app, request, session
 from flask_socketio import ConnectionRefusedError, SocketIO
 
+from app.core.api_keys import presented_key
 from app.core.clock import Clock
 from app.core.permissions import READ, Principal, Reach, Resource, Role
 
 from .backpressure import Backpressure
-from .inlet import Inlet
 from .publisher import STAFF, client_room, quotes_room, trader_room
+from .socket_gate import SocketGate
 
 log = logging.getLogger(__name__)
 MAX_SUBSCRIPTIONS = 50
@@ -33,7 +34,7 @@ MAX_ASKED_PER_SECOND = 50
 MAX_OVER = 50  # messages beyond that before the socket is ended
 MAX_RESUMES, RESUME_SECONDS = 10, 10  # each may answer a thousand events
 MAX_RESUMES_PER_CALLER = 100  # in the same time, by all its sockets
-MAX_STRANGERS, MAX_STRANGERS_PER_ADDRESS = 1000, 100  # transports on which nobody has been let in yet
+MAX_ANONYMOUS, MAX_ANONYMOUS_PER_ADDRESS = 1000, 100  # transports on which nobody has been let in yet
 RECHECK_SECONDS = 10  # how soon a socket ends whose key was revoked by another process
 _QUOTES, _CLIENT = quotes_room(""), client_room("")
 
@@ -93,14 +94,14 @@ class Sockets:
     def __init__(self, socketio: SocketIO, access: Access, clock: Clock) -> None:
         self.socketio = socketio
         self.backpressure = Backpressure(socketio, self._start_watching)
-        self.inlet = Inlet(socketio, clock, self._admits, self.backpressure.drop)
+        self.gate = SocketGate(socketio, clock, self._may_open, self.backpressure.drop)
         self._access = access
         self._clock = clock
         self._open: dict[str, Connection] = {}
         self._lock = Lock()
         self._watching = False
         self._resumed: dict[str, deque[float]] = {}
-        self._strangers: set[str] = set()  # transports without a caller, at the last look
+        self._anonymous_before: set[str] = set()  # at the last look
         for name, answer in (
             ("subscribe", self._subscribe),
             ("unsubscribe", self._unsubscribe),
@@ -119,12 +120,12 @@ class Sockets:
 
     def _connect(self, auth: Any = None) -> None:
         sid: str = request.sid  # type: ignore[attr-defined]
-        key, address = _presented_key(auth), request.remote_addr or ""
+        key, address = _key_of(auth), request.remote_addr or ""
         found = self._access.identify(key, session, address)
         if found is None:
-            self.inlet.refused(self._transport(sid))
-            is_welcome = current_app.extensions.get("is_bad_key_welcome")
-            if key is not None and is_welcome is not None and not is_welcome(address):
+            self.gate.refused(self._transport(sid))
+            may_try = current_app.extensions.get("may_try_another_key")
+            if key is not None and may_try is not None and not may_try(address):
                 raise ConnectionRefusedError("rate_limited")
             raise ConnectionRefusedError("unauthenticated")
         principal, credential = found
@@ -146,18 +147,18 @@ class Sockets:
     def _transport(self, sid: str) -> str:
         return str(self.socketio.server.manager.eio_sid_from_sid(sid, "/"))
 
-    def _admits(self, environ: dict[str, Any]) -> bool:
+    def _may_open(self, environ: dict[str, Any]) -> bool:
         """Whether one more transport may be opened by somebody who has not said yet who it is."""
-        if len(self.socketio.server.eio.sockets) - len(self._open) < MAX_STRANGERS_PER_ADDRESS:
+        if len(self.socketio.server.eio.sockets) - len(self._open) < MAX_ANONYMOUS_PER_ADDRESS:
             return True  # without counting one by one
-        strangers = self._unknown()
-        if len(strangers) >= MAX_STRANGERS:
+        anonymous = self._anonymous()
+        if len(anonymous) >= MAX_ANONYMOUS:
             return False
         address, first = environ.get("REMOTE_ADDR"), self.socketio.server.environ
-        near = sum(1 for sid in strangers if first.get(sid, {}).get("REMOTE_ADDR") == address)
-        return near < MAX_STRANGERS_PER_ADDRESS
+        near = sum(1 for sid in anonymous if first.get(sid, {}).get("REMOTE_ADDR") == address)
+        return near < MAX_ANONYMOUS_PER_ADDRESS
 
-    def _unknown(self) -> set[str]:
+    def _anonymous(self) -> set[str]:
         """Transports without a caller."""
         return set(self.socketio.server.eio.sockets) - {self._transport(sid) for sid in list(self._open)}
 
@@ -201,14 +202,14 @@ class Sockets:
                     self.socketio.server.leave_room(sid, room)
         return ended
 
-    def end_strangers(self) -> int:
+    def end_anonymous(self) -> int:
         """Close transports on which nobody has been let in since the last look; returns how many."""
-        strangers = self._unknown()
-        ending, self._strangers = strangers & self._strangers, strangers
+        anonymous = self._anonymous()
+        ending, self._anonymous_before = anonymous & self._anonymous_before, anonymous
         for sid in ending:
             self.backpressure.drop(sid)
-        self.inlet.tidy()
-        self._tidy()
+        self.gate.tidy()
+        self._forget_resumes()
         return len(ending)
 
     def _start_watching(self) -> None:
@@ -221,7 +222,7 @@ class Sockets:
         while True:
             self.socketio.sleep(RECHECK_SECONDS)
             try:
-                self.end_strangers()
+                self.end_anonymous()
                 self.recheck()
             except Exception:  # a database that is away must not end the watch
                 log.warning("sockets could not be checked", exc_info=True)
@@ -241,7 +242,7 @@ class Sockets:
                 return answer(sid, connection, data[0])
             except Refused as refused:
                 if connection is not None and connection.over >= MAX_OVER:
-                    self.inlet.end(self._transport(sid), "flood")
+                    self.gate.end(self._transport(sid), "flood")
                 return refused.answer
 
         return handler
@@ -339,7 +340,7 @@ class Sockets:
         connection.resumed.append(moment)
         by_caller.append(moment)
 
-    def _tidy(self) -> None:
+    def _forget_resumes(self) -> None:
         """Forget the callers who have not resumed for a while."""
         long_ago = self._clock.monotonic() - RESUME_SECONDS
         with self._lock:
@@ -358,15 +359,11 @@ class Sockets:
         return {"open": self.count(), "by_kind": dict(kinds), "dropped": self.backpressure.dropped}
 
 
-def _presented_key(auth: Any) -> str | None:
+def _key_of(auth: Any) -> str | None:
     """A key from the connection's auth payload, else from its headers; an odd one counts as a wrong one."""
     if isinstance(auth, dict) and auth.get("key") is not None:
         return str(auth["key"])[:300]
-    key = request.headers.get("X-API-Key")
-    if key is not None:
-        return key.strip()
-    header = request.headers.get("Authorization", "")
-    return header[7:].strip() if header.lower().startswith("bearer ") else None
+    return presented_key(request.environ)
 
 
 def register(socketio: SocketIO, access: Access, clock: Clock) -> Sockets:

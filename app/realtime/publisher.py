@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from app.core.clock import iso
+from app.core.quotes import quote_json
 from app.domain.money import text
 from app.domain.quotes import Quote
 
@@ -22,21 +22,6 @@ def trader_room(user_id: str) -> str:
 
 def quotes_room(symbol: str) -> str:
     return f"quotes:{symbol}"
-
-
-def quote_json(quote: Quote) -> dict[str, Any]:
-    return {
-        "symbol": quote.symbol,
-        "bid": text(quote.bid),
-        "ask": text(quote.ask),
-        "last": None if quote.last is None else text(quote.last),
-        "mid": text(quote.mid),
-        "spread": text(quote.spread),
-        "at": iso(quote.at),
-        "received_at": iso(quote.received_at),
-        "source": quote.source,
-        "volume": text(quote.volume),
-    }
 
 
 class SocketPublisher:
@@ -63,7 +48,8 @@ class SocketPublisher:
 
     def quotes(self, quotes: list[Quote]) -> None:
         for quote in quotes:
-            self._socketio.emit("quote", quote_json(quote), to=quotes_room(quote.symbol))
+            pushed = {**quote_json(quote), "volume": text(quote.volume)}
+            self._socketio.emit("quote", pushed, to=quotes_room(quote.symbol))
 
     def samples(self, samples: list[dict[str, Any]]) -> None:
         """Values of open positions; not stored as events, the next one replaces them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import sqlalchemy as sa
 from flask import Blueprint, current_app, flash, make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
@@ -17,11 +16,11 @@ from wtforms.validators import NumberRange, Optional
 
 from app.core import json
 from app.core.errors import AppError, FieldError, Forbidden, Invalid, RateLimited
-from app.core.permissions import Role, Scope
-from app.models import Client
-from app.services import access, actors, api_keys, users
+from app.core.permissions import Resource, Role, Scope
+from app.services import access, actors, api_keys, clients, sign_in, user_sessions, users
 
-from .edge import db, no_transaction, now, principal, services
+from .access import principal
+from .application import no_transaction
 from .errors import wants_json
 from .identity import (
     Caller,
@@ -33,9 +32,11 @@ from .identity import (
     session_limits,
     signed_in,
 )
+from .request import db, now, services
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 SHOWN_KEYS = 200
+SHOWN_CLIENTS = 1000
 SHOWN_NAMES = 50
 SCOPE_NAMES = {
     Scope.READ: _l("read"),
@@ -106,7 +107,7 @@ def show_password() -> ResponseReturnValue:
 @person_required
 def sessions() -> ResponseReturnValue:
     me = signed_in()
-    rows = users.live_sessions(db(), me.user.id, now(), session_limits())
+    rows = user_sessions.live(db(), me.user.id, now(), session_limits())
     return render_template(
         "account/sessions.html", sessions=rows, current_id=me.session_id, password_form=PasswordForm(formdata=None)
     )
@@ -117,7 +118,7 @@ def sessions() -> ResponseReturnValue:
 @person_required
 def end_session(session_id: str) -> ResponseReturnValue:
     me, moment = signed_in(), now()
-    services().database.run(lambda s: users.end_session(s, me.principal, session_id, moment))
+    services().database.run(lambda s: user_sessions.end_own(s, me.principal, session_id, moment))
     disconnect_sockets(session=session_id)
     flash(_("The session has ended."), "success")
     return redirect("/account/sessions", 303)
@@ -127,11 +128,11 @@ def end_session(session_id: str) -> ResponseReturnValue:
 @no_transaction
 @person_required
 def end_other_sessions() -> ResponseReturnValue:
-    me, moment = signed_in(), now()
+    me, moment, limits = signed_in(), now(), session_limits()
 
     def work(s: Any) -> list[str]:
-        others = [row.id for row in users.live_sessions(s, me.user.id, moment) if row.id != me.session_id]
-        users.end_all_sessions(s, me.user.id, me.principal, moment, keep=me.session_id)
+        others = [row.id for row in user_sessions.live(s, me.user.id, moment, limits) if row.id != me.session_id]
+        user_sessions.end_all(s, me.user.id, me.principal, moment, keep=me.session_id)
         return others
 
     for ended in services().database.run(work):
@@ -147,12 +148,12 @@ def change_password() -> ResponseReturnValue:
     me, moment, form = signed_in(), now(), PasswordForm()
     given = (form.current_password.data or "", form.password.data or "")
     try:
-        token, _ended = users.change_password(services().database, me, *given, remote_ip(), moment)
+        token, _ended = sign_in.change_password(services().database, me, *given, remote_ip(), moment)
     except (Invalid, RateLimited) as error:
         _show_errors(form, error)
         if me.user.must_change_password:
             return render_template("account/password.html", password_form=form, error=_sentence(error)), error.status
-        rows = services().database.read(lambda s: users.live_sessions(s, me.user.id, moment, session_limits()))
+        rows = services().database.read(lambda s: user_sessions.live(s, me.user.id, moment, session_limits()))
         page = render_template(
             "account/sessions.html", sessions=rows, current_id=me.session_id, password_form=form, error=_sentence(error)
         )
@@ -172,8 +173,10 @@ def _key_form(s: Any, *, filled: bool) -> KeyForm:
     form.scopes.choices = [(scope.value, str(SCOPE_NAMES[scope])) for scope in (Scope if master else CLIENT_SCOPES)]
     form.client_id.choices = []
     if master:
-        rows = s.execute(sa.select(Client.id, Client.code, Client.name).order_by(Client.code).limit(1000))
-        form.client_id.choices = [("", "")] + [(row.id, f"{row.code} {row.name}") for row in rows]
+        listed = clients.choices(s, principal(), Resource.CLIENTS, SHOWN_CLIENTS)
+        form.client_id.choices = [("", "")] + [
+            (client["id"], f"{client['code']} {client['name']}") for client in listed
+        ]
     return form
 
 
@@ -248,7 +251,7 @@ def create_key() -> ResponseReturnValue:
     try:
         if not form.validate():
             raise Invalid(_("Something in the form is not valid."))
-        users.confirm_password(database, me.user.id, form.current_password.data or "", remote_ip(), moment)
+        sign_in.confirm_password(database, me.user.id, form.current_password.data or "", remote_ip(), moment)
         key, secret = database.run(work)
     except (Invalid, RateLimited) as error:
         refused = error

@@ -8,8 +8,8 @@ from flask.typing import ResponseReturnValue
 from app.core.permissions import Resource
 from app.services import audit
 
-from .edge import db
 from .page import needs
+from .request import db
 
 blueprint = Blueprint("audit", __name__, url_prefix="/audit")
 

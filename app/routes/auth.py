@@ -10,10 +10,12 @@ from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField, StringField
 
 from app.core.errors import RateLimited, Unauthenticated
-from app.services import users
+from app.services import user_sessions
+from app.services.sign_in import open_session
 
-from .edge import no_transaction, now, services
+from .application import no_transaction
 from .identity import Caller, disconnect_sockets, own_path, person, remote_ip
+from .request import now, services
 
 blueprint = Blueprint("auth", __name__)
 KEPT = ("language", "theme")  # what a browser keeps through sign-in and sign-out
@@ -51,7 +53,7 @@ def sign_in() -> ResponseReturnValue:
         return _form(form, _("Enter your e-mail address and your password."), 422)
     agent = request.headers.get("User-Agent")
     try:
-        found = users.sign_in(services().database, email, password, remote_ip(), agent, now())
+        found = open_session(services().database, email, password, remote_ip(), agent, now())
     except RateLimited as error:
         response = _form(
             form, _("Too many attempts. Try again in %(seconds)s seconds.", seconds=error.retry_after), 429
@@ -78,7 +80,7 @@ def _end_previous() -> None:
     previous = person()
     if previous is not None:
         moment, ip = now(), remote_ip()
-        services().database.run(lambda db: users.sign_out(db, previous, moment, ip))
+        services().database.run(lambda db: user_sessions.sign_out(db, previous, moment, ip))
         disconnect_sockets(session=previous.session_id)
 
 

@@ -6,13 +6,13 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from app.core.errors import Forbidden
-from app.core.permissions import READ, Reach, Resource, Role
-from app.models import User
-from app.services import access
+from app.core.permissions import READ, WRITE, Reach, Resource
+from app.services import access, actors, users
 from app.services import clients as client_records
 
-from .edge import db, principal
+from .access import principal
 from .page import instrument_choices, is_staff, may, needs
+from .request import db
 
 blueprint = Blueprint("clients", __name__, url_prefix="/clients")
 
@@ -24,10 +24,9 @@ def _staff_only() -> None:
 
 def _traders() -> list[dict[str, str]]:
     """For assigning a client; only management assigns."""
-    if principal().reach(Resource.CLIENTS, "write") is not Reach.ALL:
+    if principal().reach(Resource.CLIENTS, WRITE) is not Reach.ALL:
         return []
-    found = db().query(User.id, User.name).filter(User.role == Role.TRADER.value, User.active).order_by(User.name)
-    return [{"id": row.id, "name": row.name} for row in found]
+    return users.traders(db())
 
 
 @blueprint.get("")
@@ -42,11 +41,10 @@ def index() -> ResponseReturnValue:
 def detail(ref: str) -> ResponseReturnValue:
     _staff_only()
     client = access.client(db(), principal(), ref, READ)
-    trader = db().get(User, client.trader_id) if client.trader_id else None
     return render_template(
         "clients/detail.html",
         client=client_records.show(client),
-        trader=trader.name if trader else None,
+        trader=client.trader_id and actors.name(db(), principal(), f"user:{client.trader_id}"),
         edit=may(Resource.CLIENTS),
         open_wallet=may(Resource.WALLETS),
         trade=may(Resource.ORDERS),

@@ -26,7 +26,7 @@ class CsrfFailed(AppError):
     status, code, title = 403, "csrf", "The form has expired or did not come from here"
 
 
-class Unforeseen(AppError):
+class InternalError(AppError):
     status, code, title = 500, "internal_error", "Something went wrong on our side"
 
 
@@ -79,10 +79,10 @@ def _page(error: AppError) -> Response:
     return Response(text, error.status, content_type="text/html; charset=utf-8")
 
 
-def answer_of_unforeseen(error: Exception) -> Response:
+def answer_unexpected(error: Exception) -> Response:
     """500 with the request's id and not a word about the cause, which is in the log."""
-    log.error("unforeseen error", exc_info=error, extra={"request_id": g.get("request_id", "-")})
-    return answer(Unforeseen())
+    log.error("unexpected error", exc_info=error, extra={"request_id": g.get("request_id", "-")})
+    return answer(InternalError())
 
 
 def _of_http(error: HTTPException) -> Response:
@@ -107,4 +107,4 @@ def _of_http(error: HTTPException) -> Response:
 def install(app: Flask) -> None:
     app.register_error_handler(AppError, answer)
     app.register_error_handler(HTTPException, _of_http)
-    app.register_error_handler(Exception, answer_of_unforeseen)
+    app.register_error_handler(Exception, answer_unexpected)

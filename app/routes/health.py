@@ -5,10 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Any, cast
 
-import sqlalchemy as sa
 from flask import Flask, Response, current_app, g, request
 from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.errors import Forbidden, Unauthenticated, Unavailable
 from app.core.permissions import READ, Principal, Resource
@@ -16,7 +16,8 @@ from app.core.schema import is_current
 from app.services import oversight
 from app.services.oversight import SILENT_SECONDS
 
-from .edge import no_transaction, services
+from .application import no_transaction
+from .request import services
 
 
 def engine_state(engine: Any) -> str:
@@ -51,8 +52,8 @@ def ready() -> ResponseReturnValue:
 
 def _database_check() -> str:
     try:
-        services().database.read(lambda session: session.execute(sa.text("SELECT 1")))
-    except (Unavailable, sa.exc.SQLAlchemyError):
+        services().database.read(oversight.answers)
+    except (Unavailable, SQLAlchemyError):
         return "not reachable"
     return "ok"
 

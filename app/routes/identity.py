@@ -13,17 +13,18 @@ from flask import Request, Response, current_app, g, redirect, request
 from flask_login import UserMixin, current_user, login_required
 from sqlalchemy.orm import Session
 
+from app.core.api_keys import presented_key
 from app.core.errors import AppError, Forbidden, Unauthenticated
 from app.core.permissions import Principal
 from app.extensions import login_manager
-from app.services import api_keys, users
-from app.services.users import SessionLimits, SignedIn
+from app.services import api_keys, user_sessions
+from app.services.user_sessions import SessionLimits, SignedIn
 
 from . import limits
-from .edge import now, services, shares_commit
+from .application import shares_commit
+from .request import now, services
 
 log = logging.getLogger(__name__)
-_BEARER = "bearer "
 _MOST_REMEMBERED = 10_000
 
 
@@ -43,42 +44,33 @@ def remote_ip() -> str:
     return request.remote_addr or "0.0.0.0"
 
 
-def presented_key() -> str | None:
-    """The key in the headers; an empty one is presented too, and wrong."""
-    key = request.headers.get("X-API-Key")
-    if key is not None:
-        return key.strip()
-    header = request.headers.get("Authorization", "")
-    return header[len(_BEARER) :].strip() if header.lower().startswith(_BEARER) else None
-
-
 def session_limits() -> SessionLimits:
-    settings = services().settings
-    return SessionLimits(
-        idle=timedelta(minutes=settings.session_idle_minutes), absolute=timedelta(hours=settings.session_absolute_hours)
-    )
+    return SessionLimits.of(services().settings)
 
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_session(token: str) -> Caller | None:
     """The person whose session it is, while it has not ended; a key that is presented goes first."""
-    if presented_key() is not None:
+    if presented_key(request.environ) is not None:
         return None
     moment, lasting = now(), session_limits()
-    found: SignedIn | None = services().database.read(lambda db: users.find_session(db, token, moment, lasting))
+    found: SignedIn | None = services().database.read(lambda db: user_sessions.find(db, token, moment, lasting))
     if found is None:
         return None
     if found.is_touch_due(moment):
         row = found.session_id
-        _note_use(f"session:{row}", moment, users.SEEN_INTERVAL, lambda db: users.touch(db, row, moment))
+        _note_use(
+            f"session:{row}", moment, user_sessions.SEEN_INTERVAL, lambda db: user_sessions.touch(db, row, moment)
+        )
     return Caller(found.principal, found, token)
 
 
 @login_manager.request_loader  # type: ignore[untyped-decorator]
 def load_key(_request: Request) -> Caller | None:
-    raw, moment, ip = presented_key(), now(), remote_ip()
+    raw = presented_key(request.environ)
     if raw is None:
         return None
+    moment, ip = now(), remote_ip()
     # what shares a commit is checked again in it: a look-up of a moment ago is good enough to get there
     recent = services().recent_keys if shares_commit() else None
     caller = recent.find(raw, ip) if recent is not None else None
@@ -97,20 +89,22 @@ def load_key(_request: Request) -> Caller | None:
 
 
 def identify() -> Principal | None:
-    """Who calls; None where nobody is known. Asked once, by the edge, which keeps the answer in ``g.principal``.
+    """Who calls; None where nobody is known. Asked once, by the guard, which keeps the answer in ``g.principal``.
 
     Raises ``Unauthenticated`` for a bad key, whatever session comes with it, ``RateLimitExceeded`` for the many.
     """
-    if current_user.is_authenticated:
-        return cast(Principal, current_user.principal)
-    if presented_key() is not None:
+    caller = current_user._get_current_object()  # each use of the proxy looks the request up again
+    if caller.is_authenticated:
+        principal: Principal = caller.principal
+        return principal
+    if presented_key(request.environ) is not None:
         limits.count_bad_key()
         raise Unauthenticated
     return None
 
 
 def _note_use(name: str, moment: datetime, interval: timedelta, write: Callable[[Session], None]) -> None:
-    """Write a time of last use. Of many requests at once one does; that it fails is nobody's business."""
+    """Write a time of last use. Of many requests at once one does; a failure is logged and stops nothing."""
     noted: dict[str, datetime] = current_app.extensions.setdefault("uses_noted", {})
     last = noted.get(name)
     if last is not None and moment - last < interval:
@@ -150,7 +144,7 @@ def person() -> SignedIn | None:
 
 
 def person_required(view: Callable[..., Any]) -> Callable[..., Any]:
-    """``login_required`` for pages: strangers are sent to sign in, keys are refused."""
+    """``login_required`` for pages: who is not signed in is sent to sign in, keys are refused."""
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

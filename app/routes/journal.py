@@ -10,8 +10,9 @@ from app.core.permissions import READ, Reach, Resource
 from app.domain.ledger import EntryKind
 from app.services import journal_reports
 
-from .edge import db, principal
+from .access import principal
 from .page import actor_name, client_choices, is_staff, needs
+from .request import db
 
 blueprint = Blueprint("journal", __name__, url_prefix="/journal")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from dataclasses import dataclass
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from flask_limiter import RateLimitExceeded
 from flask_limiter.util import get_remote_address
 from limits import RateLimitItemPerMinute
@@ -17,56 +17,50 @@ from app.core.permissions import Principal
 from app.extensions import limiter
 
 from .errors import answer
+from .request import services
 
 BAD_KEYS = RateLimitItemPerMinute(20)
 _WEIGHT, _BAD_KEYS = "weight", "bad keys"
 
 
-def _own(name: str) -> int | None:
-    """A rate that the calling key has of its own."""
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a caller may do in a second and in a minute, and what this request takes of it."""
+
+    caller: str
+    kind: str  # orders or requests: a second's allowance is one of each
+    per_second: int
+    per_minute: int
+    cost: int
+
+
+def _allowance(orders: int) -> Allowance:
     caller: Principal | None = g.principal
-    return None if caller is None else getattr(caller, name)
-
-
-def _settings() -> Any:
-    return current_app.extensions["services"].settings
-
-
-def _caller() -> str:
-    caller: Principal | None = g.principal
-    return f"ip:{request.remote_addr}" if caller is None else caller.actor
-
-
-def _kind(_endpoint: str = "") -> str:
-    return "orders" if g.orders else "requests"
-
-
-def _a_second() -> int:
-    if g.orders:
-        return int(_own("orders_per_second") or _settings().order_rate_per_second)
-    return int(_own("requests_per_second") or _settings().request_rate_per_second)
-
-
-def _a_minute() -> int:
-    """A key with rates of its own may use them all the minute."""
-    own = max(_own("orders_per_second") or 0, _own("requests_per_second") or 0)
-    return max(int(_settings().weight_per_minute), 60 * own)
+    settings = services().settings
+    name = f"ip:{request.remote_addr}" if caller is None else caller.actor
+    own_orders = caller.orders_per_second if caller is not None else None
+    own_requests = caller.requests_per_second if caller is not None else None
+    # a key with rates of its own may use them all the minute
+    per_minute = max(int(settings.weight_per_minute), 60 * max(own_orders or 0, own_requests or 0))
+    if orders:
+        return Allowance(name, "orders", int(own_orders or settings.order_rate_per_second), per_minute, orders)
+    return Allowance(name, "requests", int(own_requests or settings.request_rate_per_second), per_minute, 1)
 
 
 # Flask-Limiter also asks for the limits before the guard has counted: then there are none
 
 
 @limiter.shared_limit(
-    lambda: f"{_a_second()}/second" if "orders" in g else "",
-    scope=_kind,
-    key_func=_caller,
-    cost=lambda: min(max(1, g.orders), _a_second()),  # a batch larger than a second's allowance takes all of it
+    lambda: f"{g.allowance.per_second}/second" if "allowance" in g else "",
+    scope=lambda _endpoint: g.allowance.kind,
+    key_func=lambda: g.allowance.caller,
+    cost=lambda: min(g.allowance.cost, g.allowance.per_second),  # a batch larger than that takes all of it
 )
 @limiter.shared_limit(
-    lambda: f"{_a_minute()}/minute" if "orders" in g else "",
+    lambda: f"{g.allowance.per_minute}/minute" if "allowance" in g else "",
     scope=_WEIGHT,
-    key_func=_caller,
-    cost=lambda: max(1, g.orders),
+    key_func=lambda: g.allowance.caller,
+    cost=lambda: g.allowance.cost,
 )
 def _check() -> None:
     """The call checks the limits."""
@@ -74,7 +68,7 @@ def _check() -> None:
 
 def count(orders: int) -> None:
     """Count this request: so many orders, or 0 for one of another kind. Raises ``RateLimitExceeded``."""
-    g.orders = orders
+    g.allowance = _allowance(orders)
     _check()
 
 
@@ -86,7 +80,7 @@ def count_bad_key() -> None:
     """
 
 
-def is_bad_key_welcome(address: str) -> bool:
+def may_try_another_key(address: str) -> bool:
     """The same for sockets, which belong to no route; False once the address has sent too many."""
     try:
         return limiter.limiter.hit(BAD_KEYS, address, _BAD_KEYS)
@@ -100,7 +94,7 @@ def _refused(error: RateLimitExceeded) -> Response:
     if limit.scope == _BAD_KEYS:
         sentence = "too many keys that are not good came from your address"
     else:
-        kind = f"{_WEIGHT} a minute" if limit.scope == _WEIGHT else f"{_kind()} a second"
+        kind = f"{_WEIGHT} a minute" if limit.scope == _WEIGHT else f"{g.allowance.kind} a second"
         sentence = f"more than {limit.limit.amount} {kind}"
     seconds = math.ceil(found.window.reset_time - time.time())
     return answer(RateLimited(sentence, retry_after=max(1, seconds)))
@@ -119,4 +113,4 @@ def install(app: Flask, redis_url: str | None) -> None:
     )
     limiter.init_app(app)
     app.register_error_handler(RateLimitExceeded, _refused)
-    app.extensions["is_bad_key_welcome"] = is_bad_key_welcome
+    app.extensions["may_try_another_key"] = may_try_another_key

@@ -1,4 +1,4 @@
-"""Prometheus: what is counted at the edge, and the gauges read when somebody scrapes."""
+"""Prometheus: what is counted of every request, and the gauges read when somebody scrapes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-import sqlalchemy as sa
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy.exc import DBAPIError
@@ -46,7 +45,7 @@ class Metrics:
     def _live_orders(self) -> Iterable[GaugeMetricFamily]:
         try:
             counts = self._services.database.read(blotter.live_orders_by_status)
-        except (DBAPIError, Unavailable, sa.exc.TimeoutError):
+        except (DBAPIError, Unavailable):
             return  # the scrape itself must not fail with the database
         gauge = GaugeMetricFamily("orders_live", "Live orders by status", labels=["status"])
         for status, count in counts.items():
@@ -73,7 +72,7 @@ class Metrics:
         else:
             try:
                 leader = self._services.database.read(oversight.leader)
-            except (DBAPIError, Unavailable, sa.exc.TimeoutError):
+            except (DBAPIError, Unavailable):
                 leader = None
             if leader is not None:
                 status = {**leader["status"], "heartbeat_age_seconds": leader["age_seconds"]}
@@ -82,37 +81,39 @@ class Metrics:
                 yield GaugeMetricFamily(f"engine_{name}", f"Engine: {name}", value=float(value))
 
 
-def _begin() -> None:
-    g.began = _clock().monotonic()
+def install(app: Flask) -> None:
+    services: Services = app.extensions["services"]
+    metrics = app.extensions["metrics"] = Metrics(services)
+    clock = services.clock
+
+    def begin() -> None:
+        g.began = clock.monotonic()
+
+    def end(response: Response) -> Response:
+        rule, method = request.url_rule, request.method
+        route = rule.rule if rule is not None else "(none)"
+        seconds = clock.monotonic() - g.began
+        counted = method if method in _METHODS else "OTHER"  # anybody can invent more of them
+        metrics.requests.labels(counted, route, str(response.status_code)).inc()
+        metrics.latency.labels(route).observe(seconds)
+        if log.isEnabledFor(logging.INFO):
+            _log(method, response.status_code, seconds)
+        return response
+
+    app.before_request(begin)
+    app.after_request(end)
 
 
-def _clock() -> Any:
-    return current_app.extensions["services"].clock
-
-
-def _end(response: Response) -> Response:
-    route = str(request.url_rule) if request.url_rule is not None else "(none)"
-    seconds = _clock().monotonic() - g.get("began", _clock().monotonic())
-    metrics: Metrics = current_app.extensions["metrics"]
-    method = request.method if request.method in _METHODS else "OTHER"  # anybody can invent more of them
-    metrics.requests.labels(method, route, str(response.status_code)).inc()
-    metrics.latency.labels(route).observe(seconds)
+def _log(method: str, status: int, seconds: float) -> None:
     caller = g.get("principal")
     log.info(
         "%s %s %s",
-        request.method,
+        method,
         request.path,
-        response.status_code,
+        status,
         extra={
             "request_id": g.get("request_id"),
             "actor": caller.actor if caller is not None else None,
             "milliseconds": round(seconds * 1000, 1),
         },
     )
-    return response
-
-
-def install(app: Flask) -> None:
-    app.extensions["metrics"] = Metrics(app.extensions["services"])
-    app.before_request(_begin)
-    app.after_request(_end)

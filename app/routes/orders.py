@@ -7,11 +7,11 @@ from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, Resource
 from app.domain.orders import OrderStatus
-from app.models import Client, Wallet
 from app.services import access
 
-from .edge import db, principal, services
+from .access import principal
 from .page import actor_name, client_choices, instrument_choices, is_staff, may, needs
+from .request import db, services
 
 blueprint = Blueprint("orders", __name__, url_prefix="/orders")
 
@@ -35,8 +35,8 @@ def detail(order_id: str) -> ResponseReturnValue:
     return render_template(
         "orders/detail.html",
         order=services().orders.show(order),
-        client=db().get_one(Client, order.client_id),
-        wallet=db().get_one(Wallet, order.wallet_id),
+        client=access.client_of(db(), order),
+        wallet=access.wallet_of(db(), order),
         instruments=instrument_choices(),
         staff=is_staff(),
         trade=may(Resource.ORDERS),

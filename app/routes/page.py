@@ -6,18 +6,17 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-import sqlalchemy as sa
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app.core.permissions import READ, WRITE, Principal, Resource
 from app.domain.instruments import Instrument
 from app.domain.money import text
-from app.models import Client
-from app.services import access, actors
+from app.services import actors, clients
 
-from .edge import db, principal, services
+from .access import principal
 from .identity import person_required
+from .request import db, services
 
 SHOWN_CLIENTS = 500
 # of the first catalogue; what a firm names itself stands as it is
@@ -58,11 +57,7 @@ def is_staff() -> bool:
 
 def client_choices(resource: Resource = Resource.ORDERS) -> list[dict[str, Any]]:
     """The clients whose objects the caller may read, for a picker: by code, at most ``SHOWN_CLIENTS``."""
-    query = sa.select(Client.id, Client.code, Client.name, Client.active).order_by(Client.code).limit(SHOWN_CLIENTS)
-    visible = access.visible_clients(principal(), resource, READ)
-    if visible is not None:
-        query = query.where(Client.id.in_(visible))
-    return [{"id": row.id, "code": row.code, "name": row.name, "active": row.active} for row in db().execute(query)]
+    return clients.choices(db(), principal(), resource, SHOWN_CLIENTS)
 
 
 _OURS = {"system": _l("System"), "engine": _l("Engine")}

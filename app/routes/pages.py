@@ -14,7 +14,7 @@ from flask_login import current_user
 from app.core.errors import AppError
 from app.core.permissions import READ, Principal, Resource, Role
 from app.services import events, users
-from app.services.users import SignedIn
+from app.services.user_sessions import SignedIn
 
 from . import account, audit, auth, clients, dashboard, desk, journal, orders, portfolio, positions, system, wallets
 from . import users as user_pages

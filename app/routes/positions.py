@@ -6,11 +6,11 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, Resource
-from app.models import Client, Wallet
 from app.services import access
 
-from .edge import db, now, principal, services
+from .access import principal
 from .page import client_choices, instrument_choices, is_staff, may, needs
+from .request import db, now, services
 
 blueprint = Blueprint("positions", __name__, url_prefix="/positions")
 
@@ -30,8 +30,8 @@ def detail(position_id: str) -> ResponseReturnValue:
     return render_template(
         "positions/detail.html",
         position=services().positions.show(position, now()),
-        client=db().get_one(Client, position.client_id),
-        wallet=db().get_one(Wallet, position.wallet_id),
+        client=access.client_of(db(), position),
+        wallet=access.wallet_of(db(), position),
         instruments=instrument_choices(),
         staff=is_staff(),
         trade=may(Resource.ORDERS),

@@ -9,8 +9,8 @@ from flask_babel import lazy_gettext as _l
 from app.core.permissions import Resource
 from app.schemas.venue_control import MOST_BPS, MOST_MS
 
-from .edge import services
 from .page import instrument_choices, may, needs
+from .request import services
 
 blueprint = Blueprint("system", __name__, url_prefix="/system")
 VENUE_FIELDS = (  # name, label, unit, most

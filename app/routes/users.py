@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from app.core.permissions import Resource, Role
-from app.models import Client
-from app.services import users
+from app.core.permissions import READ, Resource, Role
+from app.services import access, users
 
-from .edge import db, principal
+from .access import principal
 from .page import client_choices, may, needs
+from .request import db
 
 blueprint = Blueprint("users", __name__, url_prefix="/users")
 STAFF_ROLES = tuple(role for role in Role if role is not Role.CLIENT)
@@ -28,7 +28,7 @@ def index() -> ResponseReturnValue:
 @needs(Resource.USERS)
 def detail(user_id: str) -> ResponseReturnValue:
     user = users.by_id(db(), user_id)
-    client = db().get(Client, user.client_id) if user.client_id else None
+    client = access.client(db(), principal(), user.client_id, READ) if user.client_id else None
     return render_template(
         "users/detail.html",
         user=users.show(user),
@@ -36,5 +36,5 @@ def detail(user_id: str) -> ResponseReturnValue:
         edit=may(Resource.USERS),
         own=user.id == principal().id,
         roles=() if user.client_id else STAFF_ROLES,
-        trail=may(Resource.AUDIT, "read"),
+        trail=may(Resource.AUDIT, READ),
     )

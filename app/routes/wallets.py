@@ -6,12 +6,12 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, Resource
-from app.models import Client
 from app.services import access
 from app.services import wallets as wallet_records
 
-from .edge import db, principal
+from .access import principal
 from .page import client_choices, instrument_choices, is_staff, may, needs
+from .request import db
 
 blueprint = Blueprint("wallets", __name__, url_prefix="/wallets")
 
@@ -28,7 +28,7 @@ def index() -> ResponseReturnValue:
 @needs(Resource.WALLETS)
 def detail(wallet_id: str) -> ResponseReturnValue:
     wallet = access.wallet(db(), principal(), wallet_id, READ)
-    client = db().get_one(Client, wallet.client_id)
+    client = access.client_of(db(), wallet)
     return render_template(
         "wallets/detail.html",
         wallet=wallet_records.show(wallet),

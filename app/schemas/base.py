@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -110,6 +119,21 @@ class Request(BaseModel):
     """A request body or query: unknown fields are refused, nothing is guessed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def without_default(schema: dict[str, Any]) -> None:
+    """For a field of a PATCH: left out means unchanged, so its document names no default."""
+    schema.pop("default", None)
+
+
+class Patch(Request):
+    """A body that names what is to change: what is left out stays as it is."""
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not self.model_fields_set:
+            raise PydanticCustomError("required", "at least one field is needed")
+        return self
 
 
 class Response(BaseModel):
@@ -247,6 +271,7 @@ __all__ = [
     "AmountOut",
     "Id",
     "Named",
+    "Patch",
     "Percent",
     "PositiveAmount",
     "QueryBool",
@@ -259,4 +284,5 @@ __all__ = [
     "check_range",
     "snake_keys",
     "validate",
+    "without_default",
 ]

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, StrictBool, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StrictBool
 
-from .base import Id, Named, QueryBool, Request, Response, Text, TimeOut
+from .base import Id, Named, Patch, QueryBool, Request, Response, Text, TimeOut, without_default
 from .orders import PageQuery
-
-
-def without_default(schema: dict[str, Any]) -> None:
-    """For a field of a PATCH: left out means unchanged, so its document names no default."""
-    schema.pop("default", None)
-
 
 Name = Annotated[Named, Field(min_length=1, max_length=200)]
 Email = Annotated[Text, Field(max_length=254)]
@@ -32,7 +25,7 @@ class ClientIn(Request):
     )
 
 
-class ClientPatch(Request):
+class ClientPatch(Patch):
     """What is left out stays as it is; null removes."""
 
     name: Name = Field("", json_schema_extra=without_default, description="1 to 200 characters")
@@ -45,12 +38,6 @@ class ClientPatch(Request):
     trader_id: Annotated[Text, Field(max_length=36)] | None = Field(
         None, description="Id of the trader the client is assigned to; null: nobody"
     )
-
-    @model_validator(mode="after")
-    def _something(self) -> ClientPatch:
-        if not self.model_fields_set:
-            raise PydanticCustomError("required", "at least one field is needed")
-        return self
 
 
 class ClientQuery(PageQuery):

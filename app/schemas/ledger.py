@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -13,7 +12,6 @@ from .base import AmountOut, Request, Response, Time, TimeOut, check_range
 from .orders import PageQuery
 
 Format = Literal["json", "csv"]
-_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class EntryQuery(PageQuery):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import Field, StrictBool
@@ -11,7 +10,6 @@ from app.core.clock import iso
 from app.domain.bars import Bar
 from app.domain.instruments import Instrument
 from app.domain.money import ZERO, text
-from app.domain.quotes import Quote
 
 from .base import AmountOut, PositiveAmount, QueryInt, Request, Response, Text, Time, TimeOut
 
@@ -127,21 +125,6 @@ def instrument_json(instrument: Instrument, forms: dict[str, str]) -> dict[str, 
         "status": instrument.status.value,
         "stale_after_seconds": int(instrument.stale_after.total_seconds()),
         "forms": forms,
-    }
-
-
-def quote_json(quote: Quote, now: datetime, stale_after: timedelta) -> dict[str, Any]:
-    return {
-        "symbol": quote.symbol,
-        "bid": text(quote.bid),
-        "ask": text(quote.ask),
-        "last": None if quote.last is None else text(quote.last),
-        "mid": text(quote.mid),
-        "spread": text(quote.spread),
-        "at": iso(quote.at),
-        "received_at": iso(quote.received_at),
-        "source": quote.source,
-        "stale": quote.is_stale(now, stale_after),
     }
 
 

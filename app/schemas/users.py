@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StrictBool, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StrictBool
 
 from app.core.permissions import Role
 
-from .base import Named, QueryBool, Request, Response, Text, TimeOut
-from .clients import without_default
+from .base import Named, Patch, QueryBool, Request, Response, Text, TimeOut, without_default
 from .orders import PageQuery
 
 UserName = Annotated[Named, Field(min_length=1, max_length=200)]
@@ -25,7 +23,7 @@ class UserIn(Request):
     )
 
 
-class UserPatch(Request):
+class UserPatch(Patch):
     """What is left out stays as it is."""
 
     name: UserName = Field("", json_schema_extra=without_default, description="1 to 200 characters")
@@ -39,12 +37,6 @@ class UserPatch(Request):
         json_schema_extra=without_default,
         description="false keeps the user out and ends every session at once; not of oneself or the last active Master",
     )
-
-    @model_validator(mode="after")
-    def _something(self) -> UserPatch:
-        if not self.model_fields_set:
-            raise PydanticCustomError("required", "at least one field is needed")
-        return self
 
 
 class UserQuery(PageQuery):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool, StrictInt, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StrictBool, StrictInt
 
-from .base import AmountOut, Named, PositiveAmount, Request, Response, Text, Time, TimeOut
-from .clients import without_default
+from .base import AmountOut, Named, Patch, PositiveAmount, Request, Response, Text, Time, TimeOut, without_default
 from .orders import PageQuery
 
 WalletName = Annotated[Named, Field(min_length=1, max_length=100)]
@@ -24,7 +22,7 @@ class WalletIn(Request):
     ] = Field(default_factory=dict, description="Play money to start with, by asset")
 
 
-class WalletPatch(Request):
+class WalletPatch(Patch):
     """What is left out stays as it is; null removes a limit."""
 
     name: WalletName = Field(
@@ -63,12 +61,6 @@ class WalletPatch(Request):
         json_schema_extra=without_default,
         description="true: orders outside the hours of their market are rejected",
     )
-
-    @model_validator(mode="after")
-    def _something(self) -> WalletPatch:
-        if not self.model_fields_set:
-            raise PydanticCustomError("required", "at least one field is needed")
-        return self
 
 
 class PauseIn(Request):

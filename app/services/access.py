@@ -43,6 +43,12 @@ def visible_clients(principal: Principal, resource: Resource, right: str) -> sa.
     return sa.select(Client.id).where(Client.trader_id == principal.id)
 
 
+def visible_client_ids(session: Session, principal: Principal, resource: Resource, right: str) -> list[str] | None:
+    """The same, read."""
+    visible = visible_clients(principal, resource, right)
+    return None if visible is None else list(session.scalars(visible))
+
+
 def _restrict(query: Any, column: Any, principal: Principal, resource: Resource, right: str) -> Any:
     clients = visible_clients(principal, resource, right)
     return query if clients is None else query.where(column.in_(clients))
@@ -109,6 +115,16 @@ def wallet_for(session: Session, client: Client, wallet_id: str | None) -> Walle
     if found is None:
         raise NotFound("there is no such wallet")
     return found
+
+
+def client_of(session: Session, owned: Wallet | OrderState | PositionState) -> Client:
+    """The client of an object the caller has been let through to."""
+    return session.get_one(Client, owned.client_id)
+
+
+def wallet_of(session: Session, owned: OrderState | PositionState) -> Wallet:
+    """The wallet of an order or position the caller has been let through to."""
+    return session.get_one(Wallet, owned.wallet_id)
 
 
 class EntryWallets:

@@ -25,7 +25,7 @@ _ENDED = [status.value for status in TERMINAL]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BlotterFilter:
     """What a list is narrowed to; ids are ids here, already resolved."""
 
     client_id: str | None = None
@@ -44,7 +44,7 @@ Rows = tuple[list[dict[str, Any]], int]
 
 
 def list_orders(
-    session: Session, principal: Principal, wanted: Wanted, limit: int, offset: int
+    session: Session, principal: Principal, wanted: BlotterFilter, limit: int, offset: int
 ) -> tuple[list[OrderState], int]:
     """Newest first, with how many there are in all."""
     query = _narrow(sa.select(orders), orders, principal, wanted)
@@ -63,7 +63,7 @@ def list_orders(
     return [OrderState.of(row) for row in rows], total
 
 
-def list_executions(session: Session, principal: Principal, wanted: Wanted, limit: int, offset: int) -> Rows:
+def list_executions(session: Session, principal: Principal, wanted: BlotterFilter, limit: int, offset: int) -> Rows:
     query = _narrow(sa.select(executions), executions, principal, wanted)
     if wanted.order_id is not None:
         query = query.where(executions.c.order_id == wanted.order_id)
@@ -73,7 +73,7 @@ def list_executions(session: Session, principal: Principal, wanted: Wanted, limi
 
 
 def list_positions(
-    session: Session, principal: Principal, wanted: Wanted, limit: int, offset: int
+    session: Session, principal: Principal, wanted: BlotterFilter, limit: int, offset: int
 ) -> tuple[list[PositionState], int]:
     query = _narrow(sa.select(positions), positions, principal, wanted)
     if wanted.status is not None:
@@ -89,7 +89,7 @@ def by_client_order_id(
     session: Session, principal: Principal, client_order_id: str, wallet_id: str | None
 ) -> OrderState:
     """The order a caller gave this id. Raises ``NotFound``; ``Invalid`` when several wallets know the id."""
-    wanted = Wanted(wallet_id=wallet_id)
+    wanted = BlotterFilter(wallet_id=wallet_id)
     query = _narrow(sa.select(orders), orders, principal, wanted).where(orders.c.client_order_id == client_order_id)
     found = session.execute(query.limit(2)).mappings().all()
     if not found:
@@ -116,7 +116,7 @@ def live_orders_by_status(session: Session) -> dict[str, int]:
     return {row.status: row.live for row in session.execute(query.group_by(orders.c.status))}
 
 
-def _narrow(query: Any, table: sa.Table, principal: Principal, wanted: Wanted) -> Any:
+def _narrow(query: Any, table: sa.Table, principal: Principal, wanted: BlotterFilter) -> Any:
     visible = visible_clients(principal, Resource.ORDERS, READ)
     if visible is not None:
         query = query.where(table.c.client_id.in_(visible))

@@ -26,7 +26,7 @@ EVERY_INSTRUMENT = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LimitValues:
     """A limit as it shall be. Quantities in base currency, values in USD; None: not limited."""
 
     blocked: bool = False
@@ -63,7 +63,7 @@ def put(
     session: Session,
     client: Client,
     instrument: Instrument | None,
-    wanted: Wanted,
+    wanted: LimitValues,
     instruments: SymbolTable,
     principal: Principal,
     now: datetime,

@@ -16,12 +16,11 @@ from app.core.ids import new_id
 from app.core.permissions import READ, WRITE, Principal, Reach, Resource, Role
 from app.models import Client, User
 
-from . import api_keys, audit, users
+from . import api_keys, audit, emails, user_sessions
 from .access import is_uuid, visible_clients
 from .events import Events
 
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
-_EMAIL: Final = re.compile(r"[^@\s\x00-\x1f<>\"(),:;\\]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,8 @@ def create(
         trader_id = principal.id
     if not _CODE.fullmatch(code) or is_uuid(code):
         raise Invalid.field("code", "invalid_code", "must be 1 to 32 letters, digits, points or dashes", code[:40])
-    _check_email(email)
+    if email is not None:
+        emails.check(email)
     _check_trader(session, trader_id)
     if session.scalar(sa.select(Client.id).where(sa.func.lower(Client.code) == code.lower())) is not None:
         raise Conflict(f"the code {code} is taken", code="code_taken")
@@ -103,8 +103,8 @@ def update(session: Session, client: Client, changes: dict[str, Any], principal:
         if principal.reach(Resource.CLIENTS, WRITE) is not Reach.ALL:
             raise Forbidden("only the firm's management assigns clients")
         _check_trader(session, changes["trader_id"])
-    if "email" in changes:
-        _check_email(changes["email"])
+    if changes.get("email") is not None:
+        emails.check(changes["email"])
     changed = {name: value for name, value in changes.items() if getattr(client, name) != value}
     if not changed:
         return Dismissed()
@@ -117,7 +117,7 @@ def update(session: Session, client: Client, changes: dict[str, Any], principal:
     audit.record(session, principal, "client.update", "client", client.id, now, changed=changed, previous=previous)
     if changed.get("active") is not False:
         return Dismissed()
-    return Dismissed(users.end_sessions_of_client(session, client.id, now), api_keys.ids_of_client(session, client.id))
+    return Dismissed(user_sessions.end_of_client(session, client.id, now), api_keys.ids_of_client(session, client.id))
 
 
 def _event(session: Session, client: Client, type_: str, now: datetime, **changed: Any) -> None:
@@ -146,6 +146,15 @@ def search(
     return list(session.scalars(query.order_by(Client.code).limit(limit).offset(offset))), total
 
 
+def choices(session: Session, principal: Principal, resource: Resource, limit: int) -> list[dict[str, Any]]:
+    """The clients whose objects of this kind the caller may read, for a picker: by code."""
+    query = sa.select(Client.id, Client.code, Client.name, Client.active).order_by(Client.code).limit(limit)
+    visible = visible_clients(principal, resource, READ)
+    if visible is not None:
+        query = query.where(Client.id.in_(visible))
+    return [{"id": row.id, "code": row.code, "name": row.name, "active": row.active} for row in session.execute(query)]
+
+
 def show(client: Client) -> dict[str, Any]:
     return {
         "id": client.id,
@@ -158,11 +167,6 @@ def show(client: Client) -> dict[str, Any]:
         "created_at": iso(client.created_at),
         "updated_at": iso(client.updated_at),
     }
-
-
-def _check_email(email: str | None) -> None:
-    if email is not None and (len(email) > 254 or not _EMAIL.fullmatch(email)):
-        raise Invalid.field("email", "invalid_email", "is no mail address", email[:100])
 
 
 def _check_trader(session: Session, trader_id: str | None) -> None:

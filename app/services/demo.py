@@ -15,7 +15,7 @@ from app.core.errors import Unauthenticated
 from app.core.permissions import SYSTEM, Role
 from app.models import ApiKey, Client, User
 
-from . import api_keys, clients, market, users, wallets
+from . import api_keys, clients, market, passwords, users, wallets
 
 PASSWORD: Final = "Cambista-demo-2026"  # documented: a demo is open to whoever can reach it
 BALANCES: Final = {
@@ -47,7 +47,7 @@ _FIRM_CLIENTS: Final = (("C-1001", "Ana Flores", "trader@demo.cambista"), ("C-10
 
 def hash_passwords() -> dict[str, str]:
     """A hash for each person of the demo. Slow: before the transaction."""
-    return {person.email: users.hash_password(person.email, PASSWORD) for person in PEOPLE}
+    return {person.email: passwords.hash_password(person.email, PASSWORD) for person in PEOPLE}
 
 
 def is_empty(session: Session) -> bool:

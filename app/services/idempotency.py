@@ -20,12 +20,17 @@ from app.models import IdempotencyRecord, table_of
 
 KEPT: Final = timedelta(hours=24)
 table = table_of(IdempotencyRecord)
+_STORED: Final = sa.select(table.c.body_hash, table.c.status, table.c.body).where(
+    table.c.caller == sa.bindparam("caller"),
+    table.c.route == sa.bindparam("route"),
+    table.c.key == sa.bindparam("key"),
+)
 _running: set[tuple[str, str, str]] = set()
 _lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class KeyedRequest:
     """One POST with a key. ``route`` is the rule, the path itself is part of what is hashed."""
 
     caller: str
@@ -34,14 +39,14 @@ class Ticket:
     body_hash: str
 
     @classmethod
-    def of(cls, caller: str, route: str, key: str, said: bytes) -> Ticket:
+    def of(cls, caller: str, route: str, key: str, said: bytes) -> KeyedRequest:
         return cls(caller, route[:120], key, hashlib.sha256(said).hexdigest())
 
 
 @contextmanager
-def in_flight(ticket: Ticket) -> Iterator[None]:
+def in_flight(keyed: KeyedRequest) -> Iterator[None]:
     """Hold the key while its request runs in this process. Raises ``Conflict`` when it already does."""
-    held = (ticket.caller, ticket.route, ticket.key)
+    held = (keyed.caller, keyed.route, keyed.key)
     with _lock:
         if held in _running:
             raise Conflict("the first request with this key is still running", code="in_progress", retry_after=1)
@@ -53,29 +58,26 @@ def in_flight(ticket: Ticket) -> Iterator[None]:
             _running.discard(held)
 
 
-def find(session: Session, ticket: Ticket) -> tuple[int, str] | None:
+def find(session: Session, keyed: KeyedRequest) -> tuple[int, str] | None:
     """The stored status and body. Raises ``Invalid`` when the key was used with another body."""
-    query = sa.select(table.c.body_hash, table.c.status, table.c.body).where(
-        table.c.caller == ticket.caller, table.c.route == ticket.route, table.c.key == ticket.key
-    )
-    row = session.execute(query).one_or_none()
+    row = session.execute(_STORED, {"caller": keyed.caller, "route": keyed.route, "key": keyed.key}).one_or_none()
     if row is None:
         return None
-    if row.body_hash != ticket.body_hash:
+    if row.body_hash != keyed.body_hash:
         raise Invalid("this Idempotency-Key was used with another request", code="idempotency_key_reused")
     return row.status, row.body
 
 
-def store(session: Session, ticket: Ticket, status: int, body: str, now: datetime) -> None:
+def store(session: Session, keyed: KeyedRequest, status: int, body: str, now: datetime) -> None:
     """Keep the answer in the transaction of the work it tells about."""
     session.execute(
         sa.insert(table),
         {
             "id": new_id(),
-            "caller": ticket.caller,
-            "route": ticket.route,
-            "key": ticket.key,
-            "body_hash": ticket.body_hash,
+            "caller": keyed.caller,
+            "route": keyed.route,
+            "key": keyed.key,
+            "body_hash": keyed.body_hash,
             "status": status,
             "body": body,
             "created_at": now,

@@ -22,6 +22,11 @@ def application_name(holder: str) -> str:
     return f"{_ENGINE}{holder}"[:63]
 
 
+def answers(session: Session) -> bool:
+    """Whether the database does; an error says that it does not."""
+    return session.scalar(sa.select(1)) == 1
+
+
 def lease(session: Session) -> dict[str, Any] | None:
     """Who led last, and since when."""
     row = session.execute(sa.select(leases).where(leases.c.shard == 0)).mappings().one_or_none()

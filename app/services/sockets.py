@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -13,8 +12,9 @@ from app.core.errors import AppError, Unauthenticated
 from app.core.permissions import READ, Principal, Resource
 from app.domain.instruments import UnknownSymbol
 
-from . import access, api_keys, events, users
+from . import access, api_keys, events, user_sessions
 from .container import Services
+from .user_sessions import SessionLimits
 
 KEY, SESSION = "key", "session"
 TOKEN = "_user_id"  # where Flask-Login keeps it in the browser's signed cookie
@@ -38,16 +38,13 @@ class SocketAccess:
         token = cookie.get(TOKEN)
         if not isinstance(token, str):
             return None
-        found = database.read(lambda session: users.find_session(session, token, now, self._limits()))
+        found = database.read(lambda session: user_sessions.find(session, token, now, self._limits()))
         if found is None or found.user.must_change_password:
             return None
         return found.principal, (SESSION, found.session_id)
 
-    def _limits(self) -> users.SessionLimits:
-        settings = self.services.settings
-        return users.SessionLimits(
-            timedelta(minutes=settings.session_idle_minutes), timedelta(hours=settings.session_absolute_hours)
-        )
+    def _limits(self) -> SessionLimits:
+        return SessionLimits.of(self.services.settings)
 
     def ended(self, credentials: set[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of the given credentials that are good no more."""
@@ -55,7 +52,7 @@ class SocketAccess:
 
         def work(session: Session) -> set[tuple[str, str]]:
             keys = api_keys.live_key_ids(session, {id_ for kind, id_ in credentials if kind == KEY}, now)
-            sessions = users.live_session_ids(
+            sessions = user_sessions.live_ids(
                 session, {id_ for kind, id_ in credentials if kind == SESSION}, now, self._limits()
             )
             return {(KEY, id_) for id_ in keys} | {(SESSION, id_) for id_ in sessions}
@@ -90,8 +87,7 @@ class SocketAccess:
         def work(session: Session) -> tuple[list[dict[str, Any]] | None, int]:
             # the end first: what is numbered between the two reads is pushed live, and must not be skipped
             last = events.last_ordinal(session)
-            clients = access.visible_clients(principal, Resource.EVENTS, READ)
-            streams = None if clients is None else list(session.scalars(clients))
+            streams = access.visible_client_ids(session, principal, Resource.EVENTS, READ)
             found = events.since(session, streams, after, limit + 1)
             upto = [event for event in found if event["cursor"] <= last]
             return (None if len(found) > limit else upto), last

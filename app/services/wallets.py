@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.core.clock import iso
 from app.core.errors import Conflict, Forbidden, Invalid
 from app.core.ids import new_id
-from app.core.permissions import SYSTEM, WRITE, Principal, Reach, Resource
+from app.core.permissions import READ, SYSTEM, WRITE, Principal, Reach, Resource
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, deposit_lines
 from app.domain.money import CURRENCY_SCALES, MAX_AMOUNT, ZERO, decimals, scale_of, text
 from app.domain.quotes import Quote
@@ -21,6 +21,7 @@ from app.domain.risk import Failure, usd_rate
 from app.models import Client, JournalEntry, LedgerAccount, Posting, Wallet, table_of
 
 from . import audit, ledger
+from .access import visible_clients
 from .events import FIRM, Events
 from .ledger import Journal, LockedAccount
 
@@ -196,6 +197,24 @@ def update(session: Session, wallet: Wallet, changes: dict[str, Any], principal:
     )
     events.flush(session)
     audit.record(session, principal, "wallet.update", "wallet", wallet.id, now, changed=changed, previous=previous)
+
+
+def search(
+    session: Session, principal: Principal, client_id: str | None, limit: int, offset: int
+) -> tuple[list[Wallet], int]:
+    """The wallets the caller may see, of one client or of all, and how many there are."""
+    query = sa.select(Wallet)
+    visible = visible_clients(principal, Resource.WALLETS, READ)
+    if visible is not None:
+        query = query.where(Wallet.client_id.in_(visible))
+    if client_id is not None:
+        query = query.where(Wallet.client_id == client_id)
+    total = session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
+    return list(session.scalars(query.order_by(Wallet.id).limit(limit).offset(offset))), total
+
+
+def ids_of_client(session: Session, client_id: str) -> list[str]:
+    return list(session.scalars(sa.select(Wallet.id).where(Wallet.client_id == client_id).order_by(Wallet.id)))
 
 
 def balance_event(events: Events, client_id: str, wallet_id: str, locked: Iterable[LockedAccount]) -> None:

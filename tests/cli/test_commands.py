@@ -20,7 +20,7 @@ from app.core.ids import new_id
 from app.core.schema import is_current
 from app.core.transaction import Database
 from app.models import AuditRecord, Posting
-from app.services import api_keys, audit, demo, faults, users
+from app.services import api_keys, audit, demo, faults, sign_in
 from tests.conftest import PRODUCTION
 
 Run = Callable[..., Any]
@@ -102,10 +102,10 @@ def test_user_signs_in_with_the_generated_password_until_disabled(
         "users", "create", "--email", "Mia@Example.org", "--name", "Mia", "--role", "trader", "--generate-password"
     )
     assert user["email"] == "mia@example.org"
-    assert users.sign_in(database, user["email"], user["password"], IP, None, clock.now())
+    assert sign_in.open_session(database, user["email"], user["password"], IP, None, clock.now())
     assert run("users", "disable", "mia@example.org")["sessions_ended"] == 1
     with pytest.raises(Unauthenticated):
-        users.sign_in(database, user["email"], user["password"], IP, None, clock.now())
+        sign_in.open_session(database, user["email"], user["password"], IP, None, clock.now())
 
 
 def test_password_from_standard_input_is_not_printed(run: Run, database: Database, clock: ManualClock) -> None:
@@ -125,7 +125,7 @@ def test_password_from_standard_input_is_not_printed(run: Run, database: Databas
         typed="violin-otter-47\n",
     )
     assert "violin" not in json.dumps(user)
-    signed_in = users.sign_in(database, "ana@example.org", "violin-otter-47", IP, None, clock.now())
+    signed_in = sign_in.open_session(database, "ana@example.org", "violin-otter-47", IP, None, clock.now())
     assert signed_in.principal.client_id == user["client_id"]
 
 
@@ -304,11 +304,11 @@ def test_users_are_listed_given_a_password_and_disabled(run: Run, database: Data
     assert [user["name"] for user in run("users", "list", "--role", "trader")["items"]] == ["Eva"]
     given = run("users", "password", "eva@example.com", "--one-time")
     assert given["must_change_password"] is True
-    signed = users.sign_in(database, "eva@example.com", given["one_time_password"], IP, None, clock.now())
+    signed = sign_in.open_session(database, "eva@example.com", given["one_time_password"], IP, None, clock.now())
     assert signed.user.must_change_password
     typed = run("users", "password", "eva@example.com", "--password-stdin", typed="a longer word 41\n")
     assert (typed["must_change_password"], typed["sessions_ended"]) == (False, 1) and "one_time_password" not in typed
-    users.sign_in(database, "eva@example.com", "a longer word 41", IP, None, clock.now())
+    sign_in.open_session(database, "eva@example.com", "a longer word 41", IP, None, clock.now())
     assert run("users", "disable", "eva@example.com")["active"] is False
     assert [user["name"] for user in run("users", "list", "--disabled")["items"]] == ["Eva"]
     refused = run("users", "disable", "m@example.com", status=1)

@@ -31,7 +31,7 @@ from app.core.permissions import SYSTEM, Role
 from app.core.transaction import Database
 from app.extensions import EventJson
 from app.models import Client, Event, UserSession
-from app.realtime import handlers, inlet
+from app.realtime import handlers, socket_gate
 from app.services import api_keys, clients, market, users
 from app.services.container import Services
 from app.services.sockets import TOKEN, SocketAccess
@@ -468,8 +468,8 @@ def test_transport_on_which_nobody_identifies_is_closed(live: Live) -> None:
     live.listen("ana")
     stranger = websocket.create_connection(f"{live.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket")
     stranger.recv()
-    assert live.sockets.end_strangers() == 0, "it had no time yet"
-    assert live.sockets.end_strangers() == 1
+    assert live.sockets.end_anonymous() == 0, "it had no time yet"
+    assert live.sockets.end_anonymous() == 1
     assert live.sockets.count() == 1
     stranger.close(timeout=0)
 
@@ -567,7 +567,7 @@ def test_what_is_no_message_ends_the_socket_without_a_traceback(
         with contextlib.suppress(OSError, websocket.WebSocketException):
             wire.send(frame)
     assert _ends(wire)
-    _eventually(lambda: not live.sockets.inlet._eio.sockets)
+    _eventually(lambda: not live.sockets.gate._eio.sockets)
     assert live.sockets.count() == 0
     assert [record for record in caplog.records if record.exc_info] == []
     assert len([record for record in caplog.records if "sockets ended" in record.message]) <= 1
@@ -593,7 +593,7 @@ def test_a_flood_of_requests_ends_the_socket_and_most_are_never_looked_at(
     assert _ends(wire)
     _eventually(lambda: live.sockets.count() == 1)
     assert len(asked) <= handlers.MAX_RESUMES
-    assert live.sockets.inlet.ended["flood"] == 1
+    assert live.sockets.gate.ended["flood"] == 1
     live.services.clock.advance(2)
     assert "channels" in luis.ask("subscribe", {"symbols": ["BTC/USDT"]})
 
@@ -635,7 +635,7 @@ def test_a_post_that_is_no_message_is_answered_and_ends_the_transport(
     address, headers = _poll(live)
     answered = requests.post(address, data=body, headers=headers, timeout=WAIT)
     assert answered.status_code in (200, 400)  # 200: it was read, and what was in it ended the transport
-    assert live.sockets.inlet._eio.sockets == {}
+    assert live.sockets.gate._eio.sockets == {}
     assert requests.post(address, data="3", headers=headers, timeout=WAIT).status_code == 400
     assert [record for record in caplog.records if record.exc_info] == []
 
@@ -645,7 +645,7 @@ def test_a_flood_of_posts_ends_the_transport(live: Live) -> None:
     body = "\x1e".join(['42["subscribe",{}]'] * 16)
     answers = [requests.post(address, data=body, headers=headers, timeout=WAIT).status_code for _ in range(8)]
     assert answers == [200] * 6 + [400, 400]
-    assert live.sockets.inlet._eio.sockets == {}
+    assert live.sockets.gate._eio.sockets == {}
 
 
 def test_ending_a_socket_that_polls_waits_for_nobody(live: Live) -> None:
@@ -653,29 +653,29 @@ def test_ending_a_socket_that_polls_waits_for_nobody(live: Live) -> None:
     requests.post(address, data="40", headers=headers, timeout=WAIT)
     assert live.sockets.disconnect(key=live.firm.ids["ana"]) == 1
     _poll(live)
-    live.sockets.end_strangers()
-    assert live.sockets.end_strangers() == 2
-    live.sockets.inlet._eio.disconnect("nobody")
+    live.sockets.end_anonymous()
+    assert live.sockets.end_anonymous() == 2
+    live.sockets.gate._eio.disconnect("nobody")
 
 
-def test_strangers_open_so_many_transports_and_no_more(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "MAX_STRANGERS_PER_ADDRESS", 3)
+def test_an_address_opens_so_many_anonymous_transports_and_no_more(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "MAX_ANONYMOUS_PER_ADDRESS", 3)
     address = f"{live.url}/socket.io/?EIO=4&transport=polling"
     known = live.listen("ana")
     assert [requests.get(address, timeout=WAIT).status_code for _ in range(5)] == [200, 200, 200, 503, 503]
     assert known.ask("resume", {"after": 0})["reset"] is False
-    live.sockets.end_strangers()
-    live.sockets.end_strangers()
+    live.sockets.end_anonymous()
+    live.sockets.end_anonymous()
     assert requests.get(address, timeout=WAIT).status_code == 200
 
 
 def test_whoever_goes_on_trying_keys_on_one_transport_is_ended(live: Live) -> None:
     wire = _raw(live)
-    for _ in range(inlet.MAX_REFUSED_CONNECTS + 3):
+    for _ in range(socket_gate.MAX_REFUSED_CONNECTS + 3):
         with contextlib.suppress(OSError, websocket.WebSocketException):
             wire.send('40{"key":"ck_wrong"}')
     assert _ends(wire)
-    _eventually(lambda: live.sockets.inlet.ended["refused"] == 1)
+    _eventually(lambda: live.sockets.gate.ended["refused"] == 1)
 
 
 def test_resuming_is_limited_for_all_sockets_of_a_caller_together(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -684,18 +684,18 @@ def test_resuming_is_limited_for_all_sockets_of_a_caller_together(live: Live, mo
     answers = [listener.ask("resume", {"after": 0}) for listener in (first, second, first, second, luis)]
     assert ["error" in answer for answer in answers] == [False, False, False, True, False]
     live.services.clock.advance(handlers.RESUME_SECONDS + 1)
-    live.sockets.end_strangers()
+    live.sockets.end_anonymous()
     assert "error" not in second.ask("resume", {"after": 0})
 
 
 def test_an_address_whose_sockets_are_ended_again_and_again_opens_none_for_a_while(live: Live) -> None:
     known = live.listen("ana")
     address = f"{live.url}/socket.io/?EIO=4&transport=polling"
-    for _ in range(inlet.MAX_OFFENCES):
+    for _ in range(socket_gate.MAX_OFFENCES):
         post, _headers = _poll(live)
         requests.post(post, data="zzz", timeout=WAIT)
     assert requests.get(address, timeout=WAIT).status_code == 503
     assert known.ask("resume", {"after": 0})["reset"] is False, "what was open stays open"
-    live.services.clock.advance(inlet.OFFENCE_SECONDS)
-    live.sockets.end_strangers()
+    live.services.clock.advance(socket_gate.OFFENCE_SECONDS)
+    live.sockets.end_anonymous()
     assert requests.get(address, timeout=WAIT).status_code == 200

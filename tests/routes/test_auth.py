@@ -19,7 +19,7 @@ from app.core.permissions import SYSTEM, Role
 from app.core.transaction import Database
 from app.models import ApiKey, Client, User, UserSession
 from app.routes.identity import own_path
-from app.services import api_keys, clients, users
+from app.services import api_keys, clients, passwords, sign_in, users
 from app.services.sockets import SocketAccess
 
 PASSWORD = "violin-otter-47"
@@ -30,7 +30,7 @@ CLIENT, MASTER = "ana@firm.example", "master@firm.example"
 def app(sqlite_url: str, clock: ManualClock) -> Iterator[Flask]:
     app = create_app(TestingConfig(database_url=sqlite_url, session_idle_minutes=30), clock=clock)
     database: Database = app.extensions["services"].database
-    hashes = {email: users.hash_password(email, PASSWORD) for email in (CLIENT, MASTER)}
+    hashes = {email: passwords.hash_password(email, PASSWORD) for email in (CLIENT, MASTER)}
 
     def work(session: Any) -> None:
         client = clients.create(session, "C-1", "Ana", SYSTEM, clock.now())
@@ -150,7 +150,7 @@ def test_wrong_sign_in_says_nothing_of_what_was_wrong(browser: Browser, form: di
 
 
 def test_too_many_attempts_are_told_how_long_to_wait(browser: Browser) -> None:
-    for _ in range(users.FREE_ATTEMPTS):
+    for _ in range(sign_in.FREE_ATTEMPTS):
         browser.sign_in(password="wrong-password-1")
     response = browser.sign_in()
     assert response.status_code == 429 and int(response.headers["Retry-After"]) >= 1
@@ -478,13 +478,13 @@ def test_hashing_is_not_done_in_a_transaction(
 ) -> None:
     """A write lock held while a password is hashed would stop every order for its time."""
     held: list[bool] = []
-    verify = users.verify_password
+    verify = passwords.verify_password
 
     def verify_and_look(*args: Any) -> bool:
         lock: Any = database._one_writer
         held.append(lock._is_owned())
         return verify(*args)
 
-    monkeypatch.setattr(users, "verify_password", verify_and_look)
+    monkeypatch.setattr(sign_in, "verify_password", verify_and_look)
     assert browser.sign_in().status_code == 303
     assert held == [False]

@@ -12,7 +12,7 @@ from app.core.permissions import Role
 from app.core.transaction import Database
 from app.domain.money import text
 from app.models import AuditRecord, Client, InstrumentRow, User, Wallet
-from app.services import api_keys, demo, ledger, users
+from app.services import api_keys, demo, ledger, passwords, users
 from app.services.market import load_instruments
 from app.services.reconcile import reconcile
 
@@ -88,4 +88,4 @@ def test_keys_are_made_once_and_made_again_when_lost(database: Database, clock: 
 
 def test_documented_password_is_one_we_accept() -> None:
     for person in demo.PEOPLE:
-        users.check_password_rules(person.email, demo.PASSWORD)
+        passwords.check_password_rules(person.email, demo.PASSWORD)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, Resource
-from app.routes.edge import db, endpoint, query
+from app.routes.access import endpoint
+from app.routes.request import db, query
 from app.schemas.audit import AuditOut, AuditQuery, AuditVerifyOut
 from app.services import audit
 

@@ -7,7 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, WRITE, Resource
 from app.models import Client
-from app.routes.edge import body, db, endpoint, now, principal, services
+from app.routes.access import endpoint, principal
+from app.routes.request import body, db, now, services
 from app.schemas.client_limits import ClientLimitIn, ClientLimitOut
 from app.services import access, client_limits, clients
 
@@ -46,7 +47,7 @@ def set_client_limit(ref: str) -> ResponseReturnValue:
     given = body(ClientLimitIn)
     client = _locked(ref)
     instrument = None if given.symbol == client_limits.EVERY_INSTRUMENT else services().orders.resolve(given.symbol)
-    wanted = client_limits.Wanted(
+    wanted = client_limits.LimitValues(
         given.blocked, given.max_order_qty, given.max_notional_usd, given.hours, given.time_zone
     )
     return client_limits.put(

@@ -8,8 +8,9 @@ from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, WRITE, Resource
 from app.core.transaction import after_commit
-from app.routes.edge import body, check_version, db, endpoint, now, principal, query, tagged
+from app.routes.access import endpoint, principal
 from app.routes.identity import disconnect_sockets
+from app.routes.request import body, check_version, db, now, query, tagged
 from app.schemas.clients import ClientIn, ClientOut, ClientPatch, ClientQuery
 from app.services import access, clients
 

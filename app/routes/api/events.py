@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, Resource
-from app.routes.edge import db, endpoint, named_client, principal, query
+from app.routes.access import endpoint, principal
+from app.routes.request import db, named_client, query
 from app.schemas.system import EventPage, EventQuery
 from app.services import access, events
 
@@ -44,5 +45,4 @@ def _streams(ref: str | None) -> list[str] | None:
     """The streams that are wanted; None: all of them, the firm's own too."""
     if ref is not None:
         return [access.client(db(), principal(), ref, READ, Resource.EVENTS).id]
-    visible = access.visible_clients(principal(), Resource.EVENTS, READ)
-    return None if visible is None else list(db().scalars(visible))
+    return access.visible_client_ids(db(), principal(), Resource.EVENTS, READ)

@@ -6,7 +6,8 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, WRITE, Resource
-from app.routes.edge import body, db, endpoint, now, principal, query
+from app.routes.access import endpoint, principal
+from app.routes.request import body, db, now, query
 from app.schemas.faults import FaultOut, FaultQuery, FaultResolution
 from app.services import faults
 

@@ -8,8 +8,9 @@ from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, WRITE, Resource
 from app.core.transaction import after_commit
-from app.routes.edge import body, db, endpoint, now, principal, query
+from app.routes.access import endpoint, principal
 from app.routes.identity import disconnect_sockets
+from app.routes.request import body, db, now, query
 from app.schemas.orders import PageQuery
 from app.schemas.system import Empty, KeyOut
 from app.services import api_keys

@@ -6,7 +6,8 @@ from flask.typing import ResponseReturnValue
 
 from app.core.clock import iso
 from app.core.permissions import READ, Resource
-from app.routes.edge import db, endpoint, named_client, principal, query
+from app.routes.access import endpoint, principal
+from app.routes.request import db, named_client, query
 from app.schemas.ledger import EntryOut, EntryQuery, TrialBalanceOut, TrialBalanceQuery
 from app.services import access, journal_reports
 

@@ -9,9 +9,12 @@ from flask.typing import ResponseReturnValue
 
 from app.core.errors import NotFound
 from app.core.permissions import READ, WRITE, Resource
+from app.core.quotes import quote_json
 from app.domain.instruments import Instrument, UnknownSymbol, symbol_forms
 from app.domain.quotes import Quote
-from app.routes.edge import body, db, endpoint, no_transaction, now, principal, query, services
+from app.routes.access import endpoint, principal
+from app.routes.application import no_transaction
+from app.routes.request import body, db, now, query, services
 from app.schemas.market import (
     BarsOut,
     BarsQuery,
@@ -24,7 +27,6 @@ from app.schemas.market import (
     bar_json,
     day_json,
     instrument_json,
-    quote_json,
 )
 from app.services import manual_quotes, oversight
 
@@ -42,7 +44,7 @@ def _known(symbol: str) -> Instrument:
 
 
 def _show(instrument: Instrument, quote: Quote) -> dict[str, Any]:
-    return quote_json(quote, now(), instrument.stale_after)
+    return {**quote_json(quote), "stale": quote.is_stale(now(), instrument.stale_after)}
 
 
 @blueprint.get("/market/instruments")
@@ -107,27 +109,27 @@ def quote(symbol: str) -> ResponseReturnValue:
 def set_quote() -> ResponseReturnValue:
     given = body(QuoteIn)
     instrument = services().orders.resolve(given.symbol)
-    parts = services()
-    previous = parts.quotes.get(instrument.symbol)
+    app_services = services()
+    previous = app_services.quotes.get(instrument.symbol)
     if not given.confirm:
         manual_quotes.check_band(instrument, given.bid, given.ask, previous)
-    who, when, ip, kind = principal(), now(), request.remote_addr, parts.settings.market_feed
-    if parts.runs_feeds:
+    who, when, ip, kind = principal(), now(), request.remote_addr, app_services.settings.market_feed
+    if app_services.runs_feeds:
         taken = manual_quotes.set_quote(
-            parts.feeds,
+            app_services.feeds,
             kind,
             instrument.symbol,
             given.bid,
             given.ask,
             given.last,
-            production=parts.settings.production,
+            production=app_services.settings.production,
         )
     else:  # the feed runs where the engine leads
-        manual_quotes.check_settable(kind, production=parts.settings.production)
+        manual_quotes.check_settable(kind, production=app_services.settings.production)
         taken = Quote(instrument.symbol, given.bid, given.ask, given.last, when, when, kind, by_hand=True)
-        parts.database.run(lambda session: manual_quotes.hand_over(session, taken, who, when))
-        parts.wake()
-    parts.database.run(lambda session: manual_quotes.record(session, who, taken, previous, when, ip))
+        app_services.database.run(lambda session: manual_quotes.hand_over(session, taken, who, when))
+        app_services.wake()
+    app_services.database.run(lambda session: manual_quotes.record(session, who, taken, previous, when, ip))
     return _show(instrument, taken), 201
 
 
@@ -163,5 +165,5 @@ def feeds() -> ResponseReturnValue:
 
 def feed_states() -> list[dict[str, Any]]:
     """Of this process where it takes the prices, else as the heartbeat of the one that does tells."""
-    parts = services()
-    return parts.feed_states() if parts.runs_feeds else parts.database.read(oversight.feeds)
+    here = services()
+    return here.feed_states() if here.runs_feeds else here.database.read(oversight.feeds)

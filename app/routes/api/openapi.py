@@ -14,7 +14,8 @@ from werkzeug.routing import Rule
 
 from app.core import json
 from app.core.errors import NotFound
-from app.routes.edge import Endpoint, endpoint, no_transaction
+from app.routes.access import Endpoint, endpoint
+from app.routes.application import no_transaction
 from app.schemas.examples import REQUESTS, Example
 from app.schemas.openapi import PROBLEM, SECURITY_SCHEMES, FieldProblem
 from app.schemas.problems import CATALOG, REJECTIONS, TITLES, TYPE, problem_example

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from app.core.permissions import _ACTING, WRITE
-from app.routes.edge import SAFE_METHODS, Endpoint
+from app.core.permissions import ACTING_FOR_CLIENTS, WRITE
+from app.routes.access import Endpoint
+from app.routes.request import SAFE_METHODS
 from app.schemas.problems import CATALOG
 
 REF: Final = "#/components/schemas/"
@@ -65,7 +66,7 @@ def _statuses(code: str, meta: Endpoint) -> Iterator[int]:
 def _of_rights(method: str, meta: Endpoint) -> Iterator[str]:
     if meta.needs:
         yield "forbidden"
-    if any(right == WRITE and resource in _ACTING for resource, right in meta.needs):
+    if any(right == WRITE and resource in ACTING_FOR_CLIENTS for resource, right in meta.needs):
         yield "may_not_act_for_clients"
     if meta.session_only:
         yield "session_required"

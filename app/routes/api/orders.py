@@ -14,22 +14,21 @@ from app.domain.order_requests import OrderRequest
 from app.domain.orders import OrderSource
 from app.domain.positions import PositionState
 from app.models import Client, Wallet
-from app.routes.edge import (
+from app.routes.access import endpoint, principal
+from app.routes.application import shared_commit
+from app.routes.errors import problem
+from app.routes.request import (
     body,
     check_version,
     db,
-    endpoint,
     in_transaction,
     named_client,
     now,
     payload,
-    principal,
     query,
     services,
-    shared_commit,
     tagged,
 )
-from app.routes.errors import problem
 from app.schemas.base import validate
 from app.schemas.orders import (
     CancelAllIn,
@@ -204,7 +203,7 @@ def _item(index: int, outcome: Any) -> dict[str, Any]:
 )
 def list_orders() -> ResponseReturnValue:
     asked = query(OrderQuery)
-    wanted = blotter.Wanted(
+    wanted = blotter.BlotterFilter(
         client_id=client_id(named_client(asked.client_id)),
         wallet_id=asked.wallet_id,
         instrument_id=instrument_id(asked.symbol),
@@ -307,9 +306,7 @@ def amend_order(order_id: str) -> ResponseReturnValue:
 
 def owner_of(order: OrderState | PositionState) -> tuple[Client, Wallet]:
     """Client and wallet of an order or position the caller has been let through to."""
-    client, wallet = db().get(Client, order.client_id), db().get(Wallet, order.wallet_id)
-    assert client is not None and wallet is not None
-    return client, wallet
+    return access.client_of(db(), order), access.wallet_of(db(), order)
 
 
 @blueprint.post("/orders/<order_id>/cancel")
@@ -350,7 +347,7 @@ def show_executions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @endpoint("Executions of an order", tag="orders", response=ExecutionOut, many=True, needs=READING)
 def order_executions(order_id: str) -> ResponseReturnValue:
     order = access.order(db(), principal(), order_id, READ)
-    rows, _ = blotter.list_executions(db(), principal(), blotter.Wanted(order_id=order.id), 10_000, 0)
+    rows, _ = blotter.list_executions(db(), principal(), blotter.BlotterFilter(order_id=order.id), 10_000, 0)
     return whole(show_executions(rows[::-1]))
 
 
@@ -380,7 +377,7 @@ def order_events(order_id: str) -> ResponseReturnValue:
 )
 def list_executions() -> ResponseReturnValue:
     asked = query(ExecutionQuery)
-    wanted = blotter.Wanted(
+    wanted = blotter.BlotterFilter(
         client_id=client_id(named_client(asked.client_id)),
         wallet_id=asked.wallet_id,
         instrument_id=instrument_id(asked.symbol),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
 from flask.typing import ResponseReturnValue
 
 from app.core.errors import Invalid
 from app.core.permissions import READ, Resource
-from app.models import Wallet
-from app.routes.edge import db, endpoint, named_client, now, principal, query, services
+from app.routes.access import endpoint, principal
+from app.routes.request import db, named_client, now, query, services
 from app.schemas.portfolio import PortfolioOut, PortfolioQuery, PositionPointOut
-from app.services import access, portfolio
+from app.services import access, portfolio, wallets
 
 from . import blueprint, whole
 from .orders import READING
@@ -32,7 +31,7 @@ def get_portfolio() -> ResponseReturnValue:
         raise Invalid.field("client_id", "required", "must name the client whose portfolio it is")
     client = access.client(db(), caller, ref, READ, Resource.WALLETS)
     if asked.wallet_id is None:
-        ids = list(db().scalars(sa.select(Wallet.id).where(Wallet.client_id == client.id).order_by(Wallet.id)))
+        ids = wallets.ids_of_client(db(), client.id)
     else:
         ids = [access.wallet_for(db(), client, asked.wallet_id).id]
     reader = portfolio.Portfolio(db(), services().instruments, services().quotes.snapshot(), now(), ids)

@@ -7,7 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from app.core.errors import Invalid
 from app.core.permissions import READ, WRITE
-from app.routes.edge import body, check_version, db, endpoint, named_client, now, principal, query, services, tagged
+from app.routes.access import endpoint, principal
+from app.routes.request import body, check_version, db, named_client, now, query, services, tagged
 from app.schemas.orders import ExecutionOut, OrderOut, PageQuery
 from app.schemas.positions import CloseIn, PositionOut, PositionQuery, ProtectIn, SignalIn
 from app.schemas.system import PositionUpdateOut, SignalResult
@@ -39,7 +40,7 @@ from .orders import (
 )
 def list_positions() -> ResponseReturnValue:
     asked = query(PositionQuery)
-    wanted = blotter.Wanted(
+    wanted = blotter.BlotterFilter(
         client_id=client_id(named_client(asked.client_id)),
         wallet_id=asked.wallet_id,
         instrument_id=instrument_id(asked.symbol),
@@ -164,6 +165,6 @@ def executions(position_id: str) -> ResponseReturnValue:
     asked = query(PageQuery)
     position = access.position(db(), principal(), position_id, READ)
     rows, total = blotter.list_executions(
-        db(), principal(), blotter.Wanted(position_id=position.id), asked.limit, asked.offset
+        db(), principal(), blotter.BlotterFilter(position_id=position.id), asked.limit, asked.offset
     )
     return page(show_executions(rows), total, asked.limit, asked.offset)

@@ -11,8 +11,10 @@ from sqlalchemy.exc import DBAPIError
 from app.core.clock import iso
 from app.core.errors import Unavailable
 from app.core.permissions import READ, Resource
-from app.routes.edge import db, endpoint, no_transaction, now, query, services
+from app.routes.access import endpoint
+from app.routes.application import no_transaction
 from app.routes.health import engine_state, metrics_registry
+from app.routes.request import db, now, query, services
 from app.schemas.orders import PageQuery
 from app.schemas.system import EngineOut, ReconcileOut, ServicesOut
 from app.services import faults, oversight, reconcile

@@ -13,8 +13,10 @@ from app.core.clock import iso
 from app.core.permissions import READ, WRITE, Resource
 from app.core.transaction import after_commit
 from app.models import User
-from app.routes.edge import body, check_version, db, endpoint, no_transaction, now, principal, query, services, tagged
+from app.routes.access import endpoint, principal
+from app.routes.application import no_transaction
 from app.routes.identity import disconnect_sockets, session_limits
+from app.routes.request import body, check_version, db, now, query, services, tagged
 from app.schemas.system import Empty
 from app.schemas.users import (
     SessionsEndedOut,
@@ -25,7 +27,7 @@ from app.schemas.users import (
     UserSessionOut,
     UserWithPasswordOut,
 )
-from app.services import access, users
+from app.services import access, passwords, user_sessions, users
 
 from . import blueprint, page, whole
 
@@ -56,7 +58,7 @@ def list_users() -> ResponseReturnValue:
 @no_transaction
 def create_user() -> ResponseReturnValue:
     given, who, moment, ip = body(UserIn), principal(), now(), request.remote_addr
-    plain, password_hash = users.one_time_password(given.email)  # slow: before the transaction
+    plain, password_hash = passwords.one_time_password(given.email)  # slow: before the transaction
 
     def work(session: Session) -> dict[str, Any]:
         client = None
@@ -135,7 +137,7 @@ def reset_password(user_id: str) -> ResponseReturnValue:
     body(Empty)
     who, moment, ip, database = principal(), now(), request.remote_addr, services().database
     email = database.read(lambda session: users.by_id(session, user_id).email)
-    plain, password_hash = users.one_time_password(email)  # slow: before the transaction
+    plain, password_hash = passwords.one_time_password(email)  # slow: before the transaction
 
     def work(session: Session) -> dict[str, Any]:
         user = users.by_id(session, user_id, lock=True)
@@ -157,7 +159,7 @@ def reset_password(user_id: str) -> ResponseReturnValue:
 )
 def list_user_sessions(user_id: str) -> ResponseReturnValue:
     user = users.by_id(db(), user_id)
-    rows = users.live_sessions(db(), user.id, now(), session_limits())
+    rows = user_sessions.live(db(), user.id, now(), session_limits())
     return whole(
         [
             {
@@ -179,6 +181,6 @@ def list_user_sessions(user_id: str) -> ResponseReturnValue:
 def end_user_sessions(user_id: str) -> ResponseReturnValue:
     body(Empty)
     user = users.by_id(db(), user_id, lock=True)
-    ended = users.end_all_sessions(db(), user.id, principal(), now(), ip=request.remote_addr)
+    ended = user_sessions.end_all(db(), user.id, principal(), now(), ip=request.remote_addr)
     _disconnect(db(), user)
     return {"ended": ended}

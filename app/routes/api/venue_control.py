@@ -6,7 +6,8 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, WRITE, Resource
-from app.routes.edge import body, db, endpoint, now, principal, services
+from app.routes.access import endpoint, principal
+from app.routes.request import body, db, now, services
 from app.schemas.venue_control import VenueChange, VenueOut
 from app.services import venue_control
 

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
 from flask.typing import ResponseReturnValue
 
 from app.core.clock import iso
 from app.core.errors import Invalid
 from app.core.permissions import READ, WRITE, Resource
 from app.models import Wallet
-from app.routes.edge import (
-    body,
-    check_version,
-    db,
-    endpoint,
-    named_client,
-    now,
-    principal,
-    query,
-    services,
-    tagged,
-)
+from app.routes.access import endpoint, principal
+from app.routes.request import body, check_version, db, named_client, now, query, services, tagged
 from app.schemas.orders import PageQuery
 from app.schemas.wallets import (
     BalanceQuery,
@@ -44,15 +33,9 @@ STOPPING = (WRITING, (Resource.ORDERS, WRITE))  # whoever may trade a wallet may
 @endpoint("List wallets", tag="wallets", query=WalletQuery, response=WalletOut, many=True, needs=READING)
 def list_wallets() -> ResponseReturnValue:
     asked = query(WalletQuery)
-    wanted = sa.select(Wallet)
-    visible = access.visible_clients(principal(), Resource.WALLETS, READ)
-    if visible is not None:
-        wanted = wanted.where(Wallet.client_id.in_(visible))
     ref = named_client(asked.client_id)
-    if ref is not None:
-        wanted = wanted.where(Wallet.client_id == access.client(db(), principal(), ref, READ, Resource.WALLETS).id)
-    total = db().scalar(sa.select(sa.func.count()).select_from(wanted.subquery())) or 0
-    found = db().scalars(wanted.order_by(Wallet.id).limit(asked.limit).offset(asked.offset))
+    client_id = None if ref is None else access.client(db(), principal(), ref, READ, Resource.WALLETS).id
+    found, total = wallets.search(db(), principal(), client_id, asked.limit, asked.offset)
     return page([wallets.show(wallet) for wallet in found], total, asked.limit, asked.offset)
 
 

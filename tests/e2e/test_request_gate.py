@@ -25,9 +25,9 @@ ORDER = {"symbol": "BTC/USDT", "side": "BUY", "type": "LIMIT", "qty": "0.01", "p
 
 @pytest.fixture(scope="module", params=SERVERS)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Firm]]:
-    folder = tmp_path_factory.mktemp("edge")
+    folder = tmp_path_factory.mktemp("gate")
     arguments, mode = SERVERS[request.param]
-    url = f"sqlite:///{folder / 'edge.db'}"
+    url = f"sqlite:///{folder / 'gate.db'}"
     firm = prepare(url, 1)
     server = Server(url, folder, command=[sys.executable, *arguments], ASYNC_MODE=mode, MARKET_FEED="manual", **SHORT)
     server.start()

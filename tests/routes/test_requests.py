@@ -86,7 +86,7 @@ def test_security_headers(shared_firm: Firm) -> None:
     assert "Strict-Transport-Security" not in headers
 
 
-def test_an_unforeseen_error_says_nothing_but_its_id(
+def test_an_unexpected_error_says_nothing_but_its_id(
     firm: Firm, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def explode(*_: object, **__: object) -> None:

@@ -14,7 +14,8 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from app.core import json
-from app.core.connections import Connections
+from app.core.api_keys import presented_key
+from app.core.connections import Connections, wire_of
 from app.core.errors import (
     AppError,
     Forbidden,
@@ -27,7 +28,7 @@ from app.core.errors import (
 from app.core.ids import new_id
 
 BODY: Final = "cambista.body"  # in the environ: the whole body
-REFUSAL: Final = "cambista.refusal"  # in the environ: the AppError that the edge raises first thing
+REFUSAL: Final = "cambista.refusal"  # in the environ: the AppError that the application raises first thing
 SOCKETS: Final = "/socket.io"
 INSIDE: Final = ("/health", "/ready", "/metrics")  # asked by balancers and monitors, by address and over plain HTTP
 MAX_SOCKET_BYTES: Final = 64 * 1024
@@ -35,13 +36,6 @@ _LENGTH: Final = re.compile(r"[0-9]{1,15}")
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 Environ = dict[str, Any]
-
-
-def wire_of(environ: Environ) -> Any:
-    """The TCP socket under a request, as each server calls it; None where it does not say."""
-    found = environ.get("werkzeug.socket") or environ.get("gunicorn.socket")
-    reader = environ.get("eventlet.input")
-    return found or (reader.get_socket() if reader is not None else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +48,7 @@ class Rules:
     body_timeout_seconds: int
 
 
-class Entrance:
+class RequestGate:
     """WSGI middleware around everything but the trust in proxies."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]], connections: Connections, rules: Rules) -> None:
@@ -67,7 +61,9 @@ class Entrance:
         except AppError as refusal:
             # what is left of the body would be taken for the next request
             answer = self._refuse(environ, start_response, refusal)
-            return answer if wire is None else _Last(answer, self._connections, wire, "werkzeug.socket" in environ)
+            if wire is None:
+                return answer
+            return _ClosingAnswer(answer, self._connections, wire, at_once="werkzeug.socket" in environ)
         _put(environ, body)
         try:
             self._check(environ)
@@ -76,7 +72,7 @@ class Entrance:
         return self._app(environ, start_response)
 
     def _refuse(self, environ: Environ, start_response: Any, refusal: AppError) -> Iterable[bytes]:
-        """By the edge, with everything an answer has; SocketIO's paths have no edge."""
+        """By the application, with everything an answer has; SocketIO's paths do not reach it."""
         if not _is_socket(environ):
             _put(environ, b"")
             environ[REFUSAL] = refusal
@@ -129,13 +125,13 @@ class Entrance:
     def _check(self, environ: Environ) -> None:
         """Raises ``UnknownHost`` or ``Forbidden``; a page asked for over plain HTTP is redirected later."""
         path = environ.get("PATH_INFO", "")
-        if not self._rules.production or (path in INSIDE and not _has_key(environ)):
+        if not self._rules.production or (path in INSIDE and presented_key(environ) is None):
             return
         if path not in INSIDE and _host(environ) not in self._rules.hosts:
             raise UnknownHost("this server is not known by that name")
         if environ.get("wsgi.url_scheme") == "https" or (path in INSIDE and _is_loopback(environ)):
             return
-        if _has_key(environ) or _is_socket(environ) or environ["REQUEST_METHOD"] not in _SAFE:
+        if presented_key(environ) is not None or _is_socket(environ) or environ["REQUEST_METHOD"] not in _SAFE:
             raise Forbidden("use https; a key that was sent over plain HTTP should be revoked", code="https_required")
 
 
@@ -151,10 +147,6 @@ def _is_socket(environ: Environ) -> bool:
     return bool(environ.get("PATH_INFO", "").startswith(SOCKETS))
 
 
-def _has_key(environ: Environ) -> bool:
-    return "HTTP_X_API_KEY" in environ or environ.get("HTTP_AUTHORIZATION", "").lower().startswith("bearer ")
-
-
 def _host(environ: Environ) -> str:
     """Without its port; an IPv6 address keeps its brackets."""
     return re.sub(r":[0-9]*$", "", environ.get("HTTP_HOST", "")).lower()
@@ -167,13 +159,13 @@ def _is_loopback(environ: Environ) -> bool:
         return False
 
 
-class _Last:
+class _ClosingAnswer:
     """An answer after which the connection is closed.
 
     ``at_once``: the server has sent a part when it asks for the next, and reads on before it closes the answer.
     """
 
-    def __init__(self, answer: Iterable[bytes], connections: Connections, wire: Any, at_once: bool) -> None:
+    def __init__(self, answer: Iterable[bytes], connections: Connections, wire: Any, *, at_once: bool) -> None:
         self._answer, self._connections, self._wire, self._at_once = answer, connections, wire, at_once
 
     def __iter__(self) -> Iterator[bytes]:
@@ -188,4 +180,4 @@ class _Last:
         self._connections.end(self._wire)
 
 
-__all__ = ["BODY", "INSIDE", "MAX_SOCKET_BYTES", "REFUSAL", "Entrance"]
+__all__ = ["BODY", "INSIDE", "MAX_SOCKET_BYTES", "REFUSAL", "RequestGate"]

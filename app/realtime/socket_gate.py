@@ -1,7 +1,7 @@
 """What peers send: whoever sends what is no message, or more than anybody needs, is ended and not answered.
 
 The socket library takes frames without bound, starts a task for each and logs a traceback for what it cannot
-read; it offers no hooks before that, so its entrances are wrapped.
+read; it offers no hooks before that, so the functions by which frames come in are wrapped.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _KINDS = frozenset("0123456")  # of the transport's frames
 _BUSY = b"too many connections from your address have not said who they are, or had to be ended; try again later"
 
 
-class Pace:
+class FrameRate:
     """At most so many frames a second."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._came: deque[float] = deque(maxlen=MAX_FRAMES_PER_SECOND)
 
-    def keeps(self, frames: int = 1) -> bool:
+    def allows(self, frames: int = 1) -> bool:
         moment = self._clock.monotonic()
         for _ in range(frames):
             if len(self._came) == MAX_FRAMES_PER_SECOND and moment - self._came[0] < 1:
@@ -51,8 +51,8 @@ class Pace:
 class CheckedSocket:
     """A websocket as its server made it, whose reader is told the end when the peer misbehaves."""
 
-    def __init__(self, inner: Any, pace: Pace, end: Callable[[str], None]) -> None:
-        self._inner, self._pace, self._end = inner, pace, end
+    def __init__(self, inner: Any, rate: FrameRate, end: Callable[[str], None]) -> None:
+        self._inner, self._rate, self._end = inner, rate, end
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -61,7 +61,7 @@ class CheckedSocket:
         frame = self._inner.wait()
         if frame is None:
             return None
-        if not self._pace.keeps():
+        if not self._rate.allows():
             return self._end("flood")
         if not isinstance(frame, str) or frame[:1] not in _KINDS or not frame:
             return self._end("unreadable")
@@ -72,20 +72,20 @@ class CheckedSocket:
             self._inner.close()
 
 
-class Inlet:
-    """Wraps the library's entrances. ``admits`` says whether a stranger may open one more transport."""
+class SocketGate:
+    """Wraps the library's functions. ``may_open`` says whether somebody not yet known may open one more transport."""
 
     def __init__(
-        self, socketio: SocketIO, clock: Clock, admits: Callable[[dict[str, Any]], bool], drop: Callable[[str], None]
+        self, socketio: SocketIO, clock: Clock, may_open: Callable[[dict[str, Any]], bool], drop: Callable[[str], None]
     ) -> None:
         self._server: Any = socketio.server
         self._eio: Any = self._server.eio
-        self._clock, self._admits, self._drop = clock, admits, drop
-        self._paces: dict[str, Pace] = {}  # of those that poll
+        self._clock, self._may_open, self._drop = clock, may_open, drop
+        self._rates: dict[str, FrameRate] = {}  # of those that poll
         self._refused: Counter[str] = Counter()
         self._offences: dict[str, deque[float]] = {}
         self.ended: Counter[str] = Counter()
-        self._noted = float("-inf")
+        self._logged_at = float("-inf")
         self._wrap()
 
     def _wrap(self) -> None:
@@ -98,17 +98,17 @@ class Inlet:
         if self._websocket is not None:
             self._eio._async = {**self._eio._async, "websocket": self.websocket}
 
-    def note(self, why: str) -> None:
+    def count_ended(self, why: str) -> None:
         """Count a socket that is ended; the log gets a line a second at most."""
         self.ended[why] += 1
         moment = self._clock.monotonic()
-        if moment - self._noted >= 1:
-            self._noted = moment
+        if moment - self._logged_at >= 1:
+            self._logged_at = moment
             log.warning("sockets ended for what they sent, so far: %s", dict(self.ended))
 
     def end(self, sid: str, why: str) -> None:
         if sid in self._eio.sockets:
-            self.note(why)
+            self.count_ended(why)
             address = str(self._server.environ.get(sid, {}).get("REMOTE_ADDR"))
             self._offences.setdefault(address, deque(maxlen=MAX_OFFENCES)).append(self._clock.monotonic())
             self._drop(sid)
@@ -121,7 +121,7 @@ class Inlet:
         return self._clock.monotonic() - offences[-1] < OFFENCE_SECONDS
 
     def _forget(self, sid: str) -> None:
-        self._paces.pop(sid, None)
+        self._rates.pop(sid, None)
         self._refused.pop(sid, None)
 
     def refused(self, sid: str) -> None:
@@ -135,29 +135,29 @@ class Inlet:
         long_ago = self._clock.monotonic() - OFFENCE_SECONDS
         for address in [address for address, offences in self._offences.copy().items() if offences[-1] < long_ago]:
             self._offences.pop(address, None)
-        for sid in {*self._paces, *self._refused} - set(self._eio.sockets):
+        for sid in {*self._rates, *self._refused} - set(self._eio.sockets):
             self._forget(sid)
 
-    # the entrances
+    # what is put in the place of the library's functions
 
     def websocket(self, handler: Callable[[Any], Any], server: Any) -> Any:
         sid = handler.__self__.sid  # type: ignore[attr-defined]  # of the library's socket, whose method it is
-        pace, end = Pace(self._clock), partial(self.end, sid)
-        return self._websocket(lambda inner: handler(CheckedSocket(inner, pace, end)), server)
+        rate, end = FrameRate(self._clock), partial(self.end, sid)
+        return self._websocket(lambda inner: handler(CheckedSocket(inner, rate, end)), server)
 
     def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
         sid = parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0]
-        if not sid and (self._is_barred(environ.get("REMOTE_ADDR")) or not self._admits(environ)):
+        if not sid and (self._is_barred(environ.get("REMOTE_ADDR")) or not self._may_open(environ)):
             return _answer(start_response, "503 Service Unavailable", _BUSY)
         environ["wsgi.errors"] = _Nowhere()  # where the library notes, without end, that a peer is gone already
         if environ["REQUEST_METHOD"] == "POST" and sid in self._eio.sockets:
-            why = self._complaint(sid, environ)
+            why = self._what_is_wrong(sid, environ)
             if why is not None:
                 self.end(sid, why)
                 return _answer(start_response, "400 Bad Request", why.encode())
         return self._handle_request(environ, start_response)
 
-    def _complaint(self, sid: str, environ: dict[str, Any]) -> str | None:
+    def _what_is_wrong(self, sid: str, environ: dict[str, Any]) -> str | None:
         """What is wrong with the frames of a polling client's POST."""
         stated = environ.get("CONTENT_LENGTH") or "0"
         if not (stated.isascii() and stated.isdigit()) or int(stated) > self._eio.max_http_buffer_size:
@@ -170,7 +170,7 @@ class Inlet:
             return "unreadable"
         if any(frame.packet_type > transport.NOOP or frame.binary for frame in frames):
             return "unreadable"
-        return None if self._paces.setdefault(sid, Pace(self._clock)).keeps(len(frames)) else "flood"
+        return None if self._rates.setdefault(sid, FrameRate(self._clock)).allows(len(frames)) else "flood"
 
     def message(self, sid: str, data: Any) -> Any:
         if sid not in self._eio.sockets:
@@ -213,4 +213,4 @@ def _answer(start_response: Any, status: str, text: bytes) -> list[bytes]:
     return [text]
 
 
-__all__ = ["MAX_FRAMES_PER_SECOND", "MAX_OFFENCES", "MAX_REFUSED_CONNECTS", "OFFENCE_SECONDS", "Inlet"]
+__all__ = ["MAX_FRAMES_PER_SECOND", "MAX_OFFENCES", "MAX_REFUSED_CONNECTS", "OFFENCE_SECONDS", "SocketGate"]

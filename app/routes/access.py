@@ -1,0 +1,97 @@
+"""Who may ask for what: each JSON view names the right it needs, and one guard asks for it before every view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, g, request
+
+from app.core.errors import Forbidden, Unauthenticated
+from app.core.permissions import Principal, Resource
+from app.extensions import csrf
+from app.schemas.base import Request
+
+from . import identity, limits
+from .request import SAFE_METHODS
+
+View = TypeVar("View", bound=Callable[..., Any])
+Need = tuple[Resource, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a JSON view says about itself: to the guard, and to whoever reads the OpenAPI document."""
+
+    summary: str
+    tag: str
+    body: type[Request] | None = None
+    query: type[Request] | None = None
+    response: Any = None
+    many: bool = False
+    status: int = 200
+    also: Mapping[int, Any] = field(default_factory=dict)  # other good statuses: what may come beside ``response``
+    errors: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()  # any one of them
+    public: bool = False
+    session_only: bool = False
+    order_entry: bool = False
+    orders: Callable[[], int] = lambda: 1  # of an order entry: how many it is, for the limits
+    media_type: str = "application/json"
+    etag: bool = False
+    if_match: bool = False
+    description: str = ""
+
+
+def endpoint(summary: str, *, needs: Need | tuple[Need, ...] = (), **metadata: Any) -> Callable[[View], View]:
+    """Describe a JSON view. The caller must hold one of ``needs``; ``public`` views ask nobody."""
+    alternatives: Any = (needs,) if needs and isinstance(needs[0], Resource) else needs
+    described = Endpoint(summary=summary, needs=alternatives, **metadata)
+
+    def mark(view: View) -> View:
+        view.endpoint = described  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def principal() -> Principal:
+    """Who is calling. Raises ``Unauthenticated``."""
+    caller: Principal | None = g.get("principal")
+    if caller is None:
+        raise Unauthenticated()
+    return caller
+
+
+def guard() -> None:
+    """Identity, rate, right and CSRF, in this order, before a transaction is opened."""
+    name = request.endpoint
+    if request.routing_exception is not None or name is None or name.endswith("static"):
+        return
+    view = current_app.view_functions[name]
+    described: Endpoint | None = getattr(view, "endpoint", None)
+    caller: Principal | None = None
+    if request.path not in ("/health", "/ready"):
+        caller = g.principal = identity.identify()
+    if described is not None:
+        limits.count(described.orders() if described.order_entry else 0)
+        if not described.public:
+            _require(described, caller)
+    if request.method in SAFE_METHODS or (caller is not None and caller.kind == "key"):
+        return
+    if not getattr(view, "csrf_exempt", False):
+        csrf.protect()
+
+
+def _require(described: Endpoint, caller: Principal | None) -> None:
+    if caller is None:
+        raise Unauthenticated()
+    if described.session_only and caller.kind != "user":
+        raise Forbidden("this needs a person who has signed in", code="session_required")
+    if described.needs and not any(caller.reach(*need) for need in described.needs):
+        caller.require(*described.needs[0])
+
+
+def install(app: Flask) -> None:
+    app.before_request(guard)

@@ -1,0 +1,164 @@
+"""Signing in with a password: attempts are counted before the password is looked at, and every refusal sounds alike.
+
+Hashing is slow: it happens between two transactions, off the event loop, and takes as long for an unknown user.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.core.errors import Invalid, RateLimited, Unauthenticated
+from app.core.ids import new_id
+from app.core.permissions import SYSTEM
+from app.core.transaction import Database
+from app.models import Client, SignInAttempt, User
+
+from . import audit, emails, user_sessions
+from .passwords import hash_password, needs_rehash, rehash, verify_password
+from .user_sessions import SignedIn
+
+FREE_ATTEMPTS, FREE_ATTEMPTS_OF_ADDRESS = 5, 30
+LONGEST_WAIT: Final = timedelta(minutes=15)
+ATTEMPTS_COUNT_FOR: Final = timedelta(hours=1)
+WRONG: Final = "the e-mail or the password is wrong"
+
+
+def open_session(
+    database: Database, email: str, password: str, ip: str, user_agent: str | None, now: datetime
+) -> SignedIn:
+    """Check a password and open a session with a new token.
+
+    Two transactions with the hashing between them. The attempt is counted before the password is looked
+    at, so that many at once do not slip past the throttle. Raises ``Unauthenticated`` in one wording for
+    unknown, disabled and wrong; ``RateLimited`` with the seconds to wait.
+    """
+    email, ip = _attempted(email), _network(ip)
+    user, may_sign_in = database.run(lambda session: _begin_attempt(session, email, ip, now))
+    correct = verify_password(user.password_hash if user else None, password)
+    if user is None or not correct or not may_sign_in:
+        if user is not None:
+            known = user
+            database.run(
+                lambda session: audit.record(session, SYSTEM, "user.sign_in_failed", "user", known.id, now, ip=ip)
+            )
+        raise Unauthenticated(WRONG)
+    checked = user
+    renewed = rehash(password) if needs_rehash(user.password_hash) else None
+
+    def finish(session: Session) -> SignedIn:
+        current = session.get(User, checked.id, with_for_update=True)
+        if current is None or not _may_sign_in(session, current) or current.password_hash != checked.password_hash:
+            raise Unauthenticated(WRONG)  # disabled or changed while we were hashing
+        if renewed is not None:
+            current.password_hash = renewed
+        current.last_sign_in_at = now
+        _forget_attempts(session, email, ip)
+        return user_sessions.create(session, current, ip, user_agent, now)
+
+    return database.run(finish)
+
+
+def confirm_password(database: Database, user_id: str, password: str, ip: str, now: datetime) -> None:
+    """A signed-in user proves to be the one, before something delicate.
+
+    Throttled like a sign-in. Raises ``Invalid`` for a wrong password, ``RateLimited``.
+    """
+    ip = _network(ip)
+    email = database.read(lambda session: session.scalar(sa.select(User.email).where(User.id == user_id))) or ""
+    user, _ = database.run(lambda session: _begin_attempt(session, email, ip, now))
+    if user is None or not verify_password(user.password_hash, password):
+        raise Invalid.field("current_password", "wrong_password", "is wrong")
+    database.run(lambda session: _forget_attempts(session, email, ip))
+
+
+def change_password(
+    database: Database, signed_in: SignedIn, current: str, new: str, ip: str, now: datetime
+) -> tuple[str, int]:
+    """Set a new password, end all other sessions and give this one a new token.
+
+    Returns the token and how many sessions ended. Raises ``Invalid``, ``RateLimited``, and ``Unauthenticated``
+    when this session has ended meanwhile.
+    """
+    user_id = signed_in.user.id
+    confirm_password(database, user_id, current, ip, now)
+    password_hash = hash_password(signed_in.user.email, new)
+
+    def store(session: Session) -> tuple[str, int]:
+        changed = {"password_hash": password_hash, "must_change_password": False, "version": User.version + 1}
+        session.execute(sa.update(User).where(User.id == user_id).values(changed))
+        ended = user_sessions.end_of_user(session, user_id, now, keep=signed_in.session_id)
+        token = user_sessions.renew_token(session, signed_in.session_id)
+        audit.record(
+            session, signed_in.principal, "user.password_change", "user", user_id, now, ip=ip, sessions_ended=ended
+        )
+        return token, ended
+
+    return database.run(store)
+
+
+def _attempted(email: str) -> str:
+    shown = "".join(char for char in emails.normalize(email[:1_000]) if char.isprintable() and char < "\ud800")
+    return shown[: emails.MAX_LENGTH]
+
+
+def _network(ip: str) -> str:
+    """What counts as one address: an IPv4 address, a /64 of IPv6."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return ip[:45]
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(IPv6Address(int(address) >> 64 << 64))
+    return str(address)
+
+
+def _begin_attempt(session: Session, email: str, ip: str, now: datetime) -> tuple[User | None, bool]:
+    """Refuse while a wait is running, else count this attempt; the account, if there is one, and whether it may.
+
+    What is counted belongs to this address alone: a stranger elsewhere cannot make the owner wait.
+    """
+    if session.get_bind().dialect.name == "postgresql":  # one at a time per address, or all of a burst count none
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"sign-in {ip}", 0))))
+    recent = (SignInAttempt.ip == ip, SignInAttempt.at > now - ATTEMPTS_COUNT_FOR)
+    for conditions, free in (
+        ((*recent, SignInAttempt.email == email), FREE_ATTEMPTS),
+        (recent, FREE_ATTEMPTS_OF_ADDRESS),
+    ):
+        count, last = session.execute(
+            sa.select(sa.func.count(), sa.func.max(SignInAttempt.at)).where(*conditions)
+        ).one()
+        wait = wait_after(count, free)
+        if wait and last + wait > now:
+            seconds = int((last + wait - now).total_seconds()) + 1
+            raise RateLimited("too many attempts; try again later", retry_after=seconds)
+    session.execute(
+        sa.delete(SignInAttempt).where(SignInAttempt.ip == ip, SignInAttempt.at <= now - ATTEMPTS_COUNT_FOR)
+    )
+    session.add(SignInAttempt(id=new_id(), email=email, ip=ip, at=now))
+    user = session.scalars(sa.select(User).where(User.email == email)).one_or_none()
+    return user, user is not None and _may_sign_in(session, user)
+
+
+def _forget_attempts(session: Session, email: str, ip: str) -> None:
+    session.execute(sa.delete(SignInAttempt).where(SignInAttempt.email == email, SignInAttempt.ip == ip))
+
+
+def _may_sign_in(session: Session, user: User) -> bool:
+    """Whether the user is active, and the client they speak for too."""
+    if user.client_id is None or not user.active:
+        return user.active
+    return bool(session.scalar(sa.select(Client.active).where(Client.id == user.client_id)))
+
+
+def wait_after(failures: int, free: int) -> timedelta:
+    """How long to wait after so many failures: nothing at first, then 1, 2, 4 … seconds up to 15 minutes."""
+    if failures < free:
+        return timedelta(0)
+    return min(LONGEST_WAIT, timedelta(seconds=2 ** min(failures - free, 20)))
