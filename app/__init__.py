@@ -26,12 +26,12 @@ from app.adapters.marketdata.replay import ReplayFeed
 from app.adapters.marketdata.simulated import SimulatedFeed
 from app.adapters.venues.fix_gateway import FixGateway
 from app.adapters.venues.simulated import Behaviour, SimulatedVenue, changed, shown
-from app.config import Settings
 from app.core import logs
 from app.core.clock import Clock, SystemClock
 from app.core.connections import Connections
 from app.core.errors import Unavailable
 from app.core.group_commit import GroupCommit
+from app.core.settings import TESTING, BadSetting, Settings
 from app.core.transaction import Database
 from app.core.wakeup import Listener, Notifier
 from app.domain.instruments import SymbolTable
@@ -97,7 +97,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
 def _configure(app: Flask, settings: Settings) -> None:
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        TESTING=settings.environment == config.TESTING,
+        TESTING=settings.environment == TESTING,
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         SESSION_COOKIE_NAME="__Host-session" if settings.production else "session",
         REMEMBER_COOKIE_NAME="cambista_never_set",  # nobody is remembered: with such a cookie no key would be looked at
@@ -226,7 +226,7 @@ def build_feeds(settings: Settings, parts: Services, socketio: SocketIO, sink: C
             sleep,
             seed=settings.sim_feed_seed,
             interval=settings.sim_feed_interval,
-            speed=settings.sim_feed_speed,
+            speed=float(settings.sim_feed_speed),
             start_prices=parts.database.read(parts.bars.last_closes),
         )
     elif settings.market_feed == "replay":
@@ -315,11 +315,11 @@ def start_engine(app: Flask) -> None:
     if parts.stopping is not None:
         return
     if settings.engine != "on" and not settings.redis_url:
-        raise config.BadSetting(
+        raise BadSetting(
             f"ENGINE={settings.engine} needs REDIS_URL: it carries prices and live events between the processes."
         )
     if not load_catalog(app):
-        raise config.BadSetting(
+        raise BadSetting(
             "The database of DATABASE_URL cannot be reached, or has no tables yet: run `flask --app app db upgrade`."
         )
     socketio: SocketIO = app.extensions["socketio"]
