@@ -21,7 +21,7 @@ from typing import Any
 
 from flask import Flask
 
-from app import create_app, start_engine, stop_engine
+from app import background, create_app
 from app.core import blocking
 from app.core.connections import Connections, TimedHandler
 
@@ -43,7 +43,7 @@ def main() -> None:
     settings, socketio = app.extensions["services"].settings, app.extensions["socketio"]
 
     def leave() -> None:
-        stop_engine(app)
+        background.stop(app)
         logging.shutdown()
         os._exit(0)  # what is stored is stored, and nothing else is worth waiting for
 
@@ -54,7 +54,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    start_engine(app)
+    background.start(app)
     if settings.engine == "only":
         sys.stdout.write("Cambista: the engine\n")
         sys.stdout.flush()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 from flask_limiter import RateLimitExceeded
@@ -14,7 +13,9 @@ from limits.errors import StorageError
 
 from app.core.errors import RateLimited
 from app.core.permissions import Principal
+from app.core.settings import Settings
 from app.extensions import limiter
+from app.services.container import Services
 
 from .errors import answer
 
@@ -28,8 +29,9 @@ def _own(name: str) -> int | None:
     return None if caller is None else getattr(caller, name)
 
 
-def _settings() -> Any:
-    return current_app.extensions["services"].settings
+def _settings() -> Settings:
+    services: Services = current_app.extensions["services"]
+    return services.settings
 
 
 def _caller() -> str:
@@ -50,7 +52,7 @@ def _a_second() -> int:
 def _a_minute() -> int:
     """A key with rates of its own may use them all the minute."""
     own = max(_own("orders_per_second") or 0, _own("requests_per_second") or 0)
-    return max(int(_settings().weight_per_minute), 60 * own)
+    return max(_settings().weight_per_minute, 60 * own)
 
 
 # Flask-Limiter also asks for the limits before the guard has counted: then there are none

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy.exc import DBAPIError
 
+from app.core.clock import Clock
 from app.core.errors import Unavailable
 from app.services import blotter, oversight
 from app.services.container import Services
@@ -66,10 +67,10 @@ class Metrics:
 
     def _engine(self) -> Iterable[GaugeMetricFamily]:
         """Of the engine that leads, whichever process it runs in."""
-        engine = self._services.engine
+        local = self._services.leader
         status: dict[str, Any] = {}
-        if engine is not None and engine.running:
-            status = engine.status()
+        if local is not None:
+            status = local.engine.status()
         else:
             try:
                 leader = self._services.database.read(oversight.leader)
@@ -86,8 +87,9 @@ def _begin() -> None:
     g.began = _clock().monotonic()
 
 
-def _clock() -> Any:
-    return current_app.extensions["services"].clock
+def _clock() -> Clock:
+    services: Services = current_app.extensions["services"]
+    return services.clock
 
 
 def _end(response: Response) -> Response:

@@ -112,9 +112,10 @@ def set_quote() -> ResponseReturnValue:
     if not given.confirm:
         manual_quotes.check_band(instrument, given.bid, given.ask, previous)
     who, when, ip, kind = principal(), now(), request.remote_addr, parts.settings.market_feed
-    if parts.runs_feeds:
+    leader = parts.leader
+    if leader is not None:
         taken = manual_quotes.set_quote(
-            parts.feeds,
+            leader.feeds,
             kind,
             instrument.symbol,
             given.bid,
@@ -163,5 +164,5 @@ def feeds() -> ResponseReturnValue:
 
 def feed_states() -> list[dict[str, Any]]:
     """Of this process where it takes the prices, else as the heartbeat of the one that does tells."""
-    parts = services()
-    return parts.feed_states() if parts.runs_feeds else parts.database.read(oversight.feeds)
+    leader = services().leader
+    return services().database.read(oversight.feeds) if leader is None else leader.feed_states()
