@@ -3,7 +3,7 @@
 import gc
 import os
 
-gc.disable()  # what is loaded now stays: looking through it again and again takes a fifth of the start
+gc.disable()  # what is loaded now stays: looking through it again and again is a seventh of the start
 os.environ.setdefault("ASYNC_MODE", "eventlet")
 if os.environ["ASYNC_MODE"] == "eventlet":
     import warnings
