@@ -20,13 +20,13 @@ preload_app = False  # the engine must live in the worker, not in the master
 
 
 def post_worker_init(worker):
-    from app import start_engine
+    from app import background
 
-    start_engine(worker.wsgi)
+    background.start(worker.wsgi)
 
 
 def worker_exit(server, worker):
-    from app import stop_engine
+    from app import background
 
     if getattr(worker, "wsgi", None) is not None:
-        stop_engine(worker.wsgi)
+        background.stop(worker.wsgi)

@@ -1,7 +1,9 @@
 """The server: python run.py. Also what gunicorn loads, as run:application()."""
 
+import gc
 import os
 
+gc.disable()  # what is loaded now stays: looking through it again and again is a seventh of the start
 os.environ.setdefault("ASYNC_MODE", "eventlet")
 if os.environ["ASYNC_MODE"] == "eventlet":
     import warnings
@@ -21,7 +23,7 @@ from typing import Any
 
 from flask import Flask
 
-from app import create_app, start_engine, stop_engine
+from app import background, create_app
 from app.core import blocking
 from app.core.connections import Connections, TimedHandler
 
@@ -35,15 +37,18 @@ if os.environ["ASYNC_MODE"] == "eventlet":
 
 def application() -> Flask:
     """The application, for a WSGI server that starts the engine itself (see gunicorn_config.py)."""
-    return create_app()
+    app = create_app()
+    gc.freeze()  # nor does a later collection look through it
+    gc.enable()
+    return app
 
 
 def main() -> None:
-    app = create_app()
+    app = application()
     settings, socketio = app.extensions["services"].settings, app.extensions["socketio"]
 
     def leave() -> None:
-        stop_engine(app)
+        background.stop(app)
         logging.shutdown()
         os._exit(0)  # what is stored is stored, and nothing else is worth waiting for
 
@@ -54,7 +59,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    start_engine(app)
+    background.start(app)
     if settings.engine == "only":
         sys.stdout.write("Cambista: the engine\n")
         sys.stdout.flush()

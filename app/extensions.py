@@ -18,10 +18,10 @@ from flask_sqlalchemy.session import Session as FlaskSession
 from flask_wtf.csrf import CSRFProtect
 from sqlalchemy.orm import DeclarativeBase, Session, scoped_session
 
-from app.config import Settings
 from app.core import json as core_json
 from app.core.errors import Malformed
 from app.core.schema import FOLDER
+from app.core.settings import Settings
 from app.core.transaction import Database, engine_options, prepare
 
 NAMING = {

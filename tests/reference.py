@@ -22,9 +22,10 @@ from flask import Flask
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
-from app import build_engine, create_app
+from app import create_app
 from app.adapters.marketdata.manual import ManualFeed
 from app.adapters.marketdata.simulated import PROFILES
+from app.background import build_engine
 from app.config import TestingConfig
 from app.core.clock import ManualClock
 from app.core.ids import new_id
@@ -35,6 +36,7 @@ from app.realtime.publisher import SilentPublisher
 from app.routes.access import Endpoint
 from app.routes.api.openapi import _ARGUMENT, described
 from app.schemas.examples import CLIENT, FIRM, PERSON, REQUESTS, Example
+from app.services.container import LocalEngine
 from app.services.feeds import FeedSupervisor
 from tests.conftest import START
 from tests.data import REPOSITORY
@@ -107,12 +109,11 @@ class Demo:
         self.app: Flask = create_app(TestingConfig(database_url=f"sqlite:///{path}"), clock=self.clock)
         self.parts = self.app.extensions["services"]
         self.engine = build_engine(self.parts, self.parts.database, SilentPublisher(), self.clock)
-        self.parts.engine, self.parts.wake = self.engine, self.engine.wake
+        self.parts.wake = self.engine.wake
         feed = ManualFeed(self.clock, lambda seconds: None)
         feed._sink = lambda quote: self.engine.take_quote(quote, self.clock.now())
-        self.parts.feeds = FeedSupervisor(
-            [feed], feed._sink, self.clock, lambda work, *arguments: None, lambda seconds: None
-        )
+        feeds = FeedSupervisor([feed], feed._sink, self.clock, lambda work, *arguments: None, lambda seconds: None)
+        self.parts.local = LocalEngine(self.engine, feeds)
         assert self.engine.start()
         for symbol, profile in PROFILES.items():
             self.quote(symbol, profile.start)

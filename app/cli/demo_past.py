@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from app import build_engine
 from app.adapters.marketdata.simulated_past import PastWalk
+from app.background import build_engine
 from app.core.clock import ManualClock, iso
 from app.core.errors import Conflict
 from app.domain.bars import Bar, interval_start
@@ -72,11 +73,11 @@ class Past:
             bars=_Unkept(self.instruments),
             settings=replace(
                 self.parts.settings,
-                sim_venue_reject_rate=0,
-                sim_venue_partial_rate=0,
-                sim_venue_lost_ack_rate=0,
-                sim_venue_duplicate_rate=0,
-                sim_venue_late_rate=0,
+                sim_venue_reject_rate=Decimal(0),
+                sim_venue_partial_rate=Decimal(0),
+                sim_venue_lost_ack_rate=Decimal(0),
+                sim_venue_duplicate_rate=Decimal(0),
+                sim_venue_late_rate=Decimal(0),
             ),
         )
         return build_engine(lent, self.database, SilentPublisher(), self.clock)

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
-from app import build_engine
 from app.adapters.marketdata.recordings import ReplayError, ReplayFile, ReplayRow
+from app.background import build_engine
 from app.core.clock import ManualClock, SystemClock, iso
 from app.core.errors import Conflict, Invalid
 from app.engine.engine import Engine

@@ -20,9 +20,8 @@ from .application import no_transaction
 from .request import services
 
 
-def engine_state(engine: Any) -> str:
+def engine_state(status: dict[str, Any]) -> str:
     """healthy or down, of the engine in this process: it leads, and its heartbeat is stored."""
-    status = engine.status()
     age = status.get("heartbeat_age_seconds")
     leads = status.get("running") and age is not None and age <= SILENT_SECONDS
     return "healthy" if leads else "down"
@@ -63,9 +62,10 @@ def _engine_check() -> str:
     leader = services().database.read(oversight.leader)
     if leader is None:
         return "nobody has led yet"
-    engine = services().engine
-    if engine is not None and leader["holder"] == engine.lease.holder:
-        alive = engine_state(engine) == "healthy"  # its own word is newer
+    local = services().local
+    status = local.engine.status() if local is not None else {}
+    if status.get("holder") == leader["holder"]:
+        alive = engine_state(status) == "healthy"  # its own word is newer
     else:
         # the first heartbeat says nothing: that engine still recovers
         alive = bool(leader["status"].get("running")) and leader["age_seconds"] <= SILENT_SECONDS
@@ -76,9 +76,11 @@ def _engine_check() -> str:
 
 def _prices_check() -> str:
     """Where the engine does not lead, prices come through Redis."""
-    engine = services().engine
-    leads = engine is not None and engine.running
-    return "ok" if leads or services().settings.redis_url else "no prices reach this process: set REDIS_URL"
+    return (
+        "ok"
+        if services().leader is not None or services().settings.redis_url
+        else "no prices reach this process: set REDIS_URL"
+    )
 
 
 @no_transaction

@@ -65,10 +65,10 @@ class Metrics:
 
     def _engine(self) -> Iterable[GaugeMetricFamily]:
         """Of the engine that leads, whichever process it runs in."""
-        engine = self._services.engine
+        local = self._services.leader
         status: dict[str, Any] = {}
-        if engine is not None and engine.running:
-            status = engine.status()
+        if local is not None:
+            status = local.engine.status()
         else:
             try:
                 leader = self._services.database.read(oversight.leader)

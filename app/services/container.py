@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from app.core.clock import Clock
 from app.core.group_commit import GroupCommit
+from app.core.settings import Settings
 from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
 from app.domain.order_requests import OrderRequest
@@ -15,28 +16,50 @@ from app.schemas.market import feed_json
 
 from .access import EntryWallets
 from .api_keys import RecentKeys
-from .orders import Orders
+from .bars import BarService
+from .feeds import FeedSupervisor
+from .orders import Orders, Outcome
 from .positions import Positions
 from .quotes import QuoteBook
 
 
+class EngineStatus(Protocol):
+    """What requests ask the engine of their own process."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it leads."""
+
+    def status(self) -> dict[str, Any]:
+        """Its figures, as the heartbeat has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEngine:
+    """The engine of this process, and the feeds, which run while it leads."""
+
+    engine: EngineStatus
+    feeds: FeedSupervisor
+
+    def feed_states(self) -> list[dict[str, Any]]:
+        """How the feeds are, as the API shows them."""
+        return [feed_json(status) for status in self.feeds.status()]
+
+
 @dataclass(slots=True)
 class Services:
-    """One per process. ``engine`` and ``feeds`` are None in a process that runs none."""
+    """One per process. ``local`` is set where an engine has been started beside the requests."""
 
-    settings: Any
+    settings: Settings
     clock: Clock
     database: Database
     instruments: SymbolTable
     quotes: QuoteBook
     orders: Orders
-    order_entry: GroupCommit[OrderRequest, Any]
+    order_entry: GroupCommit[OrderRequest, Outcome]
     positions: Positions
-    bars: Any
-    feeds: Any = None
-    engine: Any = None
-    stopping: Any = None  # set when what runs beside the requests has to end; None: nothing was started
-    venue: Any = None  # the simulated venue beside the engine
+    bars: BarService
+    local: LocalEngine | None = None
     recent_keys: RecentKeys = field(init=False)
     entry_wallets: EntryWallets = field(default_factory=EntryWallets)
     wake: Callable[[], None] = lambda: None  # tells the engine, wherever it runs, that a commit has left it work
@@ -45,10 +68,6 @@ class Services:
         self.recent_keys = RecentKeys(self.clock)
 
     @property
-    def runs_feeds(self) -> bool:
-        """Whether prices come in here: feeds run where the engine leads."""
-        return self.feeds is not None and (self.engine is None or self.engine.running)
-
-    def feed_states(self) -> list[dict[str, Any]]:
-        """How the feeds of this process are, as the API shows them."""
-        return [feed_json(status) for status in self.feeds.status()] if self.feeds is not None else []
+    def leader(self) -> LocalEngine | None:
+        """The engine of this process while it leads: then prices come in here."""
+        return self.local if self.local is not None and self.local.engine.running else None

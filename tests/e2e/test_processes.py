@@ -15,8 +15,8 @@ import socketio
 import sqlalchemy as sa
 from socketio.exceptions import SocketIOError
 
-from app import CATALOG_SECONDS
 from app.core.ids import new_id
+from app.services.catalog import WATCH_SECONDS
 
 from .installation import Installation, installed, wait_until
 from .server import Caller, Firm, Postgres, Redis, Server, fresh_postgres, own_postgres, prepare, redis_server
@@ -150,8 +150,8 @@ def test_a_change_of_the_catalogue_reaches_every_process(desk: Desk) -> None:
 
     for to in ("halted", "trading"):
         change(to)
-        taken = wait_until(lambda to=to: [status(0), status(1)] == [to, to], CATALOG_SECONDS + SECONDS, "never seen")
-        assert taken < CATALOG_SECONDS + 5
+        taken = wait_until(lambda to=to: [status(0), status(1)] == [to, to], WATCH_SECONDS + SECONDS, "never seen")
+        assert taken < WATCH_SECONDS + 5
 
 
 def test_kill_9_of_the_leader_and_the_other_leads(desk: Desk) -> None:

@@ -30,6 +30,7 @@ from app.engine.relay import Relay
 from app.models import Client, UserSession
 from app.realtime.publisher import SilentPublisher
 from app.services import api_keys, clients, users, wallets
+from app.services.container import LocalEngine
 from tests.conftest import START
 
 KEYS: dict[str, dict[str, Any]] = {
@@ -47,6 +48,15 @@ KEYS: dict[str, dict[str, Any]] = {
 ROLES = {role.value: role for role in Role}
 
 
+class Leading:
+    """An engine that leads, for what asks no more than that."""
+
+    running = True
+
+    def status(self) -> dict[str, Any]:
+        return {}
+
+
 @dataclass
 class Firm:
     """Ana is assigned to the trader, Luis to nobody."""
@@ -61,6 +71,10 @@ class Firm:
     def quote(self, symbol: str, bid: str, ask: str) -> None:
         now = self.clock.now()
         self.app.extensions["services"].quotes.put(Quote(symbol, Decimal(bid), Decimal(ask), None, now, now, "test"))
+
+    def lead(self, feeds: Any) -> None:
+        """As if the engine of this process led: these feeds bring the prices."""
+        self.app.extensions["services"].local = LocalEngine(Leading(), feeds)
 
     def run(self, work: Callable[[Session], Any]) -> Any:
         return self.app.extensions["services"].database.run(work)

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from app import start_engine
+from app import background
 from app.adapters.marketdata.manual import ManualFeed
 from app.domain.risk import Failure
 from app.models import AuditRecord, EngineHeartbeat
@@ -225,7 +225,7 @@ def test_a_quote_set_by_hand(firm: Firm) -> None:
     left = firm.run(lambda session: [(c["kind"], c["payload"]["ask"]) for c in commands.waiting(session)])
     assert left == [("quote", "3450.5")]
     parts = firm.app.extensions["services"]
-    parts.feeds = FeedSupervisor([Recording(firm)], parts.quotes.put, firm.clock, lambda work: None, lambda s: None)
+    firm.lead(FeedSupervisor([Recording(firm)], parts.quotes.put, firm.clock, lambda work: None, lambda s: None))
     made = firm.call("key:firm", "POST", "/api/v1/market/quotes", json=body)
     assert (made.status_code, made.get_json()["ask"]) == (201, "3450.5")
     assert firm.call("key:read", "GET", "/api/v1/market/quotes/ETHUSDT").get_json()["bid"] == "3450"
@@ -237,7 +237,7 @@ def test_a_quote_set_by_hand(firm: Firm) -> None:
 def test_a_quote_far_from_the_last_one_is_taken_when_it_is_confirmed(firm: Firm) -> None:
     """1 / 2 for BTC would fire every stop."""
     parts = firm.app.extensions["services"]
-    parts.feeds = FeedSupervisor([Recording(firm)], parts.quotes.put, firm.clock, lambda work: None, lambda s: None)
+    firm.lead(FeedSupervisor([Recording(firm)], parts.quotes.put, firm.clock, lambda work: None, lambda s: None))
 
     def put(bid: str, ask: str, **more: Any) -> TestResponse:
         body = {"symbol": "BTCUSDT", "bid": bid, "ask": ask, **more}
@@ -377,7 +377,7 @@ def test_a_process_that_no_price_reaches_is_not_ready(firm: Firm) -> None:
 def test_an_engine_apart_needs_redis_and_says_so_at_the_start(sqlite_url: str, clock: Any, engine: str) -> None:
     firm = open_firm(sqlite_url, clock, engine=engine)
     with pytest.raises(SystemExit, match=f"ENGINE={engine} needs REDIS_URL"):
-        start_engine(firm.app)
+        background.start(firm.app)
     firm.app.extensions["services"].database.dispose()
 
 

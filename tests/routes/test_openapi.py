@@ -133,7 +133,7 @@ def fuzzed(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     shutil.copyfile(sqlite_template, path)
     firm = open_firm(f"sqlite:///{path}", ManualClock(START))
     parts = firm.app.extensions["services"]  # with a feed of its own: without a leader a quote set by hand is 503
-    parts.feeds = FeedSupervisor([Recording(firm)], parts.quotes.put, firm.clock, lambda work: None, lambda s: None)
+    firm.lead(FeedSupervisor([Recording(firm)], parts.quotes.put, firm.clock, lambda work: None, lambda s: None))
     yield firm
     firm.app.extensions["services"].database.dispose()
 

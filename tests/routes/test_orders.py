@@ -17,7 +17,7 @@ from app.models import Client, LedgerAccount, Wallet
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
 from app.services import api_keys, wallets
-from app.services import orders as order_service
+from app.services.orders import entry as order_entry
 
 from .conftest import LIMIT, Firm, open_firm
 
@@ -252,7 +252,7 @@ def test_what_somebody_holds_delays_only_its_wallet(
     postgres_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """A wallet is stepped around at once; what is found locked later, after a moment."""
-    monkeypatch.setattr(order_service, "SHARED_WAIT_MS", 20_000 if what == "wallet" else 50)
+    monkeypatch.setattr(order_entry, "SHARED_WAIT_MS", 20_000 if what == "wallet" else 50)
     firm = open_firm(postgres_url, clock)
     ana = firm.ids["ana:wallet"]
     row: Any = sa.select(Wallet).where(Wallet.id == ana)

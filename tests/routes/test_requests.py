@@ -293,7 +293,7 @@ def test_a_repeated_quote_is_set_once(firm: Firm, monkeypatch: pytest.MonkeyPatc
         return Quote(symbol, bid, ask, None, now, now, "test")
 
     monkeypatch.setattr(manual_quotes, "set_quote", set_quote)
-    monkeypatch.setattr(firm.app.extensions["services"], "feeds", object())
+    firm.lead(object())
     body = {"symbol": "BTC/USDT", "bid": "67000", "ask": "67001"}
 
     def post(**changed: str) -> Any:
@@ -324,7 +324,7 @@ def test_try_again_is_no_answer_to_keep(firm: Firm, monkeypatch: pytest.MonkeyPa
     now = firm.clock.now()
     taken = Quote("BTC/USDT", Decimal(1), Decimal(2), None, now, now, "test")
     monkeypatch.setattr(manual_quotes, "set_quote", busy(lambda *_, **__: taken))
-    monkeypatch.setattr(firm.app.extensions["services"], "feeds", object())
+    firm.lead(object())
     body = {"/api/v1/clients": {"code": "C-9", "name": "Eva"}}.get(
         path, {"symbol": "BTC/USDT", "bid": "67000", "ask": "67001"}
     )

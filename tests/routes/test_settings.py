@@ -1,16 +1,19 @@
-"""Settings: read once, checked, all of them in .env.example; logs without secrets."""
+"""Settings: described once, read once, checked; what the files say of them; logs without secrets."""
 
 from __future__ import annotations
 
 import logging
 import re
+import runpy
 import secrets
+import warnings
 from decimal import Decimal
 
 import pytest
 
 from app import config
 from app.core import logs
+from app.core.settings import Settings, descriptions
 from tests.data import REPOSITORY
 
 
@@ -19,8 +22,20 @@ def example() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def test_the_example_names_every_setting_and_no_other() -> None:
-    assert sorted(example()) == sorted(config.variables())
+@pytest.mark.parametrize(("made_by", "path"), [("as_example", ".env.example"), ("as_table", "docs/settings.md")])
+def test_the_files_say_what_the_descriptions_say(made_by: str, path: str) -> None:
+    """When this fails: scripts/export_settings."""
+    export = runpy.run_path(str(REPOSITORY / "scripts" / "_export_settings.py"))
+    assert (REPOSITORY / path).read_text(encoding="utf-8") == export[made_by]()
+
+
+def test_every_setting_is_in_both_files_with_a_comment() -> None:
+    described = descriptions()
+    assert set(described) == set(Settings.__dataclass_fields__)
+    assert sorted(example()) == sorted(item.variable for item in described.values())
+    table = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
+    for item in described.values():
+        assert len(item.comment) > 10 and f"| `{item.variable}` |" in table
 
 
 def test_every_setting_of_the_example_is_explained() -> None:
@@ -32,6 +47,51 @@ def test_every_setting_of_the_example_is_explained() -> None:
 def test_the_example_has_the_defaults() -> None:
     given = config.DevelopmentConfig({**example(), "ASYNC_MODE": ""})
     assert given == config.DevelopmentConfig({})
+
+
+def test_the_defaults_are_of_the_type_that_is_read() -> None:
+    """A default in .env.example, read again, is the same value of the same type."""
+    read_again, defaults = config.load({**example(), "ASYNC_MODE": ""}), Settings()
+    for name in descriptions():
+        value, default = getattr(read_again, name), getattr(defaults, name)
+        assert (type(value), value) == (type(default), default), name
+
+
+def test_what_may_carry_a_password_is_secret_and_in_no_file() -> None:
+    secrets_ = {item.variable: item.default for item in descriptions().values() if item.secret}
+    assert secrets_ == {"SECRET_KEY": "", "DATABASE_URL": "", "REDIS_URL": ""}
+    assert config.DevelopmentConfig({}).secret_key not in (REPOSITORY / "docs" / "settings.md").read_text("utf-8")
+
+
+def test_gunicorn_has_the_same_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its configuration imports nothing of ours, so it says them again."""
+    for item in descriptions().values():
+        monkeypatch.delenv(item.variable, raising=False)
+    with warnings.catch_warnings():
+        gunicorn = runpy.run_path(str(REPOSITORY / "gunicorn_config.py"))
+    monkeypatch.delenv("ASYNC_MODE")
+    settings = Settings()
+    assert gunicorn["bind"] == f"{settings.host}:{settings.port}"
+    assert gunicorn["worker_connections"] == settings.max_connections
+    assert gunicorn["keepalive"] == settings.idle_timeout_seconds
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("PORT", "0", "PORT must be a whole number from 1 to 65535, not '0'."),
+        ("SIM_VENUE_LATE_RATE", "2", "SIM_VENUE_LATE_RATE must be a number from 0 to 1, not '2'."),
+        ("SIM_FEED_INTERVAL", "0.0", "SIM_FEED_INTERVAL must be greater than zero."),
+        ("REPLAY_SPEED", "fast", "REPLAY_SPEED must be a number from 0 to 1000000, not 'fast'."),
+        ("LOG_LEVEL", "Loud", "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, not 'Loud'."),
+        ("APP_ENV", "testing", "APP_ENV must be one of development, production, not 'testing'."),
+        ("DATABASE_URL", "mysql://x:planted@h", "DATABASE_URL must begin with sqlite:/// or postgresql://."),
+    ],
+)
+def test_the_sentence_says_what_may_stand_there(variable: str, value: str, sentence: str) -> None:
+    with pytest.raises(SystemExit) as refused:
+        config.load({variable: value})
+    assert str(refused.value) == sentence
 
 
 @pytest.mark.parametrize(
@@ -91,11 +151,18 @@ def test_values_are_read_exactly() -> None:
     )
     assert read.sim_venue_reject_rate == Decimal("0.1")
     assert (read.engine, read.wallet_order_rate, read.replay_speed) == ("off", 5, "max")
+    assert config.load({"REPLAY_SPEED": "2.5", "LOG_LEVEL": "debug"}).replay_speed == Decimal("2.5")
+    assert config.load({"LOG_LEVEL": "debug"}).log_level == "DEBUG"
 
 
 def test_settings_show_no_secret() -> None:
-    shown = repr(config.load({"SECRET_KEY": "abcdefgh" * 4, "REDIS_URL": "redis://:hunter2@h"}))
-    assert "abcdefgh" not in shown and "hunter2" not in shown
+    given = {
+        "SECRET_KEY": "abcdefgh" * 4,
+        "REDIS_URL": "redis://:hunter2@h",
+        "DATABASE_URL": "postgresql://a:planted@h/x",
+    }
+    shown = repr(config.load(given))
+    assert "abcdefgh" not in shown and "hunter2" not in shown and "planted" not in shown
 
 
 @pytest.mark.parametrize(

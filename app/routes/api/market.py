@@ -114,9 +114,10 @@ def set_quote() -> ResponseReturnValue:
     if not given.confirm:
         manual_quotes.check_band(instrument, given.bid, given.ask, previous)
     who, when, ip, kind = principal(), now(), request.remote_addr, app_services.settings.market_feed
-    if app_services.runs_feeds:
+    leader = app_services.leader
+    if leader is not None:
         taken = manual_quotes.set_quote(
-            app_services.feeds,
+            leader.feeds,
             kind,
             instrument.symbol,
             given.bid,
@@ -165,5 +166,5 @@ def feeds() -> ResponseReturnValue:
 
 def feed_states() -> list[dict[str, Any]]:
     """Of this process where it takes the prices, else as the heartbeat of the one that does tells."""
-    here = services()
-    return here.feed_states() if here.runs_feeds else here.database.read(oversight.feeds)
+    leader = services().leader
+    return services().database.read(oversight.feeds) if leader is None else leader.feed_states()

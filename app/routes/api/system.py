@@ -47,9 +47,10 @@ def _database() -> dict[str, Any]:
 
 def _engine() -> list[dict[str, Any]]:
     """The engine of this process where it leads, else the one that does, by its heartbeat."""
-    engine = services().engine
-    if engine is not None and engine.running:
-        return [{"name": "engine", "status": engine_state(engine), "figures": engine.status()}]
+    local = services().leader
+    if local is not None:
+        figures = local.engine.status()
+        return [{"name": "engine", "status": engine_state(figures), "figures": figures}]
     try:
         leader = services().database.read(oversight.leader)
     except (Unavailable, DBAPIError):
@@ -104,12 +105,11 @@ def run_reconcile() -> ResponseReturnValue:
 def engine() -> ResponseReturnValue:
     asked = query(PageQuery)
     parked, total = faults.listed(db(), asked.limit, asked.offset)
-    mine = services().engine
+    mine = services().leader
     leader = oversight.leader(db())
-    status: dict[str, Any] = mine.status() if mine is not None else {}
     return {
-        "running": bool(status.get("running")),
-        "status": status if mine is not None and mine.running else (leader or {}).get("status", {}),
+        "running": mine is not None,
+        "status": (leader or {}).get("status", {}) if mine is None else mine.engine.status(),
         "engines": oversight.engines(db()),
         "lease": oversight.lease(db()),
         "faults": page(parked, total, asked.limit, asked.offset),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .amend import OrderAmendments
 from .cancel import Canceler, OrderCancels, suspend
-from .entry import OrderEntry
+from .entry import OrderEntry, Outcome
 from .factory import new_order
 
 
@@ -12,4 +12,4 @@ class Orders(OrderEntry, OrderAmendments, OrderCancels):
     """One for each process; all state is in the database."""
 
 
-__all__ = ["Canceler", "Orders", "new_order", "suspend"]
+__all__ = ["Canceler", "Orders", "Outcome", "new_order", "suspend"]
