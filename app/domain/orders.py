@@ -10,6 +10,10 @@ class Side(StrEnum):
     BUY = "BUY"
     SELL = "SELL"
 
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
 
 def opens(side: Side, *, reduce_only: bool) -> bool:
     """Whether an order may open a position or add to one: in a cash wallet, which is never short, a purchase."""

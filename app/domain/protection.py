@@ -97,8 +97,13 @@ class Protection:
         )
 
 
-def protection_errors(entry_side: Side, reference: Decimal, protection: Protection) -> list[tuple[str, str, str]]:
-    """(field, code, sentence) for every leg on the wrong side of ``reference``, which would exit at once."""
+def protection_errors(
+    entry_side: Side, reference: Decimal, tick: Decimal, protection: Protection
+) -> list[tuple[str, str, str]]:
+    """(field, code, sentence) for every leg that would exit at once.
+
+    That is one on the wrong side of ``reference``, and a trail that follows at less than a ``tick``.
+    """
     errors = []
     buy = entry_side is Side.BUY
     stop, target, trail = protection.stop_loss, protection.take_profit, protection.trail
@@ -124,6 +129,8 @@ def protection_errors(entry_side: Side, reference: Decimal, protection: Protecti
         )
         if buy and trail.value >= limit:
             errors.append(("trailing_stop", "trail_too_wide", f"must be less than {text(limit)}"))
+        elif abs(trail.trigger(entry_side.opposite, reference) - reference) < tick:
+            errors.append(("trailing_stop", "trail_too_narrow", f"must follow at the tick of {text(tick)} or more"))
     return errors
 
 

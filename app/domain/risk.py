@@ -164,6 +164,18 @@ def reference_price(side: Side, price: Decimal | None, quote: Quote | None) -> D
     return quote.ask if side is Side.BUY else quote.bid
 
 
+def exit_reference(side: Side, price: Decimal | None, quote: Quote | None) -> Decimal | None:
+    """The price against which an order's exits must stand on the right side, or they would fire at once.
+
+    For an order that executes at once the side of the quote at which exits are judged (a long position's at the
+    bid), for one that rests its own price; None without both.
+    """
+    if quote is None:
+        return price
+    rests = price is not None and (price < quote.ask if side is Side.BUY else price > quote.bid)
+    return price if rests else (quote.bid if side is Side.BUY else quote.ask)
+
+
 def reserve_for(side: Side, qty: Decimal, worst_price: Decimal, taker_rate: Decimal, currency: str) -> Decimal:
     """What an order sets aside: for a buy its worst value plus the fee on it, for a sell the quantity.
 
@@ -218,22 +230,22 @@ def check_order(
     def fail(code: str, message: str, **values: str) -> None:
         failures.append(Failure(code, message, values))
 
-    # getting out is never refused because the wallet is paused or the client inactive
-    if not account.client_active and not order.reduce_only:
+    # who is in gets out: what stands against an entry does not stand against reducing what is there
+    enters = not order.reduce_only
+    if enters and not account.client_active:
         fail("CLIENT_INACTIVE", "the client is not active")
-    if account.wallet_status != "active" and not order.reduce_only:
+    if enters and account.wallet_status != "active":
         code = "WALLET_SUSPENDED" if account.wallet_status == "suspended" else "WALLET_PAUSED"
         fail(code, f"the wallet is {account.wallet_status}", status=account.wallet_status)
     if instrument.status is not InstrumentStatus.TRADING:
         fail("HALTED", f"{instrument.symbol} is {instrument.status}", status=instrument.status.value)
     symbol = instrument.symbol
-    if client_limits.blocked:
+    if enters and client_limits.blocked:
         fail("SYMBOL_BLOCKED", f"{symbol} is blocked for this client", symbol=symbol)
-    if symbol in limits.blocked_symbols or (
-        limits.allowed_symbols is not None and symbol not in limits.allowed_symbols
-    ):
+    allowed = limits.allowed_symbols is None or symbol in limits.allowed_symbols
+    if enters and (symbol in limits.blocked_symbols or not allowed):
         fail("SYMBOL_NOT_ALLOWED", f"{symbol} is not allowed in this wallet", symbol=symbol)
-    if client_limits.hours is not None and not client_limits.hours.contains(now):
+    if enters and client_limits.hours is not None and not client_limits.hours.contains(now):
         fail(
             "OUTSIDE_TRADING_HOURS",
             f"trading is allowed {client_limits.hours}",
@@ -251,7 +263,7 @@ def check_order(
     rate, limit = account.orders_in_last_second, account.max_orders_per_second
     if limit is not None and rate >= limit:
         fail("RATE_LIMITED", f"more than {limit} orders in a second", orders=str(rate), limit=str(limit))
-    if client_limits.max_order_qty is not None and order.qty > client_limits.max_order_qty:
+    if enters and client_limits.max_order_qty is not None and order.qty > client_limits.max_order_qty:
         fail(
             "ORDER_SIZE_LIMIT_EXCEEDED",
             "the quantity is above the client's limit",
@@ -299,6 +311,8 @@ def _check_usd(
     order: Candidate, symbol: str, account: Account, client_limits: ClientLimits, limits: WalletLimits, fail: Any
 ) -> None:
     """Limits that are stated in USD. What cannot be priced fails them: it is said, not guessed."""
+    if order.reduce_only:
+        return
     notional = order.notional_usd
     own = () if notional is not None else (symbol,)
 
@@ -315,7 +329,7 @@ def _check_usd(
         fail(code, f"{what} cannot be valued: there is no fresh price of {values.get('unpriced', 'it')}", **values)
 
     check("NOTIONAL_LIMIT_EXCEEDED", "the order's value", client_limits.max_notional_usd, own, notional_usd=notional)
-    if order.side is not Side.BUY or order.reduce_only:
+    if order.side is not Side.BUY:
         return
     here = (symbol,) if account.position_usd is None and account.unpriced else own
     check(

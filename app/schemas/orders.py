@@ -120,10 +120,14 @@ class OrderIn(ProtectionIn):
         description="GTC until canceled, DAY until the trading day ends, IOC what fills at once, FOK all at "
         "once or nothing",
     )
-    reduce_only: bool = Field(False, description="true: sells no more than the position holds")
-    post_only: bool = Field(False, description="true: rejected where it would execute at once; LIMIT with GTC or DAY")
+    reduce_only: StrictBool = Field(False, description="true: sells no more than the position holds")
+    post_only: StrictBool = Field(
+        False, description="true: rejected where it would execute at once; LIMIT with GTC or DAY"
+    )
     strategy: StrategyIn | None = Field(None, description="Where an automated decision came from; kept, never judged")
-    dry_run: bool = Field(False, description="true: answers cost, fee, reserve and failing checks, and stores nothing")
+    dry_run: StrictBool = Field(
+        False, description="true: answers cost, fee, reserve and failing checks, and stores nothing"
+    )
 
     @model_validator(mode="after")
     def _quantity(self) -> OrderIn:

@@ -130,7 +130,9 @@ class SignalOut(Response):
     action: Literal["hold", "reduce", "close"] = Field(description="As it was sent")
     confidence: int = Field(description="As it was sent, percent")
     threshold: int = Field(description="Confidence from which this wallet acts, percent")
-    outcome: Literal["noted", "below_threshold", "executed", "rejected"] = Field(description="What came of it")
+    outcome: Literal["noted", "below_threshold", "below_lot", "executed", "rejected"] = Field(
+        description="What came of it; below_lot: what it wanted out is less than one lot"
+    )
     order_id: str | None = Field(description="Id of the order it made, else null")
     created_at: TimeOut = Field(description="When it was stored")
 

@@ -50,7 +50,8 @@ class Positions:
         quote = self.quotes.get(instrument.symbol)
         reference = quote.bid if quote is not None else position.avg_entry_px
         errors = leg_errors(protection, instrument)
-        errors += [FieldError(*error) for error in protection_errors(position.entry_side, reference, protection)]
+        wrong = protection_errors(position.entry_side, reference, instrument.tick_size, protection)
+        errors += [FieldError(*error) for error in wrong]
         if errors:
             raise Invalid(
                 "; ".join(f"{e.field} {e.message}" for e in errors),
@@ -116,6 +117,13 @@ class Positions:
             events.flush(session)
         return order
 
+    def _signaled_qty(self, position: PositionState, request: SignalIn) -> Decimal | None:
+        """What a signal wants out, on the lot, which may be nothing; None: all of it."""
+        if request.action != "reduce":
+            return None
+        lot = self.instruments.by_id(position.instrument_id).lot_size
+        return floor_to(abs(position.qty) * request.reduce_percent / 100, lot)
+
     def signal(
         self,
         session: Session,
@@ -133,11 +141,9 @@ class Positions:
         if request.action != "hold":
             if request.confidence < wallet.close_signal_confidence:
                 outcome = "below_threshold"
+            elif (qty := self._signaled_qty(position, request)) is not None and not qty:
+                outcome = "below_lot"
             else:
-                qty = None
-                if request.action == "reduce":
-                    instrument = self.instruments.by_id(position.instrument_id)
-                    qty = floor_to(abs(position.qty) * request.reduce_percent / 100, instrument.lot_size) or None
                 order = self.close(
                     session,
                     client,

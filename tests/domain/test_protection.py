@@ -116,15 +116,19 @@ def test_the_trigger_stands_the_distance_away_from_the_extreme(type_: str, value
         (BUY, Protection(trail=Trail(TrailType.BPS, D("9999"))), []),
         (BUY, Protection(trail=Trail(TrailType.BPS, D("10000"))), [("trailing_stop", "trail_too_wide")]),
         (SELL, Protection(trail=Trail(TrailType.AMOUNT, D("1000"))), []),
+        (BUY, Protection(trail=Trail(TrailType.PERCENT, D("0.01"))), []),
+        (BUY, Protection(trail=Trail(TrailType.PERCENT, D("0.0099"))), [("trailing_stop", "trail_too_narrow")]),
+        (SELL, Protection(trail=Trail(TrailType.BPS, D("0.99"))), [("trailing_stop", "trail_too_narrow")]),
+        (BUY, Protection(trail=Trail(TrailType.AMOUNT, D("0.009"))), [("trailing_stop", "trail_too_narrow")]),
         (BUY, Protection(), []),
     ],
 )
 def test_a_leg_that_would_exit_at_once_is_named(
     side: Side, protection: Protection, wanted: list[tuple[str, str]]
 ) -> None:
-    errors = protection_errors(side, D(100), protection)
+    errors = protection_errors(side, D(100), D("0.01"), protection)
     assert [(field, code) for field, code, _ in errors] == wanted
-    assert all("100" in sentence or "10000" in sentence for _, _, sentence in errors)
+    assert all("100" in sentence or "0.01" in sentence for _, _, sentence in errors)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from app.domain.risk import (
     Failure,
     WalletLimits,
     check_order,
+    exit_reference,
     reference_price,
     reserve_for,
     usd_rate,
@@ -232,6 +233,39 @@ def test_limits_on_what_is_opened_do_not_hold_back_what_closes(order: dict[str, 
         "max_drawdown_percent": D(0),
     }
     assert Case(order=order, wallet=limits).codes() == []
+
+
+def test_who_is_in_gets_out_whatever_entries_are_refused_for() -> None:
+    case = Case(
+        order={"side": SELL, "reduce_only": True},
+        account={"client_active": False, "wallet_status": "suspended"},
+        client={
+            "blocked": True,
+            "max_order_qty": D("0.01"),
+            "max_notional_usd": D(1),
+            "hours": TradingHours.parse("16:00-17:00", "UTC"),
+        },
+        wallet={"allowed_symbols": frozenset({"ETH/USDT"}), "blocked_symbols": frozenset({"BTC/USDT"})},
+    )
+    assert case.codes() == []
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "wanted"),
+    [
+        (BUY, None, "49990"),  # it executes at once: its exits are judged at the bid
+        (BUY, "50000", "49990"),
+        (BUY, "54000", "49990"),
+        (BUY, "49999.99", "49999.99"),  # it rests until the market comes to it
+        (SELL, None, "50000"),
+        (SELL, "49990", "50000"),
+        (SELL, "49990.01", "49990.01"),
+    ],
+)
+def test_exits_are_judged_where_the_order_will_be_filled(side: Side, price: str | None, wanted: str) -> None:
+    limit = None if price is None else D(price)
+    assert exit_reference(side, limit, quote("BTC/USDT", "49990", "50000")) == D(wanted)
+    assert exit_reference(side, limit, None) == limit
 
 
 def test_all_failures_come_back_in_the_order_of_the_product_book() -> None:

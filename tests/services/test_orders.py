@@ -504,3 +504,62 @@ def test_the_wallet_that_an_amendment_is_judged_by_is_read_under_its_lock(firm: 
         assert Locks.of(session).wallet(wallet)[0].max_exposure_usd == 1
 
     firm.database.run(work)
+
+
+# -- exits that would fire at once ---------------------------------------------------------------------------
+
+
+def refused(firm: Firm, wallet: str, **fields: Any) -> list[tuple[str, str]]:
+    """Field and code of everything wrong with an order; empty when it is taken."""
+    (outcome,) = send(firm, entry(wallet, **fields))
+    return [(e.field, e.code) for e in outcome.errors] if isinstance(outcome, AppError) else []
+
+
+MARKET = {"type": "MARKET", "price": None, "qty": "0.01"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"price": "54000", "stop_loss": "53000"}, [("stop_loss", "stop_wrong_side")]),
+        ({"price": "54000", "stop_loss": "49999"}, []),
+        ({"price": "54000", "take_profit": "52000"}, []),
+        ({**MARKET, "stop_loss": "50050"}, [("stop_loss", "stop_wrong_side")]),
+        ({**MARKET, "take_profit": "50050"}, []),
+        ({"price": "49000", "stop_loss": "48999"}, []),
+        ({"price": "49000", "stop_loss": "49000"}, [("stop_loss", "stop_wrong_side")]),
+        ({**MARKET, "trailing_stop": {"value": "0.00000001"}}, [("trailing_stop", "trail_too_narrow")]),
+        ({**MARKET, "trailing_stop": {"type": "amount", "value": "0.01"}}, []),
+        ({**MARKET, "qty": None, "quote_qty": "4"}, [("quote_qty", "min_notional")]),
+        ({**MARKET, "qty": None, "quote_qty": "0.000001"}, [("quote_qty", "amount_out_of_range")]),
+    ],
+)
+def test_an_exit_that_would_fire_as_the_order_fills_is_refused(
+    small_firm: Firm, fields: dict[str, Any], wanted: list[tuple[str, str]]
+) -> None:
+    """A long position is sold at the bid: what executes at once is judged by it, what rests by its own price."""
+    _, wallet = small_firm.client(USDT="100000")
+    small_firm.quote("BTC/USDT", "50000", "50100")
+    assert refused(small_firm, wallet, **{"qty": "0.01", **fields}) == wanted
+
+
+def test_an_amended_price_is_judged_by_the_exits_too(small_firm: Firm) -> None:
+    firm = small_firm
+    client, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50500", "50501")
+    (outcome,) = send(firm, entry(wallet, price="50000", stop_loss="49500"))
+
+    def amend(price: str) -> None:
+        def work(session: Session) -> None:
+            owner, owned = session.get(Client, client), session.get(Wallet, wallet)
+            assert owner is not None and owned is not None
+            order_id, now = outcome[0]["id"], firm.clock.now()
+            firm.orders.amend(session, owner, owned, order_id, None, D(price), actor="t", now=now)
+
+        firm.database.run(work)
+
+    with pytest.raises(Invalid) as error:
+        amend("49000")
+    assert [(e.field, e.code) for e in error.value.errors] == [("price", "stop_wrong_side")]
+    amend("49600")
+    assert firm.order(outcome[0]["id"])["price"] == D(49600)

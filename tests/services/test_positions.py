@@ -15,6 +15,8 @@ from app.core.errors import Conflict
 from app.domain.orders import OrderSource
 from app.domain.protection import Protection, Trail, TrailType
 from app.models import Event, Order, Position
+from app.schemas.base import validate
+from app.schemas.positions import SignalIn
 from app.services.locks import Locks
 from tests.firm import Firm
 
@@ -194,3 +196,31 @@ def test_without_break_even_the_stop_it_has_moved_is_gone_too(firm: Firm) -> Non
     firm.settle()
     firm.quote("BTC/USDT", "49000", "49000")  # far below the break-even that was
     assert firm.position(wallet)["status"] == "OPEN"
+
+
+# -- signals -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("percent", "outcome", "sold"), [(1, "below_lot", None), (33, "below_lot", None), (34, "executed", D(1))]
+)
+def test_a_signal_to_reduce_by_less_than_a_lot_sells_nothing(
+    firm: Firm, percent: int, outcome: str, sold: D | None
+) -> None:
+    _, wallet = firm.client(USD="10000")
+    firm.quote("AAPL", "190", "190.02")
+    firm.send(wallet, symbol="AAPL", qty="3")
+    firm.settle()
+    position = firm.position(wallet)["id"]
+    request = validate(SignalIn, {"action": "reduce", "confidence": 99, "reduce_percent": percent})
+
+    def work(session: Session) -> dict[str, Any]:
+        row, owner = Locks.of(session).wallet(wallet)
+        held = Locks.of(session).position(position)
+        return firm.positions.signal(
+            session, owner, row, held, request, actor="t", source=OrderSource.API, now=firm.clock.now()
+        )
+
+    answer = firm.database.run(work)
+    assert answer["signal"]["outcome"] == outcome
+    assert (None if answer["order"] is None else D(answer["order"]["qty"])) == sold

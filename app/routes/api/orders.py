@@ -50,7 +50,7 @@ from . import blueprint, page, whole
 
 READING, TRADING = (Resource.ORDERS, READ), (Resource.ORDERS, WRITE)
 _SIZE = ("lot_size", "min_qty", "max_qty", "min_notional")
-_EXITS = ("stop_wrong_side", "target_wrong_side", "trail_too_wide")
+_EXITS = ("stop_wrong_side", "target_wrong_side", "trail_too_wide", "trail_too_narrow")
 ENTRY_ERRORS = (
     "unknown_instrument",
     "tick_size",
@@ -66,7 +66,7 @@ ENTRY_ERRORS = (
     "invalid_qty",
     "DUPLICATE_ORDER",
 )
-AMEND_ERRORS = ("too_late", "below_cum_qty", "tick_size", *_SIZE, "PRICE_NOT_ALLOWED", "required")
+AMEND_ERRORS = ("too_late", "below_cum_qty", "tick_size", *_SIZE, "PRICE_NOT_ALLOWED", "required", *_EXITS)
 EXIT_ERRORS = ("too_late", "tick_size", "required", *_EXITS)
 CLOSE_ERRORS = (
     "too_late",

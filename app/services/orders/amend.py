@@ -17,6 +17,7 @@ from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
 from app.domain.money import ZERO, text
 from app.domain.order_requests import Draft, OrderRequest
 from app.domain.orders import AMENDABLE, OrderSource, OrderStatus, OrderType
+from app.domain.protection import Protection
 from app.domain.risk import reference_price, reserve_for
 from app.models import Client, Wallet
 from app.services import wallets
@@ -26,7 +27,7 @@ from app.services.locks import Locks
 from app.services.records import Transition, order_event, store_orders
 from app.services.risk import Checks, limits_of_clients
 
-from .drafting import Drafting, invalid, min_notional_errors
+from .drafting import Drafting, exit_errors, invalid, min_notional_errors
 
 CheckVersion = Callable[[int], None]  # raises for a version that the caller has not seen
 
@@ -61,6 +62,7 @@ class OrderAmendments(Drafting):
         new_qty = order.qty if qty is None else qty
         new_price = order.price if price is None else price
         _check(order, instrument, new_qty, price, new_price)
+        self._check_exits(order, instrument, price)
         journal = Journal(session, now, actor)
         spend = AccountRef(wallet.id, order.hold_currency, AccountKind.AVAILABLE)
         journal.lock({spend, replace(spend, kind=AccountKind.HELD)})
@@ -96,6 +98,16 @@ class OrderAmendments(Drafting):
         )
         events.flush(session)
         return self.show(order)
+
+    def _check_exits(self, order: OrderState, instrument: Instrument, price: Decimal | None) -> None:
+        """The exits come into force with the first fill: at the new price they must not fire at once."""
+        if price is None or order.cum_qty:
+            return
+        wanted = Protection.from_json(order.protection)
+        errors = exit_errors(order.side, price, wanted, instrument, self.quotes.get(instrument.symbol))
+        if errors:
+            said = [(e.code, f"does not go with {e.field}, which {e.message}") for e in errors]
+            raise invalid([FieldError("price", code, message, text(price)) for code, message in said])
 
     def _recheck(
         self,

@@ -13,7 +13,7 @@ from app.domain.order_requests import Draft, OrderRequest, OrderRules
 from app.domain.orders import OrderType, Side, TimeInForce
 from app.domain.protection import Protection, TrailType, protection_errors
 from app.domain.quotes import Quote
-from app.domain.risk import reference_price, reserve_for
+from app.domain.risk import exit_reference, reference_price, reserve_for
 from app.models import Wallet
 from app.schemas.orders import order_json
 from app.services.quotes import QuoteBook
@@ -42,11 +42,9 @@ class Drafting:
         errors = [FieldError("qty", code, message, text(qty)) for code, message in instrument.qty_errors(qty)]
         if not errors and reference is not None and not request.reduce_only:
             errors += min_notional_errors(qty, reference, instrument)
-        if reference is not None:
-            errors += [
-                FieldError(field, code, message)
-                for field, code, message in protection_errors(request.side, reference, request.protection)
-            ]
+        if request.quote_qty is not None:  # the quantity was worked out from it
+            errors = [FieldError("quote_qty", e.code, e.message, text(request.quote_qty)) for e in errors]
+        errors += exit_errors(request.side, request.price, request.protection, instrument, quote)
         if errors:
             raise invalid(errors)
         worst = request.price if request.type is OrderType.LIMIT else protection_px
@@ -119,6 +117,16 @@ def leg_errors(protection: Protection, instrument: Instrument) -> list[FieldErro
                 FieldError(name, "precision", "must have at most 8 decimals and be below 100000", text(percent))
             )
     return errors
+
+
+def exit_errors(
+    side: Side, price: Decimal | None, protection: Protection, instrument: Instrument, quote: Quote | None
+) -> list[FieldError]:
+    """Exits of an order at ``price`` that would fire as soon as it fills."""
+    reference = exit_reference(side, price, quote)
+    if reference is None:
+        return []
+    return [FieldError(*error) for error in protection_errors(side, reference, instrument.tick_size, protection)]
 
 
 def _qty_for(request: OrderRequest, instrument: Instrument, wallet: Wallet, worst: Decimal | None) -> Decimal:

@@ -61,7 +61,7 @@ const FIELDS = {
   unknown_asset: t("Is no known asset."), unknown_instrument: t("Is no known instrument."), exceeds_position: t("Is more than the position."),
   below_cum_qty: t("Is below what is filled already."), protection_on_sell: t("Exits go with the order that opens a position."),
   stop_wrong_side: t("The stop must be below the market."), target_wrong_side: t("The target must be above the market."),
-  trail_too_wide: t("The distance is too wide."), market_buy_only: t("An amount of money is for market buys."),
+  trail_too_wide: t("The distance is too wide."), trail_too_narrow: t("The distance is less than one tick."), market_buy_only: t("An amount of money is for market buys."),
   post_only_market: t("Not possible on a market order."), post_only_immediate: t("Contradicts an immediate order."),
   crossed: t("The bid must be below the ask."), jump: t("Too far from the last price."), string_too_short: t("Is too short."), string_too_long: t("Is too long."),
 };
