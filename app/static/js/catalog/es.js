@@ -540,7 +540,7 @@ export default {
  "The chart could not be loaded": "No se pudo cargar el gráfico",
  "The client is not active": "El cliente no está activo",
  "The day's loss limit is reached": "Se alcanzó el límite de pérdida del día",
- "The distance is less than one tick.": "",
+ "The distance is less than one tick.": "La distancia es menor que un tick.",
  "The distance is too wide.": "La distancia es demasiado amplia.",
  "The engine had to park something": "El motor tuvo que apartar algo",
  "The engine is told": "Se avisó al motor",
