@@ -32,7 +32,7 @@ def firm(database: Database, clock: ManualClock) -> Iterator[Firm]:
 
 def post(firm: Firm, lines: list[PostingLine], ref: str, **more: Any) -> str:
     def work(session: Session) -> str:
-        journal = Journal(session, firm.clock.now(), "test")
+        journal = Journal(session, firm.instruments.scales, firm.clock.now(), "test")
         entry = journal.add(EntryKind.DEPOSIT, ("test", new_id()), ref, lines, **more)
         journal.flush()
         return entry
