@@ -33,6 +33,7 @@ orders, executions, positions = table_of(Order), table_of(Execution), table_of(P
 accounts, entries, postings = table_of(LedgerAccount), table_of(JournalEntry), table_of(Posting)
 events = table_of(Event)
 ROWS_SHOWN = 20
+STATEMENT_MINUTES = 10  # it reads every row there is: more than a request's statement has
 _ZERO = sa.literal(ZERO, ExactDecimal())
 _TERMINAL = [status.value for status in TERMINAL]
 _AVERAGE_TOLERANCE = Decimal("1e-12")  # avg_px is stored with 18 decimals after each fill
@@ -60,6 +61,7 @@ def reconcile(session: Session, instruments: SymbolTable) -> dict[str, Any]:
     if session.get_bind().dialect.name == "postgresql":
         # one snapshot for all checks; it has to be the first thing the transaction hears
         session.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        session.execute(sa.text(f"SET LOCAL statement_timeout = '{STATEMENT_MINUTES}min'"))
     report = Report()
     _entries(session, report)
     _accounts(session, report)
