@@ -254,7 +254,7 @@ def test_a_floor_may_allow_an_overdraft_and_no_more(firm: Firm) -> None:
     cash = till(firm, floor=D(-50))
     available = AccountRef(wallet, "USD", AccountKind.AVAILABLE)
     post(firm, [PostingLine(cash, D(50)), PostingLine(available, D(-50))], "50 below")
-    with pytest.raises(InsufficientFunds, match="would be -50.01, below -50"):
+    with pytest.raises(InsufficientFunds, match=r"would be -50\.01, below -50"):
         post(firm, [PostingLine(cash, D("0.01")), PostingLine(available, D("-0.01"))], "a cent more")
     with pytest.raises(IntegrityError):
         past = sa.update(accounts).where(accounts.c.owner == "till:lima").values(balance=D("-50.01"))
