@@ -28,6 +28,27 @@ WALLET_KINDS = frozenset({AccountKind.AVAILABLE, AccountKind.HELD})  # their own
 accounts, chart = table_of(LedgerAccount), table_of(ChartAccount)
 entries = table_of(JournalEntry)
 postings = table_of(Posting)
+_LOCK = (
+    sa.select(
+        accounts.c.id,
+        accounts.c.owner,
+        accounts.c.currency,
+        accounts.c.kind,
+        accounts.c.balance,
+        accounts.c.version,
+        accounts.c.floor,
+        accounts.c.normal_side,
+    )
+    .where(sa.tuple_(accounts.c.owner, accounts.c.currency, accounts.c.kind).in_(sa.bindparam("named", expanding=True)))
+    .order_by(accounts.c.id)
+    .with_for_update()
+)
+_IDS = sa.select(
+    accounts.c.id, accounts.c.owner, accounts.c.currency, accounts.c.kind, accounts.c.balance.is_not(None)
+).where(
+    accounts.c.owner.in_(sa.bindparam("owners", expanding=True)),
+    accounts.c.kind.in_(sa.bindparam("kinds", expanding=True)),
+)
 _INSERT_POSTINGS = BulkInsert(postings, ("entry_id", "account_id", "currency", "amount", "posted_at"))
 _INSERT_ENTRIES = BulkInsert(entries)
 _UPDATE_BALANCES = BulkUpdate(accounts, ("balance", "version"))
@@ -73,27 +94,9 @@ def lock_accounts(session: Session, refs: Iterable[AccountRef], now: datetime) -
 
 
 def _select_locked(session: Session, refs: set[AccountRef]) -> dict[AccountRef, LockedAccount]:
-    query = (
-        sa.select(
-            accounts.c.id,
-            accounts.c.owner,
-            accounts.c.currency,
-            accounts.c.kind,
-            accounts.c.balance,
-            accounts.c.version,
-            accounts.c.floor,
-            accounts.c.normal_side,
-        )
-        .where(
-            sa.tuple_(accounts.c.owner, accounts.c.currency, accounts.c.kind).in_(
-                [(ref.owner, ref.currency, ref.kind.value) for ref in refs]
-            )
-        )
-        .order_by(accounts.c.id)
-        .with_for_update()
-    )
+    named = [(ref.owner, ref.currency, ref.kind.value) for ref in refs]
     locked = {}
-    for row in session.execute(query):
+    for row in session.execute(_LOCK, {"named": named}):
         ref = AccountRef(row.owner, row.currency, AccountKind(row.kind))
         credit = row.normal_side == NormalSide.CREDIT
         locked[ref] = LockedAccount(row.id, ref, row.balance, row.version, row.floor, credit)
@@ -243,16 +246,12 @@ class Journal:
         """Ids of accounts that are not locked yet, opening those that do not exist; what has a balance is locked."""
         if not refs:
             return {}
-        query = sa.select(
-            accounts.c.id, accounts.c.owner, accounts.c.currency, accounts.c.kind, accounts.c.balance.is_not(None)
-        ).where(
-            accounts.c.owner.in_({ref.owner for ref in refs}), accounts.c.kind.in_({ref.kind.value for ref in refs})
-        )
+        named = {"owners": list({ref.owner for ref in refs}), "kinds": list({ref.kind.value for ref in refs})}
 
         def read() -> dict[AccountRef, tuple[int, bool]]:
             return {
                 AccountRef(owner, currency, AccountKind(kind)): (id_, cached)
-                for id_, owner, currency, kind, cached in self.session.execute(query)
+                for id_, owner, currency, kind, cached in self.session.execute(_IDS, named)
             }
 
         found = read()
