@@ -202,9 +202,8 @@ def suspend(
     """Suspend locked wallets, by id, that have reached a limit; cancels their entry orders, leaves exits armed."""
     if not breaches:
         return
-    canceler = Canceler(
-        session, instruments, quotes, Journal(session, instruments.scales, now, "system"), Events(now), now
-    )
+    journal = Journal(session, instruments.scales, now, "system")
+    canceler = Canceler(session, instruments, quotes, journal, Events(now), now)
     stopped = canceler.stop_entries(breaches.keys())
     for wallet, failure in breaches.values():
         wallets.suspend(session, wallet, failure, canceler.events, now)
