@@ -10,6 +10,7 @@ from flask import current_app
 from app.models.base import BigInt, ExactDecimal, JsonText, UtcDateTime
 
 LOCK = 6_174_001  # advisory lock: two processes that start at once migrate one after the other
+SQLITE_MINUTES = 10  # for the one write lock
 TYPES = {ExactDecimal: "ExactDecimal()", UtcDateTime: "UtcDateTime()", JsonText: "JsonText()"}
 
 config = context.config
@@ -47,6 +48,13 @@ def run_migrations_offline():
         context.run_migrations()
 
 
+def wait_for_long(connection):
+    """On SQLite, before it begins: more time than a request has for the write lock, which is the turn."""
+    if connection.dialect.name == "sqlite":
+        connection.detach()  # nobody else gets it with this waiting time
+        connection.connection.dbapi_connection.execute(f"PRAGMA busy_timeout = {SQLITE_MINUTES * 60_000}")
+
+
 def wait_for_turn(connection):
     """On PostgreSQL: one process at a time, and more time than a request has."""
     if connection.dialect.name == "postgresql":
@@ -70,11 +78,13 @@ def run_migrations_online():
         **current_app.extensions["migrate"].configure_args,
         "compare_type": compare_type,
     }
-    with target_db.engine.execution_options(write=True).begin() as connection:
-        wait_for_turn(connection)
-        context.configure(connection=connection, target_metadata=get_metadata(), **conf_args)
-        with context.begin_transaction():
-            context.run_migrations()
+    with target_db.engine.execution_options(write=True).connect() as connection:
+        wait_for_long(connection)
+        with connection.begin():
+            wait_for_turn(connection)
+            context.configure(connection=connection, target_metadata=get_metadata(), **conf_args)
+            with context.begin_transaction():
+                context.run_migrations()
 
 
 if context.is_offline_mode():

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import Invalid
 from app.core.permissions import SYSTEM
 from app.domain.money import InvalidAmount, parse_decimal, text
-from app.services import access, ledger, market, wallets
+from app.services import access, ledger, wallets
 
 from .answers import prints_json, run
 
@@ -44,7 +44,6 @@ def create(client_ref: str, name: str, balance: tuple[str, ...]) -> dict[str, An
     starting = _balances(balance)
 
     def work(session: Session, now: datetime) -> dict[str, Any]:
-        market.load_instruments(session)  # tells which assets there are
         client = access.client(session, SYSTEM, client_ref, "read")
         wallet = wallets.create(session, client, name, starting, SYSTEM, now)
         balances = ledger.balances(session, wallet.id)

@@ -117,14 +117,17 @@ class OrderState(NamedTuple):
         """The worst price it may execute at; zero where nothing limits it."""
         return self.price or self.protection_px or ZERO
 
-    def needed_hold(self, taker_rate: Decimal, currency: str) -> Decimal:
-        """What has to stay held: nothing once it has ended; while a replace travels, for either terms."""
+    def needed_hold(self, taker_rate: Decimal, scale: int) -> Decimal:
+        """What has to stay held: nothing once it has ended; while a replace travels, for either terms.
+
+        ``scale`` is the quote currency's.
+        """
         if self.terminal:
             return ZERO
-        needed = reserve_for(self.side, self.leaves_qty, self.worst_price, taker_rate, currency)
+        needed = reserve_for(self.side, self.leaves_qty, self.worst_price, taker_rate, scale)
         if self.pending_qty is not None and self.pending_qty > self.cum_qty:
             price = self.pending_price or self.worst_price
-            pending = reserve_for(self.side, self.pending_qty - self.cum_qty, price, taker_rate, currency)
+            pending = reserve_for(self.side, self.pending_qty - self.cum_qty, price, taker_rate, scale)
             needed = max(needed, pending)
         return needed
 

@@ -16,6 +16,6 @@ class FeeRates:
     taker: Decimal
 
 
-def fee_for(value: Decimal, rate: Decimal, currency: str) -> Decimal:
-    """Fee on a traded value, rounded half-even to the currency's scale."""
-    return round_amount(value * rate, currency)
+def fee_for(value: Decimal, rate: Decimal, scale: int) -> Decimal:
+    """Fee on a traded value, rounded half-even to the quote currency's scale."""
+    return round_amount(value * rate, scale)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 
 from .calendars import Calendar
-from .money import floor_to, is_multiple, text
+from .money import Scales, floor_to, is_multiple, text
 
 
 class Market(StrEnum):
@@ -39,6 +40,8 @@ class Instrument:
     market: Market
     base: str
     quote: str
+    base_scale: int
+    quote_scale: int
     tick_size: Decimal
     lot_size: Decimal
     min_qty: Decimal
@@ -116,11 +119,14 @@ def symbol_forms(symbol: str, market: Market) -> dict[str, str]:
 class SymbolTable:
     """Both ways between canonical symbols and every source's form."""
 
-    def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
-        self.fill(instruments)
+    scales: Scales  # of every currency, those that no instrument trades included
 
-    def fill(self, instruments: Iterable[Instrument]) -> None:
-        """Hold these instruments from now on; whoever has the table sees the change."""
+    def __init__(self, instruments: Iterable[Instrument] = (), scales: Scales = MappingProxyType({})) -> None:
+        self.fill(instruments, scales)
+
+    def fill(self, instruments: Iterable[Instrument], scales: Scales) -> None:
+        """Hold these instruments and currencies from now on; whoever has the table sees the change."""
+        self.scales = scales
         self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
         self._by_id = {instrument.id: instrument for instrument in self._by_symbol.values()}
         self._forms = {i.symbol: symbol_forms(i.symbol, i.market) for i in self._by_symbol.values()}

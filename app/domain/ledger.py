@@ -1,4 +1,4 @@
-"""Double entry: account kinds, balanced entries, and what each trading event posts."""
+"""Double entry: the kinds of accounts that are posted to, balanced entries, and what each trading event posts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from .money import ZERO, decimals, scale_of
+from .money import ZERO, Scales, decimals
 
 
 class AccountKind(StrEnum):
+    """What an account is for; the chart of accounts says under which code, and by which rules."""
+
     AVAILABLE = "available"
     HELD = "held"
     FEES = "fees"
@@ -19,6 +21,13 @@ class AccountKind(StrEnum):
     EXTERNAL = "external"
     ROUNDING = "rounding"
     RECEIVABLE = "receivable"
+
+
+class NormalSide(StrEnum):
+    """Where a balance is positive: debit for what the firm owns or spends, credit for what it owes or earns."""
+
+    DEBIT = "debit"
+    CREDIT = "credit"
 
 
 class EntryKind(StrEnum):
@@ -44,7 +53,7 @@ class AccountRef:
 
 @dataclass(frozen=True, slots=True)
 class PostingLine:
-    """One line of an entry; positive amounts increase the account's balance."""
+    """One line of an entry: a credit where the amount is positive, a debit where it is negative."""
 
     account: AccountRef
     amount: Decimal
@@ -53,13 +62,16 @@ class PostingLine:
 HOUSE = "house"
 
 
-def check_balanced(lines: Iterable[PostingLine]) -> None:
+def check_balanced(lines: Iterable[PostingLine], scales: Scales) -> None:
     """Raise ``Unbalanced`` unless there are two lines or more, each of a legal scale, summing to zero."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     count = 0
     for line in lines:
         currency = line.account.currency
-        if decimals(line.amount) > scale_of(currency):
+        scale = scales.get(currency)
+        if scale is None:
+            raise Unbalanced(f"{currency} is no currency of the firm")
+        if decimals(line.amount) > scale:
             raise Unbalanced(f"{line.amount} has more decimals than {currency} allows")
         sums[currency] += line.amount
         count += 1

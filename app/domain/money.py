@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -17,22 +18,8 @@ ONE: Final = Decimal(1)
 MAX_SCALE: Final = 18
 MAX_AMOUNT: Final = Decimal(10) ** 20  # NUMERIC(38,18) has 20 digits before the point
 
-# ISO 4217 minor units; crypto assets by the catalog, metals and shares by market custom.
-CURRENCY_SCALES: Final[dict[str, int]] = {
-    "USD": 2,
-    "PEN": 2,
-    "EUR": 2,
-    "GBP": 2,
-    "JPY": 0,
-    "BTC": 8,
-    "ETH": 8,
-    "SOL": 8,
-    "USDT": 8,
-    "USDC": 8,
-    "XAU": 4,
-    "AAPL": 4,
-    "TSLA": 4,
-}
+Scales = Mapping[str, int]
+"""Decimals of every currency the firm keeps amounts of, by code: ISO 4217's, and the catalogue's for crypto."""
 USD_STABLECOINS: Final = frozenset({"USDT", "USDC"})
 
 
@@ -40,18 +27,6 @@ class InvalidAmount(ValueError):
     """Not a finite decimal number in ASCII digits. ``code`` is stable for the API."""
 
     code = "invalid_amount"
-
-
-def register_currency(currency: str, scale: int) -> None:
-    """Tell the scale of a catalog asset (0 to 18 decimals)."""
-    if not 0 <= scale <= MAX_SCALE:
-        raise ValueError(f"scale of {currency} must be between 0 and {MAX_SCALE}")
-    CURRENCY_SCALES[currency] = scale
-
-
-def scale_of(currency: str) -> int:
-    """Decimals of ``currency``; an asset nobody registered keeps eight, as most crypto does."""
-    return CURRENCY_SCALES.get(currency, 8)
 
 
 def parse_decimal(value: object) -> Decimal:
@@ -112,14 +87,14 @@ def unit(scale: int) -> Decimal:
     return Decimal(1).scaleb(-scale)
 
 
-def round_amount(value: Decimal, currency: str) -> Decimal:
-    """Round half-even to the currency's scale: the one place where an amount of money is rounded."""
-    return value.quantize(unit(scale_of(currency)), rounding=decimal.ROUND_HALF_EVEN)
+def round_amount(value: Decimal, scale: int) -> Decimal:
+    """Round half-even to a currency's scale: the one place where an amount of money is rounded."""
+    return value.quantize(unit(scale), rounding=decimal.ROUND_HALF_EVEN)
 
 
-def round_up(value: Decimal, currency: str) -> Decimal:
-    """Round away from zero to the currency's scale; for holds, which must never be a cent short."""
-    return value.quantize(unit(scale_of(currency)), rounding=decimal.ROUND_UP)
+def round_up(value: Decimal, scale: int) -> Decimal:
+    """Round away from zero to a currency's scale; for holds, which must never be a cent short."""
+    return value.quantize(unit(scale), rounding=decimal.ROUND_UP)
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:

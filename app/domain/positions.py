@@ -97,22 +97,22 @@ class Applied:
     remainder: Fill | None  # the part that crossed zero and has to open the next position
 
 
-def _split(fill: Fill, qty: Decimal, currency: str | None) -> tuple[Fill, Fill]:
+def _split(fill: Fill, qty: Decimal, scale: int | None) -> tuple[Fill, Fill]:
     """The first ``qty`` of a fill and the rest; value and fee are shared without losing a cent."""
     share = qty / fill.qty
     value, fee = fill.value * share, fill.fee * share
-    if currency is not None:
-        value, fee = round_amount(value, currency), round_amount(fee, currency)
+    if scale is not None:
+        value, fee = round_amount(value, scale), round_amount(fee, scale)
     first = replace(fill, qty=qty, value=value, fee=fee)
     rest = replace(fill, qty=fill.qty - qty, value=fill.value - value, fee=fill.fee - fee)
     return first, rest
 
 
-def apply_fill(holding: Holding, fill: Fill, currency: str | None) -> Applied:
+def apply_fill(holding: Holding, fill: Fill, scale: int | None) -> Applied:
     """Book one fill at average cost.
 
     The same side re-averages; the opposite side realizes at the existing average; what crosses zero is
-    handed back as ``remainder``. ``currency`` rounds the released cost to that currency's scale
+    handed back as ``remainder``. ``scale`` is the one to which the released cost is rounded
     (half-even; the last part takes what is left); ``None`` computes exactly.
     """
     signed = fill.qty if fill.side is Side.BUY else -fill.qty
@@ -130,11 +130,11 @@ def apply_fill(holding: Holding, fill: Fill, currency: str | None) -> Applied:
 
     remainder: Fill | None = None
     if fill.qty > abs(holding.qty):
-        fill, remainder = _split(fill, abs(holding.qty), currency)
+        fill, remainder = _split(fill, abs(holding.qty), scale)
     share = fill.qty / abs(holding.qty)
     cost, fees = holding.cost * share, holding.open_fees * share
-    if currency is not None and share != 1:
-        cost, fees = round_amount(cost, currency), round_amount(fees, currency)
+    if scale is not None and share != 1:
+        cost, fees = round_amount(cost, scale), round_amount(fees, scale)
     gross = fill.value - cost if holding.qty > 0 else cost - fill.value
     realized = gross - fees - fill.fee
     left = holding.qty + (fill.qty if fill.side is Side.BUY else -fill.qty)
@@ -305,13 +305,13 @@ class Booked:
     realized: Decimal
 
 
-def book_fill(position: PositionState, fill: Fill, currency: str, now: datetime) -> Booked:
+def book_fill(position: PositionState, fill: Fill, scale: int, now: datetime) -> Booked:
     """A fill on the position: it grows, shrinks, or is CLOSED when nothing is left.
 
-    What crosses zero is an exchange of assets, no more: a cash wallet cannot be short. ``currency`` rounds as
-    in ``apply_fill``.
+    What crosses zero is an exchange of assets, no more: a cash wallet cannot be short. ``scale`` is the quote
+    currency's.
     """
-    applied = apply_fill(position.holding, fill, currency)
+    applied = apply_fill(position.holding, fill, scale)
     holding, rest = applied.holding, applied.remainder
     changes: dict[str, Any] = {
         "qty": holding.qty,

@@ -176,14 +176,14 @@ def exit_reference(side: Side, price: Decimal | None, quote: Quote | None) -> De
     return price if rests else (quote.bid if side is Side.BUY else quote.ask)
 
 
-def reserve_for(side: Side, qty: Decimal, worst_price: Decimal, taker_rate: Decimal, currency: str) -> Decimal:
+def reserve_for(side: Side, qty: Decimal, worst_price: Decimal, taker_rate: Decimal, scale: int) -> Decimal:
     """What an order sets aside: for a buy its worst value plus the fee on it, for a sell the quantity.
 
-    Rounded up, so that no possible fill costs more than was held.
+    Rounded up to the quote currency's ``scale``, so that no possible fill costs more than was held.
     """
     if side is Side.SELL:
         return qty
-    return round_up(qty * worst_price * (1 + taker_rate), currency)
+    return round_up(qty * worst_price * (1 + taker_rate), scale)
 
 
 def usd_rate(currency: str, quotes: dict[str, Quote]) -> Decimal | None:

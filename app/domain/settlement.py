@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from .fees import fee_for
-from .money import ZERO, round_amount, scale_of, unit
+from .money import ZERO, round_amount, unit
 from .orders import Side
 
 ROUNDING_UNITS_MAX = 100  # a fill adds at most one unit; nobody fills an order in more parts than this unseen
@@ -30,7 +30,7 @@ def settle(
     qty: Decimal,
     price: Decimal,
     rate: Decimal,
-    currency: str,
+    scale: int,
     held: Decimal,
     still_needed: Decimal,
     available: Decimal,
@@ -39,17 +39,17 @@ def settle(
 ) -> Settlement:
     """Settle one fill: it always books.
 
-    Value and fee are rounded half-even, each once. ``still_needed`` is the reserve of what is left of the
-    order. Where the roundings of many partial fills add up to more than was held, the house gives way,
-    first with its fee, then in a posting of its own. What is beyond roundings (a fill after the order's
-    end, which is not ``live`` any more, or one above its limit) is paid from ``available``, and what that
-    does not cover is owed.
+    Value and fee are rounded half-even to the quote currency's ``scale``, each once. ``still_needed`` is the
+    reserve of what is left of the order. Where the roundings of many partial fills add up to more than was
+    held, the house gives way, first with its fee, then in a posting of its own. What is beyond roundings (a
+    fill after the order's end, which is not ``live`` any more, or one above its limit) is paid from
+    ``available``, and what that does not cover is owed.
     """
-    value = round_amount(qty * price, currency)
-    fee = fee_for(value, rate, currency)
+    value = round_amount(qty * price, scale)
+    fee = fee_for(value, rate, scale)
     rounding = ZERO
     excess = value + fee - held
-    if side is Side.BUY and live and ZERO < excess <= ROUNDING_UNITS_MAX * unit(scale_of(currency)):
+    if side is Side.BUY and live and ZERO < excess <= ROUNDING_UNITS_MAX * unit(scale):
         waived = min(excess, fee)
         rounding = excess - waived
         fee -= waived

@@ -74,7 +74,7 @@ class Booking:
 
     def __init__(self, session: Session, instruments: SymbolTable, quotes: QuoteBook, now: datetime) -> None:
         self.session, self.instruments, self.quotes, self.now = session, instruments, quotes, now
-        self.journal = Journal(session, now, ACTOR)
+        self.journal = Journal(session, instruments.scales, now, ACTOR)
         self.events = Events(now)
         self.requests = Requests(session, now)
         self.positions = BookedPositions(session, instruments, quotes, self.events, now)
@@ -226,7 +226,8 @@ class Booking:
 
     def _needed(self, order: OrderState) -> Decimal:
         """``held`` never grows by a report: what is beyond it is paid when the fill comes."""
-        return order.needed_hold(self._wallets[order.wallet_id].taker_rate, self._assets(order)[1])
+        scale = self.instruments.by_id(order.instrument_id).quote_scale
+        return order.needed_hold(self._wallets[order.wallet_id].taker_rate, scale)
 
     def _answered(self, order: OrderState, report: Report) -> None:
         """Which of the order's requests this settles."""
@@ -271,7 +272,7 @@ class Booking:
             report.qty,
             report.price,
             rate,
-            instrument.quote,
+            instrument.quote_scale,
             order.held,
             self._needed(order),
             self.journal.locked[spends].balance + self._spent[spends],

@@ -189,7 +189,8 @@ class Monitor:
         closing = Locks.of(session).positions(where, limit=200)
         if not closing:
             return []
-        canceler = Canceler(session, self.instruments, self.quotes, Journal(session, now, ACTOR), Events(now), now)
+        journal = Journal(session, self.instruments.scales, now, ACTOR)
+        canceler = Canceler(session, self.instruments, self.quotes, journal, Events(now), now)
         journal, events = canceler.journal, canceler.events
         sales = self._sales(session, closing)
         venues = _venues_of_entries(session, closing)
@@ -276,7 +277,8 @@ class Monitor:
 
     def cancel_reducing(self, session: Session, now: datetime, order_ids: list[str]) -> None:
         """Cancel reduce-only orders that have nothing to reduce any more, or ask the venue to."""
-        canceler = Canceler(session, self.instruments, self.quotes, Journal(session, now, ACTOR), Events(now), now)
+        journal = Journal(session, self.instruments.scales, now, ACTOR)
+        canceler = Canceler(session, self.instruments, self.quotes, journal, Events(now), now)
         found = canceler.lock(sa.and_(orders.c.id.in_(order_ids), orders.c.status.in_(CANCELABLE)))
         canceler.cancel(found, "the position is closed")
         owners = {order.wallet_id: order.client_id for order in found}

@@ -61,7 +61,7 @@ class BookedPositions:
             if fill.side is Side.SELL:
                 return None
             position = self._opened(before)
-        booked = book_fill(position, fill, self.instruments.by_id(before.instrument_id).quote, self.now)
+        booked = book_fill(position, fill, self.instruments.by_id(before.instrument_id).quote_scale, self.now)
         position = booked.position
         if position.status is PositionStatus.CLOSED:
             reason = before.exit_reason or position.exit_reason or ExitReason.MANUAL.value

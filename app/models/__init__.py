@@ -6,8 +6,8 @@ from .clients import Client, ClientLimit
 from .engine import EngineCommand, EngineFault, EngineHeartbeat, EngineLease, VenueRequest
 from .events import Event, EventStream
 from .idempotency import IdempotencyRecord
-from .ledger import JournalEntry, LedgerAccount, Posting
-from .market import Bar, InstrumentRow
+from .ledger import ChartAccount, JournalEntry, LedgerAccount, Posting
+from .market import Bar, Currency, InstrumentRow
 from .orders import Execution, FixMessage, Order
 from .positions import Position, PositionUpdate, Signal
 from .users import ApiKey, SignInAttempt, User, UserSession
@@ -17,8 +17,10 @@ __all__ = [
     "ApiKey",
     "AuditRecord",
     "Bar",
+    "ChartAccount",
     "Client",
     "ClientLimit",
+    "Currency",
     "EngineCommand",
     "EngineFault",
     "EngineHeartbeat",

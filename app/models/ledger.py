@@ -1,4 +1,4 @@
-"""The journal: accounts, entries, postings. Append-only; the triggers that keep it so are in the migration."""
+"""Chart of accounts, accounts, and the journal: append-only; the triggers that keep it so are in the migration."""
 
 from __future__ import annotations
 
@@ -8,28 +8,58 @@ from decimal import Decimal
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.domain.ledger import AccountKind, EntryKind
+from app.domain.ledger import EntryKind, NormalSide
 from app.extensions import db
 
 from .base import Uuid, one_of, serial_pk, uuid_pk
 
 
+class ChartAccount(db.Model):
+    """A line of the firm's chart of accounts: what an account that is opened under it starts with.
+
+    An account that nobody has opened is opened when it is posted to, under the first code of its kind.
+    """
+
+    __tablename__ = "chart_of_accounts"
+    __table_args__ = (
+        sa.UniqueConstraint("code", "kind"),
+        one_of("normal_side", NormalSide, "normal_side"),
+        sa.CheckConstraint("floor IS NULL OR cached", name="floor_is_of_a_balance"),
+    )
+
+    code: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(100))  # in English; pages translate the names they know
+    kind: Mapped[str] = mapped_column(sa.String(20))  # ``domain.ledger.AccountKind``
+    normal_side: Mapped[str] = mapped_column(sa.String(6))
+    floor: Mapped[Decimal | None]
+    cached: Mapped[bool]
+
+
 class LedgerAccount(db.Model):
-    """``balance`` is cached for wallets' accounts and NULL for the house's, which are summed."""
+    """An account of one owner in one currency.
+
+    ``balance`` is the sum of its postings, positive on its normal side, and never below ``floor``. It is
+    cached where a floor has to be kept; the house's busy accounts have NULL and are summed.
+    """
 
     __tablename__ = "ledger_accounts"
     __table_args__ = (
         sa.UniqueConstraint("owner", "currency", "kind"),
-        one_of("kind", AccountKind, "kind"),
-        sa.CheckConstraint("(wallet_id IS NULL) = (balance IS NULL)", name="cached_for_wallets"),
+        sa.ForeignKeyConstraint(["code", "kind"], ["chart_of_accounts.code", "chart_of_accounts.kind"]),
+        one_of("normal_side", NormalSide, "normal_side"),
+        sa.CheckConstraint("balance >= floor", name="floor"),
+        sa.CheckConstraint("floor IS NULL OR balance IS NOT NULL", name="floor_is_of_a_balance"),
+        sa.CheckConstraint("wallet_id IS NULL OR balance IS NOT NULL", name="cached_for_wallets"),
     )
 
     id: Mapped[serial_pk]
     owner: Mapped[str] = mapped_column(sa.String(60))  # wallet id, or the name of a house account
     wallet_id: Mapped[str | None] = mapped_column(Uuid, sa.ForeignKey("wallets.id"), index=True)
-    currency: Mapped[str] = mapped_column(sa.String(12))
+    currency: Mapped[str] = mapped_column(sa.String(12), sa.ForeignKey("currencies.code"))
     kind: Mapped[str] = mapped_column(sa.String(20))
-    code: Mapped[str] = mapped_column(sa.String(20))  # in the firm's chart of accounts
+    code: Mapped[str] = mapped_column(sa.String(20))
+    normal_side: Mapped[str] = mapped_column(sa.String(6))
+    floor: Mapped[Decimal | None]
     balance: Mapped[Decimal | None]
     version: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""Instruments and the bars built from their quotes."""
+"""Currencies, instruments and the bars built from their quotes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.calendars import Calendar
 from app.domain.instruments import InstrumentStatus, Market
+from app.domain.money import MAX_SCALE
 from app.extensions import db
 
 from .base import one_of
+
+
+class Currency(db.Model):
+    """Money or any other asset that a wallet or the house may hold; ``scale`` is how many decimals its amounts have."""
+
+    __tablename__ = "currencies"
+    __table_args__ = (sa.CheckConstraint(f"scale BETWEEN 0 AND {MAX_SCALE}", name="scale"),)
+
+    code: Mapped[str] = mapped_column(sa.String(12), primary_key=True)
+    scale: Mapped[int]
 
 
 class InstrumentRow(db.Model):
@@ -27,10 +38,8 @@ class InstrumentRow(db.Model):
     symbol: Mapped[str] = mapped_column(sa.String(20), unique=True)
     name: Mapped[str] = mapped_column(sa.String(100))
     market: Mapped[str] = mapped_column(sa.String(20))
-    base: Mapped[str] = mapped_column(sa.String(12))
-    quote: Mapped[str] = mapped_column(sa.String(12))
-    base_scale: Mapped[int]
-    quote_scale: Mapped[int]
+    base: Mapped[str] = mapped_column(sa.String(12), sa.ForeignKey("currencies.code"))
+    quote: Mapped[str] = mapped_column(sa.String(12), sa.ForeignKey("currencies.code"))
     tick_size: Mapped[Decimal]
     lot_size: Mapped[Decimal]
     min_qty: Mapped[Decimal]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from app.domain.ledger import EntryKind
+from app.domain.ledger import EntryKind, NormalSide
 
 from .base import AmountOut, Request, Response, Time, TimeOut, check_range
 from .orders import PageQuery
@@ -41,12 +41,15 @@ class TrialBalanceQuery(Request):
 
 class PostingOut(Response):
     code: str = Field(description="In the firm's chart of accounts")
+    name: str = Field(description="The account's name there, in English")
     owner: str = Field(description="Id of the wallet, or the house account")
     wallet_id: str | None = Field(description="Id of the wallet; null: the house")
     client_id: str | None = Field(description="Whose wallet it is; null for the house's accounts")
-    account: str = Field(description="available, held, fees, clearing, external, rounding or receivable")
+    account: str = Field(
+        description="What it is for: available, held, fees, clearing, external, rounding or receivable"
+    )
     currency: str = Field(description="Such as USDT")
-    amount: AmountOut = Field(description="In currency; negative decreases the account")
+    amount: AmountOut = Field(description="In currency; positive is a credit, negative a debit")
 
 
 class EntryOut(Response):
@@ -65,11 +68,13 @@ class EntryOut(Response):
 
 class TrialBalanceRow(Response):
     code: str = Field(description="In the firm's chart of accounts")
-    kind: str = Field(description="The kind of account")
+    name: str = Field(description="The account's name there, in English")
+    kind: str = Field(description="What it is for: available, held, fees, clearing, external, rounding or receivable")
+    normal_side: NormalSide = Field(description="debit: what the firm owns or spends; credit: what it owes or earns")
     currency: str = Field(description="Such as USDT")
-    increases: AmountOut = Field(description="Sum of what was added, in currency")
-    decreases: AmountOut = Field(description="Sum of what was taken, in currency")
-    balance: AmountOut = Field(description="increases minus decreases")
+    increases: AmountOut = Field(description="Sum of the credits, in currency")
+    decreases: AmountOut = Field(description="Sum of the debits, in currency")
+    balance: AmountOut = Field(description="increases minus decreases: negative on the debit side")
     postings: int = Field(description="How many")
 
 

@@ -32,7 +32,7 @@ def load(database: Database, instruments: SymbolTable, *, seed: bool = True) -> 
         loaded = database.read(load_instruments)
     except (DBAPIError, Unavailable):
         return False
-    instruments.fill(loaded)
+    instruments.fill(loaded, loaded.scales)
     return True
 
 

@@ -63,7 +63,6 @@ def is_loaded(session: Session) -> bool:
 def load(session: Session, password_hashes: Mapping[str, str], now: datetime) -> dict[str, Any]:
     """Add what is missing of the demo firm and return what was added; what is there stays as it is."""
     instruments = market.seed_instruments(session)
-    market.load_instruments(session)
     added: dict[str, Any] = {"instruments": instruments, "users": [], "clients": [], "wallets": []}
     _add_people(session, [person for person in PEOPLE if person.client is None], password_hashes, now, added)
     for code, name, trader in _FIRM_CLIENTS:

@@ -17,12 +17,13 @@ from app.core.clock import iso
 from app.core.errors import Forbidden, NotFound
 from app.core.permissions import READ, Principal, Reach, Resource
 from app.domain.money import text
-from app.models import JournalEntry, LedgerAccount, Posting, Wallet, table_of
+from app.models import ChartAccount, JournalEntry, LedgerAccount, Posting, Wallet, table_of
 
 from . import ledger
 from .access import is_uuid, visible_clients
 
 accounts, entries, postings = table_of(LedgerAccount), table_of(JournalEntry), table_of(Posting)
+chart = table_of(ChartAccount)
 wallets = table_of(Wallet)
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -95,10 +96,12 @@ def _with_postings(session: Session, rows: Sequence[Any]) -> list[dict[str, Any]
             accounts.c.owner,
             accounts.c.kind,
             accounts.c.code,
+            chart.c.name,
             accounts.c.wallet_id,
             wallets.c.client_id,
         )
         .join(accounts, accounts.c.id == postings.c.account_id)
+        .join(chart, chart.c.code == accounts.c.code)
         .outerjoin(wallets, wallets.c.id == accounts.c.wallet_id)
         .where(postings.c.entry_id.in_([row["id"] for row in rows]))
         .order_by(postings.c.id)
@@ -108,6 +111,7 @@ def _with_postings(session: Session, rows: Sequence[Any]) -> list[dict[str, Any]
         lines[line["entry_id"]].append(
             {
                 "code": line["code"],
+                "name": line["name"],
                 "owner": line["owner"],
                 "wallet_id": line["wallet_id"],
                 "client_id": line["client_id"],
@@ -161,6 +165,7 @@ def entries_csv(shown: Iterable[dict[str, Any]]) -> str:
         "about_type",
         "about_id",
         "code",
+        "name",
         "owner",
         "account",
         "currency",
@@ -170,7 +175,7 @@ def entries_csv(shown: Iterable[dict[str, Any]]) -> str:
     return _csv(
         header,
         (
-            [*(row[name] for name in header[:5]), *(line[name] for name in header[5:10]), row["memo"]]
+            [*(row[name] for name in header[:5]), *(line[name] for name in header[5:11]), row["memo"]]
             for row in shown
             for line in row["postings"]
         ),
@@ -178,7 +183,7 @@ def entries_csv(shown: Iterable[dict[str, Any]]) -> str:
 
 
 def trial_balance_csv(rows: Iterable[dict[str, Any]]) -> str:
-    header = ("code", "kind", "currency", "increases", "decreases", "balance", "postings")
+    header = ("code", "name", "kind", "normal_side", "currency", "increases", "decreases", "balance", "postings")
     return _csv(header, ([row[name] for name in header] for row in rows))
 
 

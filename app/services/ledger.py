@@ -10,114 +10,141 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.core.bulk import BulkInsert, BulkUpdate
 from app.core.errors import Conflict
 from app.core.ids import new_id
-from app.domain.ledger import AccountKind, AccountRef, EntryKind, PostingLine, check_balanced
-from app.domain.money import ZERO
-from app.models import JournalEntry, LedgerAccount, Posting, exact_sum, table_of
+from app.domain.ledger import AccountKind, AccountRef, EntryKind, NormalSide, PostingLine, check_balanced
+from app.domain.money import ZERO, Scales
+from app.models import ChartAccount, JournalEntry, LedgerAccount, Posting, exact_sum, table_of
 
+from . import market
 from .locks import Kind, Locks
 
-# Plan Contable General Empresarial (Peru): the code an account of each kind carries
-CHART = {
-    AccountKind.AVAILABLE: "4691",
-    AccountKind.HELD: "4692",
-    AccountKind.CLEARING: "1691",
-    AccountKind.FEES: "7041",
-    AccountKind.EXTERNAL: "1041",
-    AccountKind.ROUNDING: "6599",
-    AccountKind.RECEIVABLE: "1681",
-}
-WALLET_KINDS = frozenset({AccountKind.AVAILABLE, AccountKind.HELD})
+WALLET_KINDS = frozenset({AccountKind.AVAILABLE, AccountKind.HELD})  # their owner is a wallet
 
-accounts = table_of(LedgerAccount)
+accounts, chart = table_of(LedgerAccount), table_of(ChartAccount)
 entries = table_of(JournalEntry)
 postings = table_of(Posting)
+_LOCK = (
+    sa.select(
+        accounts.c.id,
+        accounts.c.owner,
+        accounts.c.currency,
+        accounts.c.kind,
+        accounts.c.balance,
+        accounts.c.version,
+        accounts.c.floor,
+        accounts.c.normal_side,
+    )
+    .where(sa.tuple_(accounts.c.owner, accounts.c.currency, accounts.c.kind).in_(sa.bindparam("named", expanding=True)))
+    .order_by(accounts.c.id)
+    .with_for_update()
+)
+_IDS = sa.select(
+    accounts.c.id, accounts.c.owner, accounts.c.currency, accounts.c.kind, accounts.c.balance.is_not(None)
+).where(
+    accounts.c.owner.in_(sa.bindparam("owners", expanding=True)),
+    accounts.c.kind.in_(sa.bindparam("kinds", expanding=True)),
+)
 _INSERT_POSTINGS = BulkInsert(postings, ("entry_id", "account_id", "currency", "amount", "posted_at"))
 _INSERT_ENTRIES = BulkInsert(entries)
 _UPDATE_BALANCES = BulkUpdate(accounts, ("balance", "version"))
 
 
 class InsufficientFunds(Conflict):
-    """A posting would take a wallet's balance below zero. ``extra`` has account and amounts."""
+    """A posting would take a balance below its account's floor. ``extra`` has owner and currency."""
 
     code, title = "insufficient_funds", "Not enough funds"
 
 
 @dataclass(slots=True)
 class LockedAccount:
-    """A wallet's account under its row lock; ``balance`` moves with what is added to the journal."""
+    """An account with a balance, under its row lock; ``balance`` moves with what is added to the journal."""
 
     id: int
     ref: AccountRef
     balance: Decimal
     version: int
+    floor: Decimal | None
+    credit: bool  # credits increase the balance
     changed: bool = False  # since it was last written
     posted: bool = False  # by this journal at all
 
 
+class NoSuchAccount(LookupError):
+    """The chart of accounts has no code for accounts of this kind."""
+
+
 def lock_accounts(session: Session, refs: Iterable[AccountRef], now: datetime) -> dict[AccountRef, LockedAccount]:
-    """Lock wallets' accounts in ascending id, creating those that do not exist yet."""
+    """Lock accounts that have a balance in ascending id, opening those that do not exist yet."""
     wanted = set(refs)
     if not wanted:
         return {}
     found = _select_locked(session, wanted)
     missing = wanted - found.keys()
     if missing:
-        _create(session, missing, now)
+        _open(session, missing, now)
         found = _select_locked(session, wanted)  # the ascending order again: a new one may stand between
+        _require(wanted - found.keys())
     Locks.of(session).note(Kind.ACCOUNTS, (account.id for account in found.values()))
     return found
 
 
 def _select_locked(session: Session, refs: set[AccountRef]) -> dict[AccountRef, LockedAccount]:
-    query = (
-        sa.select(
-            accounts.c.id,
-            accounts.c.owner,
-            accounts.c.currency,
-            accounts.c.kind,
-            accounts.c.balance,
-            accounts.c.version,
-        )
-        .where(
-            sa.tuple_(accounts.c.owner, accounts.c.currency, accounts.c.kind).in_(
-                [(ref.owner, ref.currency, ref.kind.value) for ref in refs]
-            )
-        )
-        .order_by(accounts.c.id)
-        .with_for_update()
-    )
+    named = [(ref.owner, ref.currency, ref.kind.value) for ref in refs]
     locked = {}
-    for row in session.execute(query):
+    for row in session.execute(_LOCK, {"named": named}):
         ref = AccountRef(row.owner, row.currency, AccountKind(row.kind))
-        locked[ref] = LockedAccount(row.id, ref, row.balance, row.version)
+        credit = row.normal_side == NormalSide.CREDIT
+        locked[ref] = LockedAccount(row.id, ref, row.balance, row.version, row.floor, credit)
     return locked
 
 
-def _create(session: Session, refs: Iterable[AccountRef], now: datetime) -> None:
-    dialect = session.get_bind().dialect.name
-    if dialect == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert
-    else:
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+def _open(session: Session, refs: Iterable[AccountRef], now: datetime) -> None:
+    """Open accounts as the chart says; those that another transaction has opened meanwhile stay as they are."""
     rows = [
         {
-            "owner": ref.owner,
-            "wallet_id": ref.owner if ref.kind in WALLET_KINDS else None,
-            "currency": ref.currency,
-            "kind": ref.kind.value,
-            "code": CHART[ref.kind],
-            "balance": ZERO if ref.kind in WALLET_KINDS else None,
-            "version": 0,
-            "created_at": now,
+            "new_owner": ref.owner,
+            "new_wallet_id": ref.owner if ref.kind in WALLET_KINDS else None,
+            "new_currency": ref.currency,
+            "new_kind": ref.kind.value,
+            "new_created_at": now,
         }
         for ref in sorted(refs, key=lambda ref: (ref.owner, ref.currency, ref.kind))
     ]
-    session.execute(insert(accounts).values(rows).on_conflict_do_nothing())
+    session.execute(_OPENING[session.get_bind().dialect.name], rows)
+
+
+def _opening(insert: Any) -> Any:
+    def new(name: str) -> sa.BindParameter[Any]:
+        return sa.bindparam(f"new_{name}", type_=accounts.c[name].type)
+
+    first_code = sa.select(sa.func.min(chart.c.code)).where(chart.c.kind == new("kind")).scalar_subquery()
+    columns = {
+        "owner": new("owner"),
+        "wallet_id": new("wallet_id"),
+        "currency": new("currency"),
+        "kind": chart.c.kind,
+        "code": chart.c.code,
+        "normal_side": chart.c.normal_side,
+        "floor": chart.c.floor,
+        "balance": sa.case((chart.c.cached, sa.literal(ZERO, accounts.c.balance.type))),
+        "version": sa.literal(0),
+        "created_at": new("created_at"),
+    }
+    of_chart = sa.select(*columns.values()).where(chart.c.code == first_code)
+    return insert(accounts).from_select(list(columns), of_chart, include_defaults=False).on_conflict_do_nothing()
+
+
+_OPENING = {"sqlite": _opening(sqlite.insert), "postgresql": _opening(postgresql.insert)}
+
+
+def _require(missing: set[AccountRef]) -> None:
+    if missing:
+        raise NoSuchAccount(f"the chart of accounts has no code for {', '.join(sorted({r.kind for r in missing}))}")
 
 
 @dataclass(slots=True)
@@ -130,11 +157,12 @@ class _Entry:
 class Journal:
     """Collects balanced entries and writes them in bulk, postings before their entries.
 
-    Wallets' accounts are locked in ascending id when it flushes (or before, by ``lock_accounts``); house
-    accounts are never locked. Nothing is committed here.
+    Accounts with a balance are locked in ascending id when it flushes (or before, by ``lock``); the house's
+    busy accounts have none and are never locked. Nothing is committed here.
     """
 
     session: Session
+    scales: Scales
     now: datetime
     actor: str
     locked: dict[AccountRef, LockedAccount] = field(default_factory=dict)
@@ -154,7 +182,7 @@ class Journal:
         actor: str | None = None,
     ) -> str:
         """Queue an entry and return its id. Raises ``domain.ledger.Unbalanced``."""
-        check_balanced(lines)
+        check_balanced(lines, self.scales)
         entry_id = new_id()
         row = {
             "id": entry_id,
@@ -178,21 +206,18 @@ class Journal:
     def flush(self) -> dict[AccountRef, LockedAccount]:
         """Write what is pending; returns the locked accounts with their new balances.
 
-        Raises ``InsufficientFunds`` when a wallet's balance would fall below zero.
+        Raises ``InsufficientFunds`` when a balance would fall below its account's floor.
         """
         if not self._pending:
             return self.locked
         refs = {line.account for entry in self._pending for line in entry.lines}
-        wallet_refs = {ref for ref in refs if ref.kind in WALLET_KINDS}
-        if wallet_refs - self.locked.keys():
-            self.lock(wallet_refs)
-        ids = self._house_ids(refs - wallet_refs)
+        ids = self._ids(refs - self.locked.keys())
         rows = []
         for entry in self._pending:
             for line in entry.lines:
                 account = self.locked.get(line.account)
                 if account is not None:
-                    account.balance += line.amount
+                    account.balance += line.amount if account.credit else -line.amount
                     account.changed = account.posted = True
                 rows.append(
                     {
@@ -203,37 +228,39 @@ class Journal:
                         "posted_at": entry.row["effective_at"],
                     }
                 )
-        self._check_funds()
+        self._check_floors()
         self._write(rows)
         self._pending.clear()
         return self.locked
 
-    def _check_funds(self) -> None:
+    def _check_floors(self) -> None:
         for account in self.locked.values():
-            if account.balance < 0:
+            if account.floor is not None and account.balance < account.floor:
+                least = f", below {account.floor}" if account.floor else ""
                 raise InsufficientFunds(
-                    f"{account.ref.kind} {account.ref.currency} would be {account.balance}",
+                    f"{account.ref.kind} {account.ref.currency} would be {account.balance}{least}",
                     extra={"wallet_id": account.ref.owner, "currency": account.ref.currency},
                 )
 
-    def _house_ids(self, refs: set[AccountRef]) -> dict[AccountRef, int]:
+    def _ids(self, refs: set[AccountRef]) -> dict[AccountRef, int]:
+        """Ids of accounts that are not locked yet, opening those that do not exist; what has a balance is locked."""
         if not refs:
             return {}
-        query = sa.select(accounts.c.id, accounts.c.owner, accounts.c.currency, accounts.c.kind).where(
-            accounts.c.wallet_id.is_(None), accounts.c.owner.in_({ref.owner for ref in refs})
-        )
+        named = {"owners": list({ref.owner for ref in refs}), "kinds": list({ref.kind.value for ref in refs})}
 
-        def read() -> dict[AccountRef, int]:
+        def read() -> dict[AccountRef, tuple[int, bool]]:
             return {
-                AccountRef(row.owner, row.currency, AccountKind(row.kind)): row.id
-                for row in self.session.execute(query)
+                AccountRef(owner, currency, AccountKind(kind)): (id_, cached)
+                for id_, owner, currency, kind, cached in self.session.execute(_IDS, named)
             }
 
-        ids = read()
-        if refs - ids.keys():
-            _create(self.session, refs - ids.keys(), self.now)
-            ids = read()
-        return ids
+        found = read()
+        if refs - found.keys():
+            _open(self.session, refs - found.keys(), self.now)
+            found = read()
+            _require(refs - found.keys())
+        self.lock({ref for ref in refs if found[ref][1]})
+        return {ref: found[ref][0] for ref in refs}
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         numbers = _next_numbers(self.session, len(self._pending))
@@ -288,32 +315,34 @@ def balances_as_of(session: Session, wallet_id: str, moment: datetime) -> dict[s
 
 
 def trial_balance(session: Session, until: datetime | None = None) -> list[dict[str, Any]]:
-    """Debits, credits and balance per chart code, kind and currency; each currency sums to zero.
+    """Increases, decreases and balance per account of the chart, kind and currency; each currency sums to zero.
 
-    Positive amounts are debits of the house's own accounts' point of view reversed for wallets: a wallet's
-    balance is what the firm owes, so the sign is shown as posted.
+    Signed as posted: a credit increases, a debit decreases. What the firm owns is negative, what it owes to
+    wallets positive; ``normal_side`` says which of the two is usual.
     """
     condition = [] if until is None else [postings.c.posted_at <= until]
     zero = sa.literal(ZERO, type_=postings.c.amount.type)
     positive = sa.case((postings.c.amount > zero, postings.c.amount), else_=zero)
+    grouped = (accounts.c.code, chart.c.name, accounts.c.kind, accounts.c.normal_side, accounts.c.currency)
     query = (
         sa.select(
-            accounts.c.code,
-            accounts.c.kind,
-            accounts.c.currency,
+            *grouped,
             exact_sum(positive).label("increases"),
             exact_sum(postings.c.amount).label("balance"),
             sa.func.count(postings.c.id).label("postings"),
         )
         .join(postings, postings.c.account_id == accounts.c.id)
+        .join(chart, chart.c.code == accounts.c.code)
         .where(*condition)
-        .group_by(accounts.c.code, accounts.c.kind, accounts.c.currency)
+        .group_by(*grouped)
         .order_by(accounts.c.currency, accounts.c.code)
     )
     return [
         {
             "code": row.code,
+            "name": row.name,
             "kind": row.kind,
+            "normal_side": row.normal_side,
             "currency": row.currency,
             "increases": row.increases,
             "decreases": row.increases - row.balance,
@@ -338,7 +367,7 @@ def reverse(session: Session, entry_id: str, now: datetime, actor: str, memo: st
         PostingLine(AccountRef(row.owner, row.currency, AccountKind(row.kind)), -row.amount)
         for row in session.execute(query)
     ]
-    journal = Journal(session, now, actor)
+    journal = Journal(session, market.load_scales(session), now, actor)
     about = (original.about_type, original.about_id)
     reversal = journal.add(EntryKind.REVERSAL, about, f"reversal:{entry_id}", lines, memo=memo, reverses_id=entry_id)
     journal.flush()

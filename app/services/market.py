@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -12,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from app.domain.calendars import Calendar
 from app.domain.instruments import Instrument, InstrumentStatus, Market, SymbolTable
-from app.domain.money import register_currency
-from app.models.market import InstrumentRow
+from app.domain.money import Scales
+from app.models.market import Currency, InstrumentRow
 
 _CLASSES: Final[dict[Market, tuple[str, Calendar]]] = {  # price band, calendar
     Market.CRYPTO: ("0.10", Calendar.ALWAYS),
@@ -21,7 +22,6 @@ _CLASSES: Final[dict[Market, tuple[str, Calendar]]] = {  # price band, calendar
     Market.COMMODITIES: ("0.05", Calendar.FOREX),
     Market.STOCKS: ("0.10", Calendar.US_STOCKS),
 }
-_SCALES: Final = {"BTC": 8, "ETH": 8, "SOL": 8, "USDT": 8, "JPY": 0, "XAU": 4, "AAPL": 4, "TSLA": 4}
 
 # symbol, name, market, base, quote, tick, lot (also the least quantity), most, least notional
 _CATALOG: Final = (
@@ -64,8 +64,6 @@ def _columns(
         "market": market.value,
         "base": base,
         "quote": quote,
-        "base_scale": _SCALES.get(base, 2),
-        "quote_scale": _SCALES.get(quote, 2),
         "tick_size": Decimal(tick),
         "lot_size": Decimal(lot),
         "min_qty": Decimal(lot),
@@ -78,24 +76,19 @@ def _columns(
     }
 
 
+def load_scales(session: Session) -> Scales:
+    """Decimals of every currency, by code."""
+    return MappingProxyType({row.code: row.scale for row in session.execute(sa.select(Currency.code, Currency.scale))})
+
+
 def load_instruments(session: Session) -> SymbolTable:
-    """The whole catalog as the domain sees it; also tells ``domain.money`` the scale of every asset.
-
-    Raises ValueError when two instruments disagree on the scale of an asset: amounts of it could then
-    be rounded in two ways.
-    """
-    rows = session.scalars(sa.select(InstrumentRow).order_by(InstrumentRow.id)).all()
-    scales: dict[str, int] = {}
-    for row in rows:
-        for currency, scale in ((row.base, row.base_scale), (row.quote, row.quote_scale)):
-            if scales.setdefault(currency, scale) != scale:
-                raise ValueError(f"{row.symbol} gives {currency} {scale} decimals, others {scales[currency]}")
-    for currency, scale in scales.items():
-        register_currency(currency, scale)
-    return SymbolTable(_instrument(row) for row in rows)
+    """The whole catalog as the domain sees it, with the scales of all currencies."""
+    scales = load_scales(session)
+    rows = session.scalars(sa.select(InstrumentRow).order_by(InstrumentRow.id))
+    return SymbolTable((_instrument(row, scales) for row in rows), scales)
 
 
-def _instrument(row: InstrumentRow) -> Instrument:
+def _instrument(row: InstrumentRow, scales: Scales) -> Instrument:
     return Instrument(
         id=row.id,
         symbol=row.symbol,
@@ -103,6 +96,8 @@ def _instrument(row: InstrumentRow) -> Instrument:
         market=Market(row.market),
         base=row.base,
         quote=row.quote,
+        base_scale=scales[row.base],
+        quote_scale=scales[row.quote],
         tick_size=row.tick_size,
         lot_size=row.lot_size,
         min_qty=row.min_qty,

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.domain.instruments import SymbolTable
-from app.domain.money import ZERO, scale_of, text, unit
+from app.domain.ledger import NormalSide
+from app.domain.money import ZERO, text, unit
 from app.domain.orders import LIVE, TERMINAL, OrderStatus, Side
 from app.models import (
     EngineFault,
@@ -26,12 +27,13 @@ from app.models import (
 )
 from app.models.base import ExactDecimal
 
-from . import audit
+from . import audit, market
 
 orders, executions, positions = table_of(Order), table_of(Execution), table_of(Position)
 accounts, entries, postings = table_of(LedgerAccount), table_of(JournalEntry), table_of(Posting)
 events = table_of(Event)
 ROWS_SHOWN = 20
+STATEMENT_MINUTES = 10  # it reads every row there is: more than a request's statement has
 _ZERO = sa.literal(ZERO, ExactDecimal())
 _TERMINAL = [status.value for status in TERMINAL]
 _AVERAGE_TOLERANCE = Decimal("1e-12")  # avg_px is stored with 18 decimals after each fill
@@ -59,6 +61,7 @@ def reconcile(session: Session, instruments: SymbolTable) -> dict[str, Any]:
     if session.get_bind().dialect.name == "postgresql":
         # one snapshot for all checks; it has to be the first thing the transaction hears
         session.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        session.execute(sa.text(f"SET LOCAL statement_timeout = '{STATEMENT_MINUTES}min'"))
     report = Report()
     _entries(session, report)
     _accounts(session, report)
@@ -112,7 +115,7 @@ def _entries(session: Session, report: Report) -> None:
 
 
 def _accounts(session: Session, report: Report) -> None:
-    """L3, L4: cached balances are the sum of their postings, and never negative."""
+    """L3, L4: cached balances are the sum of their postings on the normal side, and never below their floor."""
     sums = (
         sa.select(postings.c.account_id, exact_sum(postings.c.amount).label("total"))
         .group_by(postings.c.account_id)
@@ -120,15 +123,24 @@ def _accounts(session: Session, report: Report) -> None:
     )
     query = (
         sa.select(
-            accounts.c.id, accounts.c.owner, accounts.c.currency, accounts.c.kind, accounts.c.balance, sums.c.total
+            accounts.c.id,
+            accounts.c.owner,
+            accounts.c.currency,
+            accounts.c.normal_side,
+            accounts.c.floor,
+            accounts.c.balance,
+            sums.c.total,
         )
         .outerjoin(sums, sums.c.account_id == accounts.c.id)
-        .where(accounts.c.wallet_id.is_not(None))
+        .where(accounts.c.balance.is_not(None))
     )
     count = 0
     for row in session.execute(query):
         count += 1
-        if row.balance != (row.total or ZERO):
+        total = row.total or ZERO
+        if row.normal_side == NormalSide.DEBIT:
+            total = -total
+        if row.balance != total:
             report.add(
                 "BALANCE_MISMATCH",
                 "L3: a cached balance is not the sum of its postings",
@@ -136,12 +148,13 @@ def _accounts(session: Session, report: Report) -> None:
                 owner=row.owner,
                 currency=row.currency,
                 balance=row.balance,
-                postings=row.total or ZERO,
+                postings=total,
             )
-        if row.balance < 0:
+        if row.floor is not None and row.balance < row.floor:
             report.add(
-                "NEGATIVE_BALANCE",
-                "L4: a wallet's balance is negative",
+                "BALANCE_BELOW_FLOOR",
+                "L4: a balance is below its account's floor",
+                floor=row.floor,
                 account_id=row.id,
                 owner=row.owner,
                 currency=row.currency,
@@ -189,8 +202,9 @@ def _holds(session: Session, report: Report) -> None:
 def _scales(session: Session, report: Report) -> None:
     """L8: amounts are multiples of their currency's scale."""
     postgres = session.get_bind().dialect.name == "postgresql"
+    scales = market.load_scales(session)
     for currency in list(session.scalars(sa.select(postings.c.currency).distinct())):
-        scale = scale_of(currency)
+        scale = scales[currency]
         condition = (
             sa.func.round(postings.c.amount, scale) != postings.c.amount
             if postgres
@@ -239,7 +253,7 @@ def _read_executions(session: Session, report: Report, instruments: SymbolTable)
         sums[1] += row.qty * row.price
         sums[2] += row.value
         sums[3] += row.fee
-        sums[4] += 2 * unit(scale_of(instruments.by_id(row.instrument_id).quote))  # rounded, and once more by the house
+        sums[4] += 2 * unit(instruments.by_id(row.instrument_id).quote_scale)  # rounded, and once more by the house
         if row.position_id is not None:
             totals = by_position[row.position_id]
             totals[0] += row.position_qty

@@ -15,12 +15,12 @@ from app.core.errors import Conflict, Forbidden, Invalid
 from app.core.ids import new_id
 from app.core.permissions import READ, SYSTEM, WRITE, Principal, Reach, Resource
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, deposit_lines
-from app.domain.money import CURRENCY_SCALES, MAX_AMOUNT, ZERO, decimals, scale_of, text
+from app.domain.money import MAX_AMOUNT, ZERO, decimals, text
 from app.domain.quotes import Quote
 from app.domain.risk import Failure, usd_rate
 from app.models import Client, JournalEntry, LedgerAccount, Posting, Wallet, table_of
 
-from . import audit, ledger
+from . import audit, ledger, market
 from .access import visible_clients
 from .events import FIRM, Events
 from .ledger import Journal, LockedAccount
@@ -37,13 +37,14 @@ def create(
 
     Raises ``Invalid`` for an unknown asset or an amount with too many decimals.
     """
+    scales = market.load_scales(session)
     for asset, amount in starting.items():
-        if asset not in CURRENCY_SCALES:
+        if asset not in scales:
             raise Invalid.field("balance", "unknown_asset", f"names the unknown asset {asset[:12]}", asset[:12])
         if not 0 < amount < MAX_AMOUNT:
             raise Invalid.field("balance", "amount_out_of_range", f"of {asset} must be above zero and below 1e20")
-        if decimals(amount) > scale_of(asset):
-            raise Invalid.field("balance", "precision", f"of {asset} has more than {scale_of(asset)} decimals")
+        if decimals(amount) > scales[asset]:
+            raise Invalid.field("balance", "precision", f"of {asset} has more than {scales[asset]} decimals")
     first = session.scalar(sa.select(sa.func.count()).where(Wallet.client_id == client.id)) == 0
     wallet = Wallet(
         id=new_id(),
@@ -59,7 +60,7 @@ def create(
     )
     session.add(wallet)
     session.flush()
-    journal = Journal(session, now, principal.actor)
+    journal = Journal(session, scales, now, principal.actor)
     for asset, amount in starting.items():
         journal.add(
             EntryKind.DEPOSIT,

@@ -96,6 +96,8 @@ def _instrument(number: int, symbol: str) -> Instrument:
         Market.CRYPTO,
         symbol[:4],
         "USD",
+        8,
+        2,
         cent,
         cent,
         cent,

@@ -29,6 +29,8 @@ def instrument(symbol: str, market: Market) -> Instrument:
         market,
         base,
         quote or "USD",
+        8,
+        2,
         D("0.01"),
         D(1),
         D(1),

@@ -64,6 +64,7 @@ def test_order_with_exits_is_filled_protected_stopped_and_booked(market: Server,
     page.goto("/journal?kind=trade")
     expect(page.locator("tbody tr")).to_have_count(2)
     expect(page.locator("tbody tr").first).to_contain_text("-0.1 BTC")
+    expect(page.locator("tbody tr").first).to_contain_text("Clearing with venues")
     assert_reconciled(market)
 
 

@@ -38,7 +38,7 @@ def test_a_difference_is_found(database: Database, database_url: str) -> None:
 def test_what_the_version_before_cannot_hold_is_not_dropped(
     database: Database, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    row = {"owner": "house", "currency": "USD", "kind": "receivable", "code": "1", "version": 0, "created_at": START}
+    row = {"owner": "house", "currency": "USD", "kind": "receivable", "code": "1681", "version": 0, "created_at": START}
     with database.engine.execution_options(write=True).begin() as connection:
         connection.execute(sa.insert(LedgerAccount), [row])
     with pytest.raises(SystemExit):
@@ -153,7 +153,7 @@ def test_the_database_keeps_to_the_new_kinds_of_accounts(database: Database) -> 
     """A CHECK is changed in place on SQLite; it refuses what it should, and takes what is new."""
 
     def account(kind: str) -> None:
-        row = {"owner": "x", "currency": "USD", "kind": kind, "code": "1", "version": 0, "created_at": START}
+        row = {"owner": "x", "currency": "USD", "kind": kind, "code": "1681", "version": 0, "created_at": START}
         with database.engine.execution_options(write=True).begin() as connection:
             connection.execute(sa.insert(LedgerAccount), [row])
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import Unavailable
 from app.core.ids import new_id
 from app.core.transaction import MAX_ATTEMPTS, Database, after_commit, normalize_url
-from app.domain.ledger import AccountKind
+from app.domain.ledger import AccountKind, NormalSide
 from app.models.engine import EngineLease
 from app.models.events import EventStream
 from app.models.ledger import LedgerAccount, Posting
@@ -119,7 +119,13 @@ def test_a_commit_that_fails_calls_no_hook(database: Database) -> None:
     def work(session: Session) -> None:
         after_commit(session, lambda: called.append("hook"))
         account = LedgerAccount(
-            owner="house", currency="USD", kind=AccountKind.FEES, code="7", version=0, created_at=START
+            owner="house",
+            currency="USD",
+            kind=AccountKind.FEES,
+            code="7041",
+            normal_side=NormalSide.CREDIT,
+            version=0,
+            created_at=START,
         )
         session.add(account)
         session.flush()

@@ -108,7 +108,7 @@ def sound(order: OrderState) -> None:
     if order.status not in (S.PENDING_REPLACE, S.PENDING_CANCEL, S.UNKNOWN):
         assert order.pending_qty is order.pending_price is None
     if order.terminal:
-        assert order.needed_hold(RATE, "USDT") == ZERO
+        assert order.needed_hold(RATE, 8) == ZERO
         assert order.closed_at is not None
 
 
@@ -385,10 +385,10 @@ def test_a_cancel_at_any_moment_of_a_fill_ends_with_all_that_was_filled() -> Non
 def test_the_old_quantity_fills_while_an_amendment_travels_and_nothing_stays_held() -> None:
     desk = Desk(an_order(S.OPEN))
     desk.request(K.REPLACE, "5")
-    assert desk.order.needed_hold(RATE, "USDT") == D("500.50")
+    assert desk.order.needed_hold(RATE, 8) == D("500.50")
     desk.take(a_fill("1", "1", "0"))
     assert (desk.order.status, desk.order.pending_qty) == (S.FILLED, None)
-    assert desk.order.needed_hold(RATE, "USDT") == ZERO
+    assert desk.order.needed_hold(RATE, 8) == ZERO
     desk.take(refused(ReplaceRejected, S.FILLED))
     assert desk.order.status is S.FILLED and not desk.alerts
 
@@ -398,7 +398,7 @@ def test_a_venue_that_does_not_say_what_it_still_works_is_waited_for() -> None:
     desk.request(K.REPLACE, "2")
     desk.take(a_fill("1", "1"))
     assert (desk.order.status, desk.order.leaves_qty) == (S.PENDING_REPLACE, ZERO)
-    assert desk.order.needed_hold(RATE, "USDT") == D("100.10"), "for what the amendment may still buy"
+    assert desk.order.needed_hold(RATE, 8) == D("100.10"), "for what the amendment may still buy"
     desk.take(replaced("2"))
     assert (desk.order.status, desk.order.leaves_qty) == (S.PARTIALLY_FILLED, D(1))
 
@@ -528,7 +528,7 @@ def test_silence_makes_an_order_unknown_and_asks() -> None:
     for status in LIVE - {S.NEW, S.UNKNOWN}:
         applied = apply(an_order(status), said(Unanswered), NONE, NOW)
         assert (applied.order.status, applied.ask) == (S.UNKNOWN, K.QUERY)
-        assert applied.order.needed_hold(RATE, "USDT") > 0, "it keeps its hold"
+        assert applied.order.needed_hold(RATE, 8) > 0, "it keeps its hold"
     applied = apply(an_order(S.UNKNOWN), said(Unanswered), NONE, NOW)
     assert (applied.moved, applied.ask) == (False, K.QUERY)
 

@@ -127,39 +127,23 @@ def test_a_number_that_is_none_has_no_decimals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "currency", "even", "up"),
+    ("value", "scale", "even", "up"),
     [
-        ("2.345", "USD", "2.34", "2.35"),
-        ("2.355", "USD", "2.36", "2.36"),
-        ("-2.345", "USD", "-2.34", "-2.35"),
-        ("2.3450001", "USD", "2.35", "2.35"),
-        ("0.5", "JPY", "0", "1"),
-        ("1.5", "JPY", "2", "2"),
-        ("0.000000005", "BTC", "0", "0.00000001"),
-        ("0.00005", "XAU", "0", "0.0001"),
-        ("2", "PEN", "2", "2"),
-        ("0.000000015", "NOBODY-KNOWS", "0.00000002", "0.00000002"),
+        ("2.345", 2, "2.34", "2.35"),
+        ("2.355", 2, "2.36", "2.36"),
+        ("-2.345", 2, "-2.34", "-2.35"),
+        ("2.3450001", 2, "2.35", "2.35"),
+        ("0.5", 0, "0", "1"),
+        ("1.5", 0, "2", "2"),
+        ("0.000000005", 8, "0", "0.00000001"),
+        ("0.00005", 4, "0", "0.0001"),
+        ("2", 2, "2", "2"),
+        ("0.000000015", 8, "0.00000002", "0.00000002"),
     ],
 )
-def test_money_is_rounded_half_even_and_holds_away_from_zero(value: str, currency: str, even: str, up: str) -> None:
-    assert money.round_amount(D(value), currency) == D(even)
-    assert money.round_up(D(value), currency) == D(up)
-
-
-def test_the_catalog_tells_the_scale_of_an_asset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(money, "CURRENCY_SCALES", dict(money.CURRENCY_SCALES))
-    assert money.scale_of("PEPE") == 8
-    money.register_currency("PEPE", 18)
-    assert money.scale_of("PEPE") == 18
-    money.register_currency("PEPE", 0)
-    assert money.scale_of("PEPE") == 0
-
-
-@pytest.mark.parametrize("scale", [-1, 19])
-def test_a_scale_outside_what_is_stored_is_refused(scale: int) -> None:
-    with pytest.raises(ValueError, match="between 0 and 18"):
-        money.register_currency("PEPE", scale)
-    assert "PEPE" not in money.CURRENCY_SCALES
+def test_money_is_rounded_half_even_and_holds_away_from_zero(value: str, scale: int, even: str, up: str) -> None:
+    assert money.round_amount(D(value), scale) == D(even)
+    assert money.round_up(D(value), scale) == D(up)
 
 
 @pytest.mark.parametrize(

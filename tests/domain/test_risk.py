@@ -53,6 +53,8 @@ class Case:
             Market.CRYPTO,
             "BTC",
             "USDT",
+            8,
+            8,
             D("0.01"),
             D("0.00001"),
             D("0.0001"),
@@ -322,17 +324,17 @@ def test_the_reference_price_is_the_limit_or_the_side_that_would_be_taken() -> N
 
 
 @pytest.mark.parametrize(
-    ("side", "qty", "price", "rate", "currency", "wanted"),
+    ("side", "qty", "price", "rate", "scale", "wanted"),
     [
-        (BUY, "0.01", "50000", "0.001", "USDT", "500.50"),
-        (BUY, "0.333", "9.99", "0.001", "USD", "3.33"),  # 3.32999667 up
-        (BUY, "1", "1", "0.001", "JPY", "2"),
-        (BUY, "1", "100", "0", "USD", "100"),
-        (SELL, "0.01", "50000", "0.001", "BTC", "0.01"),
+        (BUY, "0.01", "50000", "0.001", 8, "500.50"),
+        (BUY, "0.333", "9.99", "0.001", 2, "3.33"),  # 3.32999667 up
+        (BUY, "1", "1", "0.001", 0, "2"),
+        (BUY, "1", "100", "0", 2, "100"),
+        (SELL, "0.01", "50000", "0.001", 8, "0.01"),
     ],
 )
-def test_a_hold_is_never_a_cent_short(side: Side, qty: str, price: str, rate: str, currency: str, wanted: str) -> None:
-    assert reserve_for(side, D(qty), D(price), D(rate), currency) == D(wanted)
+def test_a_hold_is_never_a_cent_short(side: Side, qty: str, price: str, rate: str, scale: int, wanted: str) -> None:
+    assert reserve_for(side, D(qty), D(price), D(rate), scale) == D(wanted)
 
 
 QUOTES = {

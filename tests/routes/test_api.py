@@ -282,6 +282,8 @@ def test_journal_entries_of_ones_own(firm: Firm) -> None:
 def test_every_currency_of_the_trial_balance_sums_to_zero(firm: Firm) -> None:
     firm.order()
     rows = firm.call("master", "GET", "/api/v1/journal/trial-balance").get_json()["items"]
+    names = {row["code"]: (row["name"], row["normal_side"]) for row in rows}
+    assert names["4691"] == ("Clients: available", "credit") and names["1041"][1] == "debit"
     for currency in {row["currency"] for row in rows}:
         assert sum(Decimal(row["balance"]) for row in rows if row["currency"] == currency) == 0
 
@@ -299,11 +301,11 @@ def test_csv_cells_are_no_formulas(firm: Firm) -> None:
             "about_type": "",
             "about_id": "",
             "memo": "=cmd|' /C calc'!A0",
-            "postings": [{"code": "", "owner": "@x", "account": "", "currency": "", "amount": "-1.5"}],
+            "postings": [{"code": "", "name": "+n", "owner": "@x", "account": "", "currency": "", "amount": "-1.5"}],
         }
     ]
     text = journal_reports.entries_csv(shown)
-    assert ",'@x," in text and "'=cmd" in text and ",-1.5," in text
+    assert ",'+n,'@x," in text and "'=cmd" in text and ",-1.5," in text
 
 
 def test_events_by_cursor(firm: Firm) -> None:

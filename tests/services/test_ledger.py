@@ -17,9 +17,9 @@ from app.core.errors import Conflict
 from app.core.ids import new_id
 from app.core.transaction import Database
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, PostingLine, Unbalanced, deposit_lines, hold_lines
-from app.models import JournalEntry, LedgerAccount, Posting, table_of
+from app.models import ChartAccount, JournalEntry, LedgerAccount, Posting, table_of
 from app.services import ledger
-from app.services.ledger import InsufficientFunds, Journal
+from app.services.ledger import InsufficientFunds, Journal, NoSuchAccount
 from tests.firm import Firm
 
 postings, entries, accounts = table_of(Posting), table_of(JournalEntry), table_of(LedgerAccount)
@@ -32,7 +32,7 @@ def firm(database: Database, clock: ManualClock) -> Iterator[Firm]:
 
 def post(firm: Firm, lines: list[PostingLine], ref: str, **more: Any) -> str:
     def work(session: Session) -> str:
-        journal = Journal(session, firm.clock.now(), "test")
+        journal = Journal(session, firm.instruments.scales, firm.clock.now(), "test")
         entry = journal.add(EntryKind.DEPOSIT, ("test", new_id()), ref, lines, **more)
         journal.flush()
         return entry
@@ -204,6 +204,120 @@ def test_the_trial_balance_sums_to_zero_in_every_currency(firm: Firm) -> None:
     assert by_currency == {"USD": D(0), "USDT": D(0)}
     available = next(r for r in rows if r["kind"] == "available" and r["currency"] == "USD")
     assert (available["balance"], available["postings"]) == (D("150.55"), 2)
+
+
+def till(firm: Firm, **account: Any) -> AccountRef:
+    """Cash in the house: an account of the debit side with a balance of its own, under a code of its own."""
+    line = {"code": "1011", "name": "Till", "kind": "external", "normal_side": "debit", "floor": D(0), "cached": True}
+    row = {
+        **{name: line[name] for name in ("code", "kind", "normal_side", "floor")},
+        "owner": "till:lima",
+        "currency": "USD",
+        "balance": D(0),
+        "version": 0,
+        "created_at": firm.clock.now(),
+        **account,
+    }
+
+    def work(session: Session) -> None:
+        session.execute(sa.insert(ChartAccount), [line])
+        session.execute(sa.insert(LedgerAccount), [row])
+
+    firm.database.run(work)
+    return AccountRef("till:lima", "USD", AccountKind.EXTERNAL)
+
+
+def test_each_account_keeps_its_own_floor_on_its_own_side(firm: Firm) -> None:
+    """The client hands in 100 in cash and takes 100.01 out: the till has not got it, the wallet has."""
+    _, wallet = firm.client(USD="1000")
+    cash = till(firm)
+    available = AccountRef(wallet, "USD", AccountKind.AVAILABLE)
+
+    def move(amount: str, ref: str) -> None:
+        post(firm, [PostingLine(cash, -D(amount)), PostingLine(available, D(amount))], ref)
+
+    def balance() -> D:
+        return next(row["balance"] for row in firm.all(LedgerAccount) if row["owner"] == "till:lima")
+
+    move("100", "in")
+    assert balance() == 100, "a debit increases what the house owns"
+    with pytest.raises(InsufficientFunds) as refused:
+        move("-100.01", "too much")
+    assert refused.value.extra == {"wallet_id": "till:lima", "currency": "USD"}
+    move("-100", "out")
+    assert (balance(), firm.balance(wallet, "USD")) == (0, 1000)
+    firm.reconciled()
+
+
+def test_a_floor_may_allow_an_overdraft_and_no_more(firm: Firm) -> None:
+    _, wallet = firm.client(USD="1000")
+    cash = till(firm, floor=D(-50))
+    available = AccountRef(wallet, "USD", AccountKind.AVAILABLE)
+    post(firm, [PostingLine(cash, D(50)), PostingLine(available, D(-50))], "50 below")
+    with pytest.raises(InsufficientFunds, match=r"would be -50\.01, below -50"):
+        post(firm, [PostingLine(cash, D("0.01")), PostingLine(available, D("-0.01"))], "a cent more")
+    with pytest.raises(IntegrityError):
+        past = sa.update(accounts).where(accounts.c.owner == "till:lima").values(balance=D("-50.01"))
+        firm.database.run(lambda session: session.execute(past))
+    firm.reconciled()
+
+
+def test_an_account_is_opened_as_the_chart_says(firm: Firm) -> None:
+    """What the firm has changed there holds for accounts opened afterwards; the first code of a kind is taken."""
+    chart = table_of(ChartAccount)
+    ours = {"code": "70411", "name": "Fees of Lima", "kind": "fees", "normal_side": "credit", "cached": False}
+
+    def change(session: Session) -> None:
+        session.execute(sa.insert(chart), [ours])
+        session.execute(sa.update(chart).where(chart.c.kind == "clearing").values(cached=True, floor=D(-10)))
+
+    firm.database.run(change)
+    _, wallet = firm.client(USD="100")
+    available = AccountRef(wallet, "USD", AccountKind.AVAILABLE)
+
+    def pay(kind: AccountKind, amount: str, ref: str) -> None:
+        post(firm, [PostingLine(available, -D(amount)), PostingLine(AccountRef("house", "USD", kind), D(amount))], ref)
+
+    pay(AccountKind.FEES, "1", "fee")
+    pay(AccountKind.CLEARING, "10", "trade")
+    with pytest.raises(InsufficientFunds):
+        pay(AccountKind.CLEARING, "0.01", "too much")
+    opened = {row["kind"]: row for row in firm.all(LedgerAccount)}
+    shown = ("code", "normal_side", "floor", "balance")
+    assert [opened["fees"][name] for name in shown] == ["7041", "credit", None, None]
+    assert [opened["clearing"][name] for name in shown] == ["1691", "debit", -10, -10]
+    assert [opened["available"][name] for name in shown] == ["4691", "credit", 0, 89]
+    firm.reconciled()
+
+
+def test_what_the_chart_has_no_code_for_is_not_opened(firm: Firm) -> None:
+    _, wallet = firm.client(USD="100")
+    chart = table_of(ChartAccount)
+    firm.database.run(lambda session: session.execute(sa.delete(chart).where(chart.c.kind == "fees")))
+    available = AccountRef(wallet, "USD", AccountKind.AVAILABLE)
+    before = counts(firm)
+    with pytest.raises(NoSuchAccount, match="no code for fees"):
+        post(
+            firm, [PostingLine(available, D(-1)), PostingLine(AccountRef("house", "USD", AccountKind.FEES), D(1))], "x"
+        )
+    assert counts(firm) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"code": "4691"},  # of another kind
+        {"kind": "gifts"},
+        {"currency": "PEPE"},
+        {"normal_side": "left"},
+        {"balance": None},  # a floor is of a balance
+        {"floor": D("0.01")},
+    ],
+    ids=str,
+)
+def test_an_account_the_rules_do_not_allow_is_refused_by_the_database(firm: Firm, change: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError):
+        till(firm, **change)
 
 
 def test_entries_are_numbered(firm: Firm) -> None:

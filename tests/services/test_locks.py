@@ -126,7 +126,7 @@ def test_the_journals_accounts_count(firm: Firm) -> None:
         return [AccountRef(wallet, currency, AccountKind.AVAILABLE) for currency in currencies]
 
     def accounts_before_an_order(session: Session) -> None:
-        Journal(session, firm.clock.now(), "t").lock(refs("USDT"))
+        Journal(session, firm.instruments.scales, firm.clock.now(), "t").lock(refs("USDT"))
         Locks.of(session).order(order["id"])
 
     def a_lower_account_later(session: Session) -> None:
@@ -138,8 +138,8 @@ def test_the_journals_accounts_count(firm: Firm) -> None:
             ).all()
         )
         low, high = sorted(("USDT", "BTC"), key=lambda currency: ids[currency])
-        Journal(session, firm.clock.now(), "t").lock(refs(high))
-        Journal(session, firm.clock.now(), "t").lock(refs(low))
+        Journal(session, firm.instruments.scales, firm.clock.now(), "t").lock(refs(high))
+        Journal(session, firm.instruments.scales, firm.clock.now(), "t").lock(refs(low))
 
     for work in (accounts_before_an_order, a_lower_account_later):
         with pytest.raises(LockOrderViolation):

@@ -7,12 +7,12 @@ from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from app.core.transaction import Database
 from app.domain.calendars import Calendar
 from app.domain.instruments import Market
-from app.domain.money import CURRENCY_SCALES, scale_of
-from app.models.market import InstrumentRow
+from app.models.market import Currency, InstrumentRow
 from app.services.market import load_instruments, seed_instruments
 
 
@@ -45,7 +45,7 @@ def test_no_price_band_is_finer_than_a_tick_and_every_lot_fits_its_asset(databas
     for instrument in database.read(load_instruments):
         assert instrument.qty_errors(instrument.min_qty) == []
         assert instrument.qty_errors(instrument.max_qty) == []
-        assert instrument.lot_size == round(instrument.lot_size, scale_of(instrument.base))
+        assert instrument.lot_size == round(instrument.lot_size, instrument.base_scale)
 
 
 def test_seeding_again_adds_what_is_missing_and_changes_nothing(database: Database) -> None:
@@ -59,17 +59,27 @@ def test_seeding_again_adds_what_is_missing_and_changes_nothing(database: Databa
     assert table.resolve("AAPL").name == "X"
 
 
-def test_loading_tells_the_scale_of_catalog_assets(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    for currency in ("SOL", "JPY"):
-        monkeypatch.delitem(CURRENCY_SCALES, currency)
-    sqlite_database.run(seed_instruments)
-    sqlite_database.read(load_instruments)
-    assert (scale_of("SOL"), scale_of("JPY")) == (8, 0)
+def test_a_currency_has_one_scale_which_comes_with_its_instruments(database: Database) -> None:
+    database.run(seed_instruments)
+    table = database.read(load_instruments)
+    yen, gold = table.resolve("USD/JPY"), table.resolve("XAU/USD")
+    assert (yen.base_scale, yen.quote_scale, gold.base_scale, gold.quote_scale) == (2, 0, 4, 2)
+    assert table.scales["USDC"] == 8, "no instrument trades it, and yet it may be held"
+    finer = sa.update(Currency).where(Currency.code == "JPY").values(scale=1)
+    database.run(lambda session: session.execute(finer))
+    assert database.read(load_instruments).resolve("USD/JPY").quote_scale == 1
+    assert (table.scales["JPY"], yen.quote_scale) == (0, 0), "what was loaded does not change"
 
 
-def test_two_scales_for_one_asset_are_refused(sqlite_database: Database) -> None:
-    sqlite_database.run(seed_instruments)
-    change = sa.update(InstrumentRow).where(InstrumentRow.symbol == "GBP/USD").values(quote_scale=4)
-    sqlite_database.run(lambda session: session.execute(change))
-    with pytest.raises(ValueError, match="GBP/USD gives USD 4 decimals, others 2"):
-        sqlite_database.read(load_instruments)
+@pytest.mark.parametrize("scale", [-1, 19])
+def test_a_scale_outside_what_is_stored_is_refused(database: Database, scale: int) -> None:
+    with pytest.raises(IntegrityError):
+        database.run(lambda session: session.execute(sa.insert(Currency).values(code="PEPE", scale=scale)))
+    assert "PEPE" not in database.read(load_instruments).scales
+
+
+def test_an_instrument_in_a_currency_nobody_knows_is_refused(database: Database) -> None:
+    database.run(seed_instruments)
+    change = sa.update(InstrumentRow).where(InstrumentRow.symbol == "GBP/USD").values(quote="PEPE")
+    with pytest.raises(IntegrityError):
+        database.run(lambda session: session.execute(change))

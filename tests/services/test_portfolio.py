@@ -49,7 +49,7 @@ def closed_at(firm: Firm, symbol: str, **closes: str) -> None:
 
 def pay_in(firm: Firm, wallet: str, asset: str, amount: str) -> None:
     def work(session: Session) -> None:
-        journal = Journal(session, firm.clock.now(), "test")
+        journal = Journal(session, firm.instruments.scales, firm.clock.now(), "test")
         lines = deposit_lines(wallet, asset, D(amount), PLAY_MONEY)
         journal.add(EntryKind.DEPOSIT, ("wallet", wallet), f"test:{asset}:{amount}", lines)
         journal.flush()

@@ -23,6 +23,8 @@ BTC = Instrument(
     Market.CRYPTO,
     "BTC",
     "USDT",
+    8,
+    8,
     D("0.01"),
     D("0.00001"),
     D("0.00001"),

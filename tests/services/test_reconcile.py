@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from app.core.clock import ManualClock
 from app.core.transaction import Database
@@ -70,6 +71,33 @@ def test_each_break_is_named_with_its_rows(
     assert report["ok"] is False
     assert code in found
     assert found[code]["count"] >= 1 and found[code]["rows"], "the rows behind it are shown"
+
+
+def test_a_balance_below_its_floor_is_found_where_the_database_was_made_to_take_it(firm: Firm) -> None:
+    table, condition = where(LedgerAccount, kind="available", currency="BTC")
+
+    def past_the_check(session: Session) -> None:
+        if firm.database.is_sqlite:
+            session.execute(sa.text("PRAGMA ignore_check_constraints = ON"))
+        else:
+            session.execute(sa.text("ALTER TABLE ledger_accounts DROP CONSTRAINT ck_ledger_accounts_floor"))
+        session.execute(sa.update(table).where(condition).values(floor=D("0.2")))
+
+    firm.database.run(past_the_check)
+    breaks = firm.database.read(lambda session: reconcile(session, firm.instruments))["breaks"]
+    assert [(item["code"], item["rows"][0]["floor"]) for item in breaks] == [("BALANCE_BELOW_FLOOR", "0.2")]
+
+
+@pytest.mark.postgres
+def test_it_may_take_longer_than_a_request(postgres_database: Database, clock: ManualClock) -> None:
+    instruments = Firm(postgres_database, clock).instruments
+
+    def allowed(session: Session) -> str | None:
+        reconcile(session, instruments)
+        return session.scalar(sa.text("SHOW statement_timeout"))
+
+    assert postgres_database.read(allowed) == "10min"
+    assert postgres_database.read(lambda session: session.scalar(sa.text("SHOW statement_timeout"))) == "30s"
 
 
 def test_an_execution_nobody_journaled_is_found(firm: Firm) -> None:

@@ -63,11 +63,11 @@ class OrderAmendments(Drafting):
         new_price = order.price if price is None else price
         _check(order, instrument, new_qty, price, new_price)
         self._check_exits(order, instrument, price)
-        journal = Journal(session, now, actor)
+        journal = Journal(session, self.instruments.scales, now, actor)
         spend = AccountRef(wallet.id, order.hold_currency, AccountKind.AVAILABLE)
         journal.lock({spend, replace(spend, kind=AccountKind.HELD)})
         worst = new_price or order.protection_px or ZERO
-        wanted = reserve_for(order.side, new_qty - order.cum_qty, worst, wallet.taker_rate, instrument.quote)
+        wanted = reserve_for(order.side, new_qty - order.cum_qty, worst, wallet.taker_rate, instrument.quote_scale)
         if wanted > order.held or new_qty > order.qty or new_price != order.price:
             available = journal.locked[spend].balance
             self._recheck(session, client, wallet, order, new_qty, new_price, wanted, available, now)

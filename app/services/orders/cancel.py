@@ -181,7 +181,8 @@ class OrderCancels(Drafting):
         return self._cancel(canceler, canceler.lock(sa.and_(*wanted)))
 
     def _canceler(self, session: Session, actor: str, now: datetime) -> Canceler:
-        return Canceler(session, self.instruments, self.quotes, Journal(session, now, actor), Events(now), now)
+        journal = Journal(session, self.instruments.scales, now, actor)
+        return Canceler(session, self.instruments, self.quotes, journal, Events(now), now)
 
     def _cancel(self, canceler: Canceler, locked: list[OrderState]) -> list[dict[str, Any]]:
         after = canceler.cancel(locked, "canceled by request")
@@ -201,7 +202,8 @@ def suspend(
     """Suspend locked wallets, by id, that have reached a limit; cancels their entry orders, leaves exits armed."""
     if not breaches:
         return
-    canceler = Canceler(session, instruments, quotes, Journal(session, now, "system"), Events(now), now)
+    journal = Journal(session, instruments.scales, now, "system")
+    canceler = Canceler(session, instruments, quotes, journal, Events(now), now)
     stopped = canceler.stop_entries(breaches.keys())
     for wallet, failure in breaches.values():
         wallets.suspend(session, wallet, failure, canceler.events, now)

@@ -49,7 +49,7 @@ class Drafting:
             raise invalid(errors)
         worst = request.price if request.type is OrderType.LIMIT else protection_px
         spend = instrument.quote if request.side is Side.BUY else instrument.base
-        reserve = reserve_for(request.side, qty, worst or reference or ZERO, wallet.taker_rate, instrument.quote)
+        reserve = reserve_for(request.side, qty, worst or reference or ZERO, wallet.taker_rate, instrument.quote_scale)
         return Draft(instrument, qty, request.price, protection_px, reference, reserve, spend, quote)
 
     def resolve(self, symbol: str) -> Instrument:

@@ -77,7 +77,7 @@ class OrderEntry(Drafting):
             else self._draft_of(request, accounts[request.wallet_id][0], known)
             for request in requests
         ]
-        journal, events = Journal(session, now, requests[0].created_by), Events(now)
+        journal, events = Journal(session, self.instruments.scales, now, requests[0].created_by), Events(now)
         checks = Checks(session, self.instruments, self.quotes, self.rules, now)
         canceler = Canceler(session, self.instruments, self.quotes, journal, events, now)
         stopped = canceler.stop_entries(self._suspend_breached(checks, requests, drafts, accounts, events))
@@ -181,9 +181,9 @@ class OrderEntry(Drafting):
         limits = limits_of_clients(session, {client.id})(client.id, draft.instrument.id)
         checks = Checks(session, self.instruments, self.quotes, self.rules, now, dry=True)
         failures = checks.failures(client, wallet, request, draft, available, limits)
-        quote, reference = draft.instrument.quote, draft.reference
-        value = None if reference is None else round_amount(draft.qty * reference, quote)
-        rate = usd_rate(quote, checks.fresh)
+        scale, reference = draft.instrument.quote_scale, draft.reference
+        value = None if reference is None else round_amount(draft.qty * reference, scale)
+        rate = usd_rate(draft.instrument.quote, checks.fresh)
         return {
             "accepted": not failures,
             "failures": [failure.to_json() for failure in failures],
@@ -193,7 +193,7 @@ class OrderEntry(Drafting):
             "qty": text(draft.qty),
             "reference_price": None if reference is None else text(reference),
             "value": None if value is None else text(value),
-            "fee": None if value is None else text(fee_for(value, wallet.taker_rate, quote)),
+            "fee": None if value is None else text(fee_for(value, wallet.taker_rate, scale)),
             "reserve": text(draft.reserve),
             "reserve_currency": draft.spend_currency,
             "available": text(available),

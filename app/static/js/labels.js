@@ -28,6 +28,14 @@ const names = {
   "client.created": t("Client created"), "client.updated": t("Client changed"),
 };
 
+// of the first chart of accounts; what a firm names itself stands as it is
+const accounts = {
+  "Funds outside the house": t("Funds outside the house"), "Receivables from clients": t("Receivables from clients"),
+  "Clearing with venues": t("Clearing with venues"), "Clients: available": t("Clients: available"),
+  "Clients: held for orders": t("Clients: held for orders"), "Rounding differences": t("Rounding differences"),
+  "Trading fees": t("Trading fees"),
+};
+
 const TONES = {
   FILLED: "good", OPEN: "info", PARTIALLY_FILLED: "info", NEW: "warn", PENDING_SEND: "warn", SENT: "warn",
   PENDING_CANCEL: "warn", PENDING_REPLACE: "warn", REJECTED: "bad", FAILED: "bad", UNKNOWN: "bad",
@@ -38,6 +46,7 @@ const TONES = {
 const LIVE = new Set(["NEW", "PENDING_SEND", "SENT", "OPEN", "PARTIALLY_FILLED", "PENDING_REPLACE", "PENDING_CANCEL", "UNKNOWN"]);
 
 export const label = (code) => names[code] ?? String(code ?? "–").replaceAll("_", " ");
+export const accountName = (name) => accounts[name] ?? name;
 export const isLive = (order) => LIVE.has(order.status);
 export const isAmendable = (order) => ["NEW", "OPEN", "PARTIALLY_FILLED"].includes(order.status);
 export const tag = (code, tone = TONES[code] ?? "") =>

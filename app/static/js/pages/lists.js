@@ -6,7 +6,7 @@ import { formDialog } from "../confirm.js";
 import { $, h, setText } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
-import { label, tag } from "../labels.js";
+import { accountName, label, tag } from "../labels.js";
 import * as live from "../live.js";
 import { who } from "../people.js";
 import { openWallet } from "../open_wallet.js";
@@ -97,7 +97,7 @@ async function newClient(traders) {
 
 function journal() {
   const lines = (row) => h("div", { class: "small" }, row.postings.map((line) => h("div", { class: "d-flex gap-3 justify-content-between" },
-    h("span", {}, h("span", { class: "text-secondary num" }, line.code), " ", label(line.account), line.wallet_id ? "" : ` · ${label(line.owner)}`),
+    h("span", {}, h("span", { class: "text-secondary num" }, line.code), " ", accountName(line.name), line.wallet_id ? "" : ` · ${label(line.owner)}`),
     h("span", { class: `num ${format.tone(line.amount)}` }, format.money(line.amount, line.currency, { plus: true })))));
   const owners = (row) => [...new Set(row.postings.map((line) => line.client_id).filter(Boolean))].map((id) => client(id)).join(", ") || "–";
   const columns = [

@@ -6,7 +6,7 @@ import { $, empty, h } from "../dom.js";
 import { rejectionText } from "../failures.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
-import { isLive, label, side, tag } from "../labels.js";
+import { accountName, isLive, label, side, tag } from "../labels.js";
 import * as live from "../live.js";
 import { MiniTable } from "../mini_table.js";
 import { fixList, historyList } from "../order_history.js";
@@ -24,7 +24,7 @@ const entries = new MiniTable($("#entries"), {
     { label: t("Time"), cell: (row) => format.when(row.at) },
     { label: t("Kind"), cell: (row) => tag(row.kind) },
     { label: t("Postings"), wide: true, cell: (row) => h("div", { class: "small" }, row.postings.map((line) => h("div", { class: "d-flex gap-3 justify-content-between" },
-      h("span", {}, line.code, " ", label(line.account)), h("span", { class: `num ${format.tone(line.amount)}` }, format.money(line.amount, line.currency, { plus: true }))))) },
+      h("span", {}, line.code, " ", accountName(line.name)), h("span", { class: `num ${format.tone(line.amount)}` }, format.money(line.amount, line.currency, { plus: true }))))) },
   ],
 });
 

@@ -2,7 +2,7 @@ import { get, query } from "../api.js";
 import { $, empty, h } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
-import { label } from "../labels.js";
+import { accountName } from "../labels.js";
 import { sum } from "../decimal.js";
 
 const root = $("#trial-balance");
@@ -35,7 +35,7 @@ function draw(rows) {
     currencies.map((currency) => {
       const mine = rows.filter((row) => row.currency === currency);
       const total = sum(mine.map((row) => row.balance));
-      return h("tbody", {}, mine.map((row) => h("tr", {}, h("td", { class: "num" }, row.code), h("td", {}, label(row.kind)), h("td", {}, row.currency),
+      return h("tbody", {}, mine.map((row) => h("tr", {}, h("td", { class: "num" }, row.code), h("td", {}, accountName(row.name)), h("td", {}, row.currency),
         amount(row.increases), amount(row.decreases), amount(row.balance), h("td", { class: "end" }, format.number(String(row.postings))))),
       h("tr", { "data-sum": currency }, h("td", { colspan: 5, class: "end fw-semibold" }, t("Sum of %(currency)s", { currency })),
         h("td", { class: `end fw-semibold ${total === "0" ? "up" : "down"}` }, format.number(total, { min: 2 })), h("td")));
