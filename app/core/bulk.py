@@ -69,13 +69,22 @@ class BulkUpdate:
 
 
 class BulkInsert:
-    """INSERT of fixed ``columns``, all of the table's where none are named."""
+    """INSERT of fixed ``columns``, all of the table's where none are named.
 
-    def __init__(self, table: sa.Table, columns: Iterable[str] | None = None) -> None:
+    ``sequences`` are columns that PostgreSQL numbers itself, by the sequence named; on SQLite the rows have them.
+    """
+
+    def __init__(
+        self, table: sa.Table, columns: Iterable[str] | None = None, sequences: Mapping[str, str] | None = None
+    ) -> None:
         self.columns = tuple(columns) if columns is not None else tuple(column.name for column in table.columns)
-        new = _arrays(table, self.columns)
+        numbered = {name: sa.func.nextval(sequence) for name, sequence in (sequences or {}).items()}
+        self._passed = tuple(name for name in self.columns if name not in numbered)
+        new = _arrays(table, self._passed)
         self._by_arrays = sa.insert(table).from_select(
-            list(self.columns), sa.select(*(new.c[name] for name in self.columns)), include_defaults=False
+            [*self._passed, *numbered],
+            sa.select(*(new.c[name] for name in self._passed), *numbered.values()),
+            include_defaults=False,
         )
         self._by_row = sa.insert(table)
 
@@ -84,7 +93,7 @@ class BulkInsert:
         if not rows:
             return
         if _is_postgresql(session):
-            session.connection().execute(self._by_arrays, _passed(rows, self.columns))
+            session.connection().execute(self._by_arrays, _passed(rows, self._passed))
             return
         session.connection().execute(self._by_row, [{name: row[name] for name in self.columns} for row in rows])
 

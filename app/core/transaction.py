@@ -12,13 +12,15 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from psycopg2 import InterfaceError
+from psycopg2.extensions import STATUS_READY
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -132,8 +134,6 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._sessions = sessions
         self._write_engine = self.engine.execution_options(write=True)
-        # SQLite reads without a transaction only where the driver is told nothing; its BEGIN costs no round trip
-        self._look_engine = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         # One writer in the process: a SQLite busy wait would block every green thread, a lock only waits.
         self._one_writer: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else _NO_LOCK
 
@@ -148,9 +148,7 @@ class Database:
         pool is found out by its first use, because a ping before each unit would cost every one a round trip.
         Raises ``Locked`` where others hold the rows for too long.
         """
-        return self._run(work, self._write_engine if write else self.engine, write)
-
-    def _run(self, work: Callable[[Session], T], engine: sa.Engine, write: bool) -> T:
+        engine = self._write_engine if write else self.engine
         reconnected = False
         for attempt in range(1, MAX_ATTEMPTS + 1):
             committing = False
@@ -198,7 +196,21 @@ class Database:
 
         That is two round trips less, on paths where an order waits for them.
         """
-        return self._run(work, self._look_engine, write=False)
+        if self.is_sqlite:
+            return self.read(work)
+
+        def without_transaction(session: Session) -> T:
+            driver: Any = session.connection().connection.driver_connection
+            if driver.status != STATUS_READY:  # a listener has begun a transaction on it
+                return work(session)
+            driver.autocommit = True
+            try:
+                return work(session)
+            finally:
+                with suppress(InterfaceError):  # a connection that is gone
+                    driver.autocommit = False
+
+        return self.read(without_transaction)
 
     def dispose(self) -> None:
         self.engine.dispose()

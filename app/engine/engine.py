@@ -301,8 +301,10 @@ class Engine:
             self.relay.wake()  # what has happened is told before what follows from it is looked for
         exited = sent = False
         if look or fired or self.book.work_left or self.send.more:
+            # only what was booked or entered can leave an order without a position to reduce
+            reduce = self.book.work_left or look
             self.book.work_left = False
-            waiting = self.transactions.look_up(partial(Waiting.read, parked=self.send.parked))
+            waiting = self.transactions.look_up(partial(Waiting.read, parked=self.send.parked, reduce=reduce))
             if waiting.command:
                 self._take_commands(now)
             exited = self.trigger.exit(now, waiting)

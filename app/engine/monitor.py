@@ -18,7 +18,7 @@ from app.domain.instruments import SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
 from app.domain.money import ONE, ZERO, floor_to
 from app.domain.order_requests import Draft, exit_of
-from app.domain.orders import TERMINAL, OrderSource, OrderType, Side
+from app.domain.orders import OrderSource, OrderType, Side
 from app.domain.positions import (
     LIVE_FOR_EXIT,
     PositionState,
@@ -31,7 +31,7 @@ from app.domain.positions import (
 from app.domain.protection import Protection, break_even_price
 from app.domain.quotes import Quote
 from app.domain.triggers import Fired, Leg, Levels, TriggerBook, from_units, to_units
-from app.models import Order, Position, Wallet, table_of
+from app.models import ORDER_IS_LIVE, POSITION_TO_ATTEND, Order, Position, Wallet, table_of
 from app.services import faults, wallets
 from app.services.events import Events
 from app.services.ledger import Journal
@@ -167,7 +167,7 @@ class Monitor:
     def attend(self, session: Session, parked: set[str], only: str | None = None) -> list[PositionState]:
         """Positions whose protection was changed by a request: the engine arms them now."""
         where = sa.and_(
-            positions.c.status != PositionStatus.CLOSED.value,
+            POSITION_TO_ATTEND,
             positions.c.armed_version != positions.c.protection_version,
             *_narrowed(parked, only),
         )
@@ -182,6 +182,7 @@ class Monitor:
         they are cancelled first and the exit follows when they are gone.
         """
         where = sa.and_(
+            POSITION_TO_ATTEND,
             positions.c.status == PositionStatus.CLOSING.value,
             positions.c.exit_order_id.is_(None),
             *_narrowed(parked, only),
@@ -290,9 +291,8 @@ class Monitor:
         pairs = sa.tuple_(orders.c.wallet_id, orders.c.instrument_id).in_(
             sorted({(position.wallet_id, position.instrument_id) for position in closing})
         )
-        live = orders.c.status.not_in([status.value for status in TERMINAL])
         found: dict[tuple[str, int], list[OrderState]] = {}
-        for sale in Locks.of(session).orders(sa.and_(live, pairs, orders.c.side == Side.SELL.value)):
+        for sale in Locks.of(session).orders(sa.and_(ORDER_IS_LIVE, pairs, orders.c.side == Side.SELL.value)):
             found.setdefault((sale.wallet_id, sale.instrument_id), []).append(sale)
         return found
 

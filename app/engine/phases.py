@@ -18,12 +18,12 @@ from app.adapters.venues.base import Gateway
 from app.core.clock import Clock, Seconds
 from app.core.errors import Locked
 from app.domain.instruments import SymbolTable
-from app.domain.orders import TERMINAL, OrderStatus
+from app.domain.orders import OrderStatus
 from app.domain.positions import PositionState
 from app.domain.reports import Report, Unanswered
 from app.domain.requests import UNANSWERED
 from app.domain.triggers import Fired
-from app.models import Order, table_of
+from app.models import ORDER_IS_LIVE, Order, table_of
 from app.services import faults
 from app.services.access import is_uuid
 from app.services.quotes import QuoteBook
@@ -284,7 +284,7 @@ class Send:
         doubt_all(session, now)
         alone = [gateway.name for gateway in self.gateways.values() if gateway.works_alone]
         doubtful = sa.select(requests.c.order_id).where(requests.c.state.in_([state.value for state in UNANSWERED]))
-        live = orders.c.status.not_in([OrderStatus.NEW.value, *(status.value for status in TERMINAL)])
+        live = sa.and_(ORDER_IS_LIVE, orders.c.status != OrderStatus.NEW.value)
         which = sa.or_(orders.c.id.in_(doubtful), orders.c.venue.in_(alone), _is_unknown)
         query = sa.select(orders.c.id, orders.c.venue).where(live, which).order_by(orders.c.id)
         ask_again(session, now, self._askable((row.id, row.venue) for row in session.execute(query)))
@@ -349,8 +349,7 @@ class Send:
         at_once = sa.or_(orders.c.time_in_force.in_(("IOC", "FOK")), orders.c.type == "MARKET")
         overdue = sa.or_(sa.and_(at_once, orders.c.submitted_at < now - patience), orders.c.expires_at < now - patience)
         working = orders.c.status.in_((OrderStatus.OPEN.value, OrderStatus.PARTIALLY_FILLED.value))
-        live = orders.c.status.not_in([status.value for status in TERMINAL])  # for the partial index
-        which = sa.and_(live, sa.or_(_is_unknown, sa.and_(working, overdue)))
+        which = sa.and_(ORDER_IS_LIVE, sa.or_(_is_unknown, sa.and_(working, overdue)))
         query = sa.select(orders.c.id, orders.c.venue).where(which).order_by(orders.c.id)
         found = self.transactions.read(lambda session: [(row.id, row.venue) for row in session.execute(query)])
         wanted = self._askable(found)

@@ -37,6 +37,7 @@ _NUMBER = BulkUpdate(events, ("seq", "ordinal"))
 _COUNT = BulkUpdate(streams, ("last_seq",), key="stream")
 _BEGIN = BulkInsert(streams)
 _UNNUMBERED = sa.select(events).where(events.c.ordinal.is_(None)).order_by(events.c.id).limit(BATCH)
+_WORK = sa.select(sa.exists().where(events.c.ordinal.is_(None)), audit.UNCHAINED)
 _LAST = sa.select(streams.c.stream, streams.c.last_seq).where(
     streams.c.stream.in_(sa.bindparam("names", expanding=True))
 )
@@ -109,13 +110,13 @@ class Relay:
             self._look_at_faults()
         elif self._parked:
             self._look_at_faults()
-        numbered = self.database.run(self._number)
-        owed = numbered
-        if self._behind:
-            owed = self.database.read(partial(unpushed, after=self._pushed))
+        unnumbered, unchained = self.database.look_up(_work)
+        behind, self._behind = self._behind, True  # until what is numbered now is pushed
+        numbered = self.database.run(self._number) if unnumbered else []
+        owed = self.database.read(partial(unpushed, after=self._pushed)) if behind else numbered
         self._push(owed)
-        self._behind = self._behind and len(owed) == BATCH
-        chained = self._chain()
+        self._behind = behind and len(owed) == BATCH
+        chained = self._chain() if unchained else 0
         return len(numbered) == BATCH or chained == audit.CHAINED_AT_ONCE or self._behind
 
     def _number(self, session: Session) -> list[Mapping[str, Any]]:
@@ -144,8 +145,6 @@ class Relay:
             self.lease.prove(session)
             return audit.chain(session, skip=list(self._parked))
 
-        if not self.database.look_up(audit.unchained):
-            return 0
         try:
             return self.database.run(work)
         except audit.Unreadable as error:
@@ -217,6 +216,12 @@ class Relay:
             self.counts["events"] += len(shown)
         if owed:
             self._pushed = owed[-1]["ordinal"]
+
+
+def _work(session: Session) -> tuple[bool, bool]:
+    """Whether events have no number yet, and audit records no place in the chain."""
+    unnumbered, unchained = session.execute(_WORK).one()
+    return unnumbered, unchained
 
 
 def _store(session: Session, values: dict[str, int], known: dict[str, int]) -> None:

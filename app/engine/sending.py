@@ -16,7 +16,7 @@ from app.domain.execution import ORDER_COLUMNS, OrderState, move
 from app.domain.instruments import SymbolTable
 from app.domain.orders import OrderStatus, OrderType, TimeInForce
 from app.domain.requests import RequestKind, RequestState
-from app.models import Order, table_of
+from app.models import ORDER_TO_SEND, REQUEST_IS_UNANSWERED, Order, table_of
 from app.services.events import Events
 from app.services.locks import Locks
 from app.services.records import Transition, order_event
@@ -102,10 +102,10 @@ class Sending:
     ) -> list[Handover]:
         locks = Locks.of(session)
         if parked or only is not None:
-            where = sa.and_(orders.c.status == S.NEW.value, *_narrowed(parked, only))
+            where = sa.and_(ORDER_TO_SEND, orders.c.status == S.NEW.value, *_narrowed(parked, only))
             waiting = locks.orders(where, self.batch, skip_locked=True)
         else:
-            waiting = locks.free_orders_in(S.NEW, self.batch)
+            waiting = locks.free_new_orders(self.batch)
         events, claimed, handovers = Events(now), [], []
         for order in waiting:
             self._gateway(order.venue)
@@ -124,7 +124,7 @@ class Sending:
         query = (
             sa.select(*_JOINED)
             .join(orders, orders.c.id == requests.c.order_id)
-            .where(requests.c.state == RequestState.PENDING.value, *_narrowed(parked, only))
+            .where(REQUEST_IS_UNANSWERED, requests.c.state == RequestState.PENDING.value, *_narrowed(parked, only))
             .order_by(requests.c.id)
         )
         found = []

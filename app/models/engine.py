@@ -14,7 +14,9 @@ from app.extensions import db
 
 from .base import JsonText, Uuid, one_of, uuid_pk
 
-_UNANSWERED = sa.text("state IN ({})".format(", ".join(f"'{state}'" for state in sorted(UNANSWERED))))
+_STATES = ", ".join(f"'{state}'" for state in sorted(UNANSWERED))
+_UNANSWERED = sa.text(f"state IN ({_STATES})")
+REQUEST_IS_UNANSWERED = sa.text(f"venue_requests.state IN ({_STATES})")  # as queries say it, as the index does
 
 
 class EngineLease(db.Model):

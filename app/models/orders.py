@@ -16,6 +16,9 @@ from .base import JsonText, Uuid, one_of, serial_pk, uuid_pk
 
 _TO_SEND = "'NEW', 'PENDING_CANCEL', 'PENDING_REPLACE'"  # what waits for the engine
 _TERMINAL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
+# queries say them as the indexes do: SQLite takes a partial index only where it finds its very condition
+ORDER_TO_SEND = sa.text(f"orders.status IN ({_TO_SEND})")
+ORDER_IS_LIVE = sa.text(f"orders.status NOT IN ({_TERMINAL})")
 
 
 class Order(db.Model):

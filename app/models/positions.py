@@ -17,6 +17,11 @@ from .base import Uuid, one_of, serial_pk, uuid_pk
 _TO_ATTEND = sa.text(
     "status <> 'CLOSED' AND (armed_version <> protection_version OR (status = 'CLOSING' AND exit_order_id IS NULL))"
 )
+# as queries say it; SQLite takes a partial index only where it finds its very condition
+POSITION_TO_ATTEND = sa.text(
+    "positions.status <> 'CLOSED' AND (positions.armed_version <> positions.protection_version "
+    "OR (positions.status = 'CLOSING' AND positions.exit_order_id IS NULL))"
+)
 
 
 class Position(db.Model):

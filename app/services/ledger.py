@@ -50,7 +50,8 @@ _IDS = sa.select(
     accounts.c.kind.in_(sa.bindparam("kinds", expanding=True)),
 )
 _INSERT_POSTINGS = BulkInsert(postings, ("entry_id", "account_id", "currency", "amount", "posted_at"))
-_INSERT_ENTRIES = BulkInsert(entries)
+_INSERT_ENTRIES = BulkInsert(entries, sequences={"number": "journal_entry_numbers"})
+_LAST_NUMBER = sa.select(sa.func.max(entries.c.number))
 _UPDATE_BALANCES = BulkUpdate(accounts, ("balance", "version"))
 
 
@@ -263,12 +264,8 @@ class Journal:
         return {ref: found[ref][0] for ref in refs}
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        numbers = _next_numbers(self.session, len(self._pending))
         _INSERT_POSTINGS.run(self.session, rows)
-        _INSERT_ENTRIES.run(
-            self.session,
-            [{**entry.row, "number": number} for entry, number in zip(self._pending, numbers, strict=True)],
-        )
+        _insert_entries(self.session, [entry.row for entry in self._pending])
         changed = [account for account in self.locked.values() if account.changed]
         for account in changed:
             account.version += 1
@@ -279,13 +276,12 @@ class Journal:
         )
 
 
-def _next_numbers(session: Session, count: int) -> list[int]:
-    """Numbers for new entries: a sequence on PostgreSQL, the next ones under SQLite's one write lock."""
-    if session.get_bind().dialect.name == "postgresql":
-        series = sa.func.generate_series(1, count).table_valued("n")
-        return list(session.scalars(sa.select(sa.func.nextval("journal_entry_numbers")).select_from(series)))
-    last = session.scalar(sa.select(sa.func.max(entries.c.number))) or 0
-    return list(range(last + 1, last + count + 1))
+def _insert_entries(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Numbered in their order: by a sequence on PostgreSQL, the next ones under SQLite's one write lock."""
+    if session.get_bind().dialect.name == "sqlite":
+        last = session.scalar(_LAST_NUMBER) or 0
+        rows = [{**row, "number": number} for number, row in enumerate(rows, last + 1)]
+    _INSERT_ENTRIES.run(session, rows)
 
 
 def balances(session: Session, wallet_id: str) -> dict[str, dict[str, Decimal]]:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.domain.execution import OrderState
 from app.domain.orders import OrderStatus
 from app.domain.positions import PositionState, PositionStatus
-from app.models import Client, Order, Position, Wallet, table_of
+from app.models import ORDER_TO_SEND, Client, Order, Position, Wallet, table_of
 
 positions, orders = table_of(Position), table_of(Order)
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
@@ -38,8 +38,10 @@ _WALLETS = (
 _LOCK_WALLETS = _WALLETS.with_for_update(key_share=True, of=Wallet)
 _LOCK_FREE_WALLETS = _WALLETS.with_for_update(key_share=True, of=Wallet, skip_locked=True)
 _LOCK_ORDERS = _locking(orders).where(orders.c.id.in_(_IDS))
-_LOCK_FREE_ORDERS_IN = (
-    _locking(orders, skip_locked=True).where(orders.c.status == sa.bindparam("status")).limit(sa.bindparam("most"))
+_LOCK_FREE_NEW_ORDERS = (
+    _locking(orders, skip_locked=True)
+    .where(ORDER_TO_SEND, orders.c.status == OrderStatus.NEW.value)
+    .limit(sa.bindparam("most"))
 )
 _of_orders = sa.select(orders.c.wallet_id, orders.c.instrument_id).where(orders.c.id.in_(_IDS))
 _LOCK_OPEN_POSITIONS_OF_ORDERS = _locking(positions).where(
@@ -139,9 +141,9 @@ class Locks:
         """Those of the orders that exist."""
         return self._orders(_LOCK_ORDERS, ids=list(order_ids))
 
-    def free_orders_in(self, status: OrderStatus, most: int) -> list[OrderState]:
-        """The oldest orders in a status that nobody else holds."""
-        return self._orders(_LOCK_FREE_ORDERS_IN, status=status.value, most=most)
+    def free_new_orders(self, most: int) -> list[OrderState]:
+        """The oldest orders in NEW that nobody else holds."""
+        return self._orders(_LOCK_FREE_NEW_ORDERS, most=most)
 
     def _positions(self, query: sa.Select[Any], **values: Any) -> list[PositionState]:
         return [PositionState.of(row) for row in self._rows(Kind.POSITIONS, query, values)]

@@ -178,6 +178,7 @@ def test_a_paused_wallet_may_still_get_out(small_firm: Firm) -> None:
 def test_a_lost_answer_of_a_commit_strands_no_order(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
     _, wallet = firm.client(USDT="100000")
     firm.quote("BTC/USDT", "50000", "50000")
+    firm.engine.step(firm.clock.now())  # its heartbeat is not due again
     order = firm.send(wallet, qty="0.1")
     run = firm.database.run
     with monkeypatch.context() as patch:
@@ -322,11 +323,10 @@ def test_a_dry_run_remembers_nothing(small_firm: Firm) -> None:
     firm.quote("BTC/USDT", "50000", "50000")
     firm.database.run(lambda s: setattr(s.get_one(Wallet, wallet), "daily_loss_usd", D(10)))
     request = validate(OrderIn, {"symbol": "BTC/USDT", "side": "BUY", "type": "MARKET", "qty": "0.1"})
+    asked = request.order_request(wallet, "t", OrderSource.API)
     before = firm.all(Wallet)
     firm.database.read(
-        lambda s: firm.orders.dry_run(
-            s, s.get_one(Client, client), s.get_one(Wallet, wallet), request, firm.clock.now()
-        )
+        lambda s: firm.orders.dry_run(s, s.get_one(Client, client), s.get_one(Wallet, wallet), asked, firm.clock.now())
     )
     assert firm.all(Wallet) == before
 

@@ -18,7 +18,7 @@ from app.domain.quotes import Quote
 from app.engine import booking
 from app.engine.engine import Engine
 from app.engine.lease import Lease, LeaseLost
-from app.engine.sending import Sending
+from app.engine.requests import Requests
 from app.models import EngineFault, Event, Execution, Position
 from app.services.faults import ask_retry as retry
 from tests.firm import AT_ONCE, Firm
@@ -49,7 +49,7 @@ def test_a_kill_at_any_point_loses_no_order_and_books_no_fill_twice(
     order = firm.send(wallet, qty="0.1", stop_loss="49000")
     with monkeypatch.context() as patch:
         if point == "before the claim commits":
-            patch.setattr(Sending, "_handovers", die)
+            patch.setattr(Requests, "flush", die)
         elif point == "after the claim, before the send":
             patch.setattr(firm.engine.send, "hand_over", die)
         elif point == "inside the fill transaction":

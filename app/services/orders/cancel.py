@@ -15,10 +15,10 @@ from app.domain.execution import OrderState, move
 from app.domain.instruments import SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
 from app.domain.money import ZERO
-from app.domain.orders import TERMINAL, OrderStatus, Side
+from app.domain.orders import OrderStatus, Side
 from app.domain.positions import PositionState, PositionStatus, take_back_exit
 from app.domain.risk import Failure
-from app.models import Order, Position, Wallet, table_of
+from app.models import ORDER_IS_LIVE, Order, Position, Wallet, table_of
 from app.services import wallets
 from app.services.events import Events
 from app.services.ledger import Journal
@@ -29,10 +29,9 @@ from app.services.records import Transition, order_event, position_event, store_
 from .drafting import Drafting
 
 table, positions = table_of(Order), table_of(Position)
-LIVE_ORDERS = table.c.status.not_in(sorted(status.value for status in TERMINAL))
 # not those that are on their way out already, nor what reduces a position
 ENTRIES = sa.and_(
-    LIVE_ORDERS,
+    ORDER_IS_LIVE,
     table.c.status != OrderStatus.PENDING_CANCEL.value,
     table.c.side == Side.BUY.value,
     table.c.reduce_only.is_(False),
@@ -166,7 +165,7 @@ class OrderCancels(Drafting):
         ``clients`` are those the caller may trade for, None for all. Locks positions, orders and accounts,
         each once, so that two of these at a time do not wait for each other in a circle.
         """
-        wanted: list[sa.ColumnElement[bool]] = [LIVE_ORDERS]
+        wanted: list[Any] = [ORDER_IS_LIVE]
         if clients is not None:
             wanted.append(table.c.client_id.in_(clients))
         if client_id is not None:
