@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from .money import ZERO
+from .orders import Side
 
 
 class BadQuote(ValueError):
@@ -41,6 +42,10 @@ class Quote:
     @property
     def spread(self) -> Decimal:
         return self.ask - self.bid
+
+    def taken_by(self, side: Side) -> Decimal:
+        """The price at which an order of this side executes at once: a sale at the bid, a purchase at the ask."""
+        return self.bid if side is Side.SELL else self.ask
 
     def age(self, now: datetime) -> timedelta:
         return now - self.received_at

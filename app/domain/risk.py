@@ -161,7 +161,7 @@ def reference_price(side: Side, price: Decimal | None, quote: Quote | None) -> D
         return price
     if quote is None:
         return None
-    return quote.ask if side is Side.BUY else quote.bid
+    return quote.taken_by(side)
 
 
 def exit_reference(side: Side, price: Decimal | None, quote: Quote | None) -> Decimal | None:
@@ -173,7 +173,7 @@ def exit_reference(side: Side, price: Decimal | None, quote: Quote | None) -> De
     if quote is None:
         return price
     rests = price is not None and (price < quote.ask if side is Side.BUY else price > quote.bid)
-    return price if rests else (quote.bid if side is Side.BUY else quote.ask)
+    return price if rests else quote.taken_by(side.opposite)
 
 
 def reserve_for(side: Side, qty: Decimal, worst_price: Decimal, taker_rate: Decimal, scale: int) -> Decimal:

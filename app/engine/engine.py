@@ -29,9 +29,10 @@ from app.services import commands
 from app.services.oversight import SILENT_SECONDS
 from app.services.quotes import QuoteBook
 
+from .exits import Exits
 from .inbox import Inbox
 from .lease import Lease, LeaseLost
-from .monitor import Monitor
+from .levels import ArmedLevels
 from .phases import Book, Deadlines, Send, Trigger
 from .relay import Publisher, Relay
 from .retries import Retries
@@ -75,13 +76,13 @@ class Engine:
         self.gateways: Mapping[str, Gateway] = {gateway.name: gateway for gateway in gateways}
         self.inbox, self.lease, self.counts = Inbox(), Lease(database), Counter[str]()
         self.relay = Relay(database, self.lease, publisher, clock)
-        self.monitor = Monitor(instruments, quotes)
+        self.levels = ArmedLevels(instruments)
         self.sending = Sending(instruments, self.gateways)
         self.transactions = Transactions(database, self.lease, clock, self.counts)
-        self.watch = Watch(self.transactions, self.monitor, instruments, quotes)
+        self.watch = Watch(self.transactions, self.levels, instruments, quotes)
         self.deadlines = Deadlines(self.gateways, clock)
         self.book = Book(self.transactions, self.gateways, self.deadlines, self.watch, instruments, quotes)
-        self.trigger = Trigger(self.transactions, self.monitor, self.watch)
+        self.trigger = Trigger(self.transactions, Exits(instruments, quotes), self.watch)
         self.send = Send(self.transactions, self.sending, self.gateways, self.deadlines)
         self.transactions.between = self._beat_when_due
         self.retries = Retries(self.transactions, self.book, self.trigger, self.send)
@@ -365,7 +366,7 @@ class Engine:
             "heartbeat_age_seconds": age(self._beaten_at),
             "not_leading_since": None if self.running else self._leads_not_since,
             "venues": sorted(self.gateways),
-            "armed_positions": self.monitor.armed(),
+            "armed_positions": len(self.levels),
             "open_positions": len(self.open_positions),
             "pending_reports": len(self.book.reports),
             "unanswered_requests": len(self.deadlines),

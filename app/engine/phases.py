@@ -29,7 +29,7 @@ from app.services.access import is_uuid
 from app.services.quotes import QuoteBook
 
 from .booking import Booked, Booking
-from .monitor import Monitor
+from .exits import Exits
 from .requests import ask_again, doubt_all, requests
 from .sending import Claimed, Sending, waiting
 from .transactions import Transactions
@@ -190,15 +190,15 @@ class Book:
 class Trigger:
     """Levels that were reached become closing positions, and those get their exit orders."""
 
-    def __init__(self, transactions: Transactions, monitor: Monitor, watch: Watch) -> None:
-        self.transactions, self.monitor, self.watch = transactions, monitor, watch
+    def __init__(self, transactions: Transactions, exits: Exits, watch: Watch) -> None:
+        self.transactions, self.exits, self.watch = transactions, exits, watch
 
     def store_moves(self) -> None:
         """Trailing extremes, before any position is read: what is armed again has the newest one."""
         moves = self.watch.moves
         if moves:
             # what is locked ends the round: armed by an older extreme a trail would stop too late
-            self.transactions.run(lambda session: self.monitor.store_moves(session, moves))
+            self.transactions.run(lambda session: self.exits.store_moves(session, moves))
             self.watch.moves = []
 
     def fire(self, now: datetime) -> bool:
@@ -210,7 +210,7 @@ class Trigger:
         if not fired:
             return False
         locked: list[tuple[str, Fired]] = []
-        act = partial(self.monitor.act, fired=fired, now=now)
+        act = partial(self.exits.act, fired=fired, now=now)
         touched = self.transactions.together("trigger", act, partial(self._fire_one_by_one, fired, now, locked))
         self.watch.fired, self.watch.locked = self.watch.fired[len(fired) :], locked
         self.watch.arm(touched, now)
@@ -222,7 +222,7 @@ class Trigger:
         """What others have locked for too long is added to ``locked``."""
         touched: list[PositionState] = []
         for item in fired:
-            act = partial(self.monitor.act, fired=[item], now=now)
+            act = partial(self.exits.act, fired=[item], now=now)
             try:
                 touched += self.transactions.alone("trigger", "position", item[0], act) or []
             except Locked:
@@ -234,15 +234,15 @@ class Trigger:
 
         True when something waits to be sent.
         """
-        self.watch.arm(self._positions("arm", waiting.arm, self.monitor.attend), now)
-        touched = self._positions("exit", waiting.exit, partial(self.monitor.exits, now=now))
+        self.watch.arm(self._positions("arm", waiting.arm, self.exits.attend), now)
+        touched = self._positions("exit", waiting.exit, partial(self.exits.exit, now=now))
         self.watch.arm(touched, now)
         done = any(position.exit_order_id is not None for position in touched)
         parked = self.transactions.parked("reduce_only")
         for order_id in waiting.reduce:
             if order_id in parked:
                 continue
-            cancel = partial(self.monitor.cancel_reducing, now=now, order_ids=[order_id])
+            cancel = partial(self.exits.cancel_reducing, now=now, order_ids=[order_id])
             with suppress(Locked):  # the next round looks again
                 self.transactions.alone("reduce_only", "order", order_id, cancel)
                 done = True

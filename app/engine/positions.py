@@ -83,7 +83,7 @@ class BookedPositions:
             instrument_id=order.instrument_id,
             status=PositionStatus.OPENING,
             entry_order_id=order.id,
-            entry_mark_px=quote.ask if quote else None,
+            entry_mark_px=quote.taken_by(order.side) if quote else None,
             opened_at=self.now,
             updated_at=self.now,
         )
@@ -103,7 +103,7 @@ class BookedPositions:
         if wanted == current:
             return position
         quote = self.quotes.get(self.instruments.by_id(before.instrument_id).symbol)
-        return protect(position, wanted, quote.bid if quote else fill.price)
+        return protect(position, wanted, quote.taken_by(position.exit_side) if quote else fill.price)
 
     def _defaults(self, position: PositionState, wallet: Any) -> Protection:
         tick = self.instruments.by_id(position.instrument_id).tick_size

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import Locked
 from app.services import faults
 
-from .monitor import levels_of
+from .levels import levels_of
 from .phases import Book, Send, Trigger
 from .transactions import STOPPING, Transactions
 from .watch import open_positions
@@ -88,15 +88,15 @@ class Retries:
         return lambda: self.trigger.watch.arm(found, now)
 
     def _arm(self, session: Session, fault: Fault, now: datetime) -> AfterCommit:
-        found = self.trigger.monitor.attend(session, parked=set(), only=fault["object_id"])
+        found = self.trigger.exits.attend(session, parked=set(), only=fault["object_id"])
         return lambda: self.trigger.watch.arm(found, now)
 
     def _exit(self, session: Session, fault: Fault, now: datetime) -> AfterCommit:
-        found = self.trigger.monitor.exits(session, now, parked=set(), only=fault["object_id"])
+        found = self.trigger.exits.exit(session, now, parked=set(), only=fault["object_id"])
         return lambda: self.trigger.watch.arm(found, now)
 
     def _cancel_reducing(self, session: Session, fault: Fault, now: datetime) -> AfterCommit:
-        self.trigger.monitor.cancel_reducing(session, now, [fault["object_id"]])
+        self.trigger.exits.cancel_reducing(session, now, [fault["object_id"]])
         return lambda: None
 
     def _send(self, session: Session, fault: Fault, now: datetime) -> AfterCommit:

@@ -16,7 +16,7 @@ from app.domain.triggers import Fired
 from app.models import Position, table_of
 from app.services.quotes import QuoteBook
 
-from .monitor import Monitor, Move
+from .levels import ArmedLevels, TrailMove
 from .transactions import Transactions
 
 log = structlog.get_logger("engine")
@@ -27,18 +27,18 @@ class Watch:
     """``fired`` and ``moves`` wait for the trigger phase; a level leaves only when its consequence is stored."""
 
     def __init__(
-        self, transactions: Transactions, monitor: Monitor, instruments: SymbolTable, quotes: QuoteBook
+        self, transactions: Transactions, levels: ArmedLevels, instruments: SymbolTable, quotes: QuoteBook
     ) -> None:
-        self.transactions, self.monitor, self.instruments, self.quotes = transactions, monitor, instruments, quotes
+        self.transactions, self.levels, self.instruments, self.quotes = transactions, levels, instruments, quotes
         self.positions: dict[str, PositionState] = {}
         self.fired: list[tuple[str, Fired]] = []
         self.locked: list[tuple[str, Fired]] = []  # fired, while somebody else held the position: for the next round
-        self.moves: list[Move] = []
+        self.moves: list[TrailMove] = []
         self._judge_later: set[int] = set()  # instruments of positions whose exit the venue has just refused
 
     def recover(self, now: datetime) -> None:
         """Arm every open position anew, and judge it at once."""
-        self.monitor.forget()
+        self.levels.forget()
         self.positions.clear()
         self._judge_later.clear()
         self.arm(self.transactions.read(open_positions), now)
@@ -49,10 +49,9 @@ class Watch:
 
     def judge(self, quote: Quote) -> None:
         """Show a good quote to the armed levels of its instrument."""
-        fired, move = self.monitor.on_quote(quote)
+        fired, moves = self.levels.on_quote(quote)
         self.fired += fired
-        if move is not None:
-            self.moves.append(move)
+        self.moves += moves
 
     def arm(self, found: Iterable[PositionState], now: datetime, refused: Container[str] = frozenset()) -> None:
         """Arm positions as they are; what is armed is judged at once against the newest fresh quote.
@@ -63,7 +62,7 @@ class Watch:
         instrument_ids: set[int] = set()
         for position in found:
             try:
-                self.monitor.arm(position)
+                self.levels.arm(position)
             except Exception as error:
                 # one position that cannot be watched must not stop everybody's trading; somebody has to know
                 log.exception("engine.not_watched", position_id=position.id)

@@ -48,7 +48,7 @@ class Positions:
             raise Conflict(f"the position is {position.status}", code="too_late")
         instrument = self.instruments.by_id(position.instrument_id)
         quote = self.quotes.get(instrument.symbol)
-        reference = quote.bid if quote is not None else position.avg_entry_px
+        reference = quote.taken_by(position.exit_side) if quote is not None else position.avg_entry_px
         errors = leg_errors(protection, instrument)
         wrong = protection_errors(position.entry_side, reference, instrument.tick_size, protection)
         errors += [FieldError(*error) for error in wrong]

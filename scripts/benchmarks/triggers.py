@@ -21,7 +21,7 @@ from app.domain.instruments import Instrument, InstrumentStatus, Market, SymbolT
 from app.domain.positions import PositionState, PositionStatus
 from app.domain.quotes import Quote
 from app.domain.triggers import Levels, TriggerBook, to_units
-from app.engine.monitor import Monitor
+from app.engine.levels import ArmedLevels
 from app.services.quotes import QuoteBook
 
 from . import scenario
@@ -48,20 +48,20 @@ def book(given: scenario.Scenario) -> tuple[float, Fired]:
 
 
 def engine(given: scenario.Scenario) -> tuple[float, Fired]:
-    """The engine's own way: a checked quote in the quote book, then the monitor."""
+    """The engine's own way: a checked quote in the quote book, then the armed levels."""
     table = SymbolTable(_instrument(number, symbol) for number, symbol in enumerate(given.symbols, 1))
     quotes = QuoteBook(SystemClock(), table)
-    monitor = Monitor(table, quotes)
+    levels = ArmedLevels(table)
     ids = {instrument.symbol: instrument.id for instrument in table}
     for key, symbol, stop in given.stops:
-        monitor.arm(_position(key, ids[symbol], scenario.cents(stop)))
+        levels.arm(_position(key, ids[symbol], scenario.cents(stop)))
     exits: deque[tuple[int, Any]] = deque()
     began = time.process_time()
     for number, frame in enumerate(given.frames):
         said = orjson.loads(frame)
         at = datetime.now(UTC)
         quote = quotes.put(Quote(said["s"], Decimal(said["b"]), Decimal(said["a"]), None, at, at, "bench"))
-        fired, _ = monitor.on_quote(quote)
+        fired, _ = levels.on_quote(quote)
         for key, item in fired:
             exits.append((number, (key, item)))
     seconds = time.process_time() - began

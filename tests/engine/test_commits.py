@@ -18,7 +18,7 @@ from app.domain.orders import OrderStatus
 from app.domain.positions import PositionState
 from app.domain.protection import Protection
 from app.engine import booking, relay
-from app.engine.monitor import Monitor
+from app.engine.exits import Exits
 from app.engine.schedules import Sampler
 from app.models import (
     AuditRecord,
@@ -104,19 +104,19 @@ def test_a_level_that_was_reached_while_the_database_was_away_fires_although_the
     firm: Firm, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     [wallet] = protected(firm)
-    act = Monitor.act
+    act = Exits.act
     with monkeypatch.context() as patch:
         if what == "the connection":
 
             def away(*_: Any, **__: Any) -> Any:
                 raise Unavailable("gone")
 
-            patch.setattr(Monitor, "act", away)
+            patch.setattr(Exits, "act", away)
         else:
             after_commit(firm, patch, lambda s: firm.engine.watch.fired)
         with pytest.raises((Unavailable, OutcomeUnknown)):
             firm.quote("BTC/USDT", "48900", "48900")
-    assert Monitor.act is act
+    assert Exits.act is act
     firm.quote("BTC/USDT", "50000", "50000")
     assert (firm.position(wallet)["status"], firm.position(wallet)["exit_reason"]) == ("CLOSED", "stop_loss")
     assert len(firm.all(Execution)) == 2
@@ -132,7 +132,7 @@ def test_a_best_price_that_was_seen_while_the_database_was_away_is_not_forgotten
         def away(*_: Any, **__: Any) -> Any:
             raise Unavailable("gone")
 
-        patch.setattr(Monitor, "store_moves", away)
+        patch.setattr(Exits, "store_moves", away)
         with pytest.raises(Unavailable):
             firm.quote("BTC/USDT", "52000", "52000")
     firm.quote("BTC/USDT", "51500", "51500")
@@ -174,15 +174,15 @@ def test_of_four_fired_stops_a_poisoned_one_is_parked_and_the_others_exit(
 ) -> None:
     wallets = protected(firm, 4)
     poison = firm.position(wallets[1])["id"]
-    original = Monitor._event
+    original = Exits._event
 
-    def event(self: Monitor, events: Any, position: PositionState, *args: Any, **options: Any) -> None:
+    def event(self: Exits, events: Any, position: PositionState, *args: Any, **options: Any) -> None:
         if position.id == poison:
             raise RuntimeError("a row nobody foresaw")
         original(self, events, position, *args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Monitor, "_event", event)
+        patch.setattr(Exits, "_event", event)
         firm.quote("BTC/USDT", "48900", "48900")
         firm.quote("BTC/USDT", "48800", "48800")
         assert [firm.position(wallet)["status"] for wallet in wallets] == ["CLOSED", "OPEN", "CLOSED", "CLOSED"]
@@ -227,15 +227,15 @@ def _claimed(session: Any) -> Any:
 def test_a_position_whose_exit_cannot_be_made_parks_itself_alone(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
     wallets = protected(firm, 2)
     poison = firm.position(wallets[0])["id"]
-    original = Monitor._exit_order
+    original = Exits._exit_order
 
-    def exit_order(self: Monitor, journal: Any, free: Any, position: PositionState, *args: Any) -> Any:
+    def exit_order(self: Exits, journal: Any, free: Any, position: PositionState, *args: Any) -> Any:
         if position.id == poison:
             raise RuntimeError("a row nobody foresaw")
         return original(self, journal, free, position, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Monitor, "_exit_order", exit_order)
+        patch.setattr(Exits, "_exit_order", exit_order)
         firm.quote("BTC/USDT", "48900", "48900")
         healthy = firm.send(wallets[1], qty="0.2")["id"]
         firm.settle()
@@ -255,9 +255,9 @@ def test_a_position_whose_exit_cannot_be_made_parks_itself_alone(firm: Firm, mon
 def test_protection_that_cannot_be_armed_parks_itself_alone(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
     wallets = protected(firm, 2)
     poison = firm.position(wallets[0])["id"]
-    original = Monitor.attend
+    original = Exits.attend
 
-    def attend(self: Monitor, session: Any, parked: Any, only: str | None = None) -> Any:
+    def attend(self: Exits, session: Any, parked: Any, only: str | None = None) -> Any:
         rows = original(self, session, parked, only)
         if any(row.id == poison for row in rows):
             raise RuntimeError("a row nobody foresaw")
@@ -270,7 +270,7 @@ def test_protection_that_cannot_be_armed_parks_itself_alone(firm: Firm, monkeypa
         )
 
     with monkeypatch.context() as patch:
-        patch.setattr(Monitor, "attend", attend)
+        patch.setattr(Exits, "attend", attend)
         for wallet in wallets:
             protect(wallet)
         healthy = firm.send(wallets[1], type="LIMIT", qty="0.2", price="40000")["id"]
@@ -433,7 +433,7 @@ def test_a_quote_that_jumps_through_a_resting_entry_and_its_stop_exits_at_once(f
         firm.quote("BTC/USDT", "48500", "48510")
     else:
         # it dies with the fill booked and the position not judged yet; the next process has the quote first
-        firm.engine.monitor.arm = lambda row: None  # type: ignore[method-assign]
+        firm.engine.levels.arm = lambda row: None  # type: ignore[method-assign]
         firm.quote("BTC/USDT", "48500", "48510")
         assert firm.position(wallet)["status"] == "OPEN"
         newest = firm.quotes.get("BTC/USDT")

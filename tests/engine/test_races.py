@@ -97,7 +97,7 @@ def test_a_position_that_cannot_be_watched_does_not_stop_the_others(
     def broken(row: Any) -> None:
         raise ValueError("levels nobody foresaw")
 
-    monkeypatch.setattr(firm.engine.monitor, "arm", broken)
+    monkeypatch.setattr(firm.engine.levels, "arm", broken)
     orders = [firm.send(wallet, qty="0.1", stop_loss="49000") for _ in range(2)]
     firm.settle()
     assert {firm.order(order["id"])["status"] for order in orders} == {"FILLED"}

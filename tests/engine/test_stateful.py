@@ -28,8 +28,8 @@ from app.domain.orders import OrderSource
 from app.domain.positions import PositionState
 from app.domain.protection import Protection
 from app.engine.booking import Booking
+from app.engine.exits import Exits
 from app.engine.lease import LeaseLost
-from app.engine.monitor import Monitor
 from app.models import Client, Execution, LedgerAccount, Order, Position, Posting, Wallet, exact_sum, table_of
 from app.services import faults
 from tests.conftest import _administrate
@@ -78,7 +78,7 @@ class Trading(RuleBasedStateMachine):
         self.mid = D(50000)
         self.accepted: set[str] = set()
         self._patch(Booking, "_book_fill", self._poison_fill)
-        self._patch(Monitor, "_exit_order", self._poison_exit)
+        self._patch(Exits, "_exit_order", self._poison_exit)
         self._patch(self.database, "run", self._troubled_run)
         self.firm.quote("BTC/USDT", "49995", "50005")
 

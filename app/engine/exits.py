@@ -1,12 +1,7 @@
-"""The trigger monitor: armed levels per instrument, and the exit orders they cause.
-
-Memory holds only what can be rebuilt from the positions table; the database decides whether a level
-that fired still counts.
-"""
+"""Exits: what the levels that fired do to their positions, and the orders that close those."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.domain.execution import OrderState
 from app.domain.instruments import SymbolTable
 from app.domain.ledger import AccountKind, AccountRef, EntryKind, hold_lines
-from app.domain.money import ONE, ZERO, floor_to
+from app.domain.money import ZERO, floor_to
 from app.domain.order_requests import Draft, exit_of
 from app.domain.orders import OrderSource, OrderType, Side
 from app.domain.positions import (
@@ -29,8 +24,7 @@ from app.domain.positions import (
     take_back_exit,
 )
 from app.domain.protection import Protection, break_even_price
-from app.domain.quotes import Quote
-from app.domain.triggers import Fired, Leg, Levels, TriggerBook, from_units, to_units
+from app.domain.triggers import Fired, Leg, from_units
 from app.models import ORDER_IS_LIVE, POSITION_TO_ATTEND, Order, Position, Wallet, table_of
 from app.services import faults, wallets
 from app.services.events import Events
@@ -41,69 +35,35 @@ from app.services.quotes import QuoteBook
 from app.services.records import Transition, armed, insert_orders, order_event, position_event, store_positions
 
 from .booking import ACTOR
+from .levels import TrailMove
 from .waiting import CANCELABLE
 
 orders, positions = table_of(Order), table_of(Position)
 _LIVE_FOR_EXIT = sorted(status.value for status in LIVE_FOR_EXIT)
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A trailing extreme that rose: every tracking position of the instrument below it follows."""
-
-    instrument_id: int
-    extreme: Decimal
-
-
-class Monitor:
-    """Long positions are judged at the bid."""
+class Exits:
+    """What reached levels do to positions, and the orders that close them."""
 
     def __init__(self, instruments: SymbolTable, quotes: QuoteBook) -> None:
         self.instruments, self.quotes = instruments, quotes
-        self._books: dict[int, TriggerBook] = {}
 
-    def forget(self) -> None:
-        """Start from nothing, before everything is armed from the database."""
-        self._books.clear()
-
-    def armed(self) -> int:
-        """How many positions have something armed."""
-        return sum(len(book) for book in self._books.values())
-
-    # -- memory ------------------------------------------------------------------------------------------
-
-    def arm(self, position: PositionState) -> None:
-        """Watch a position as it is, or stop watching it."""
-        book = self._books.setdefault(position.instrument_id, TriggerBook())
-        levels = levels_of(position) if position.may_exit else None
-        if levels is None:
-            book.disarm(position.id)
-        else:
-            book.arm(levels)
-
-    def on_quote(self, quote: Quote) -> tuple[list[tuple[str, Fired]], Move | None]:
-        """Levels this quote reaches, by position id, and the trailing extreme it raised."""
-        instrument = self.instruments.resolve(quote.symbol)
-        book = self._books.get(instrument.id)
-        if book is None or not len(book):
-            return [], None
-        fired, moved = book.on_price(to_units(quote.bid))
-        return [(str(f.key), f) for f in fired], Move(instrument.id, quote.bid) if moved else None
-
-    # -- the database ------------------------------------------------------------------------------------
-
-    def store_moves(self, session: Session, moves: list[Move]) -> None:
+    def store_moves(self, session: Session, moves: list[TrailMove]) -> None:
         """Trailing extremes only ever improve; one statement per instrument, however many positions."""
-        best: dict[int, Decimal] = {}
+        best: dict[tuple[int, Side], Decimal] = {}
         for moved in moves:
-            best[moved.instrument_id] = max(best.get(moved.instrument_id, ZERO), moved.extreme)
-        for instrument_id, extreme in sorted(best.items()):
+            key, better = (moved.instrument_id, moved.exit_side), max if moved.exit_side is Side.SELL else min
+            best[key] = better(best.get(key, moved.extreme), moved.extreme)
+        extremes = positions.c.trail_extreme_px
+        for (instrument_id, exit_side), extreme in sorted(best.items()):
+            long = exit_side is Side.SELL
             following = (
                 sa.select(positions.c.id)
                 .where(
                     positions.c.instrument_id == instrument_id,
                     positions.c.status.in_(_LIVE_FOR_EXIT),
-                    positions.c.trail_extreme_px < extreme,
+                    positions.c.qty > 0 if long else positions.c.qty < 0,
+                    extremes < extreme if long else extremes > extreme,
                 )
                 .order_by(positions.c.id)  # locked in the order in which everybody locks
                 .with_for_update()
@@ -151,18 +111,22 @@ class Monitor:
                 return None
             return changed(position, now, break_even_px=stop, stop_adjustments=position.stop_adjustments + 1)
         stops = position.stop_loss_px, position.break_even_px
-        by_break_even = stops[1] is not None and (stops[0] is None or stops[1] > stops[0])
+        long = position.entry_side is Side.BUY
+        by_break_even = stops[1] is not None and (stops[0] is None or (stops[1] > stops[0]) is long)
         reason = Leg.BREAK_EVEN if fire.leg is Leg.STOP_LOSS and by_break_even else fire.leg
         return move(position, PositionStatus.CLOSING, now, exit_reason=reason.value)
 
-    def _break_even_stop(self, session: Session, position: PositionState, bid: Decimal) -> Decimal | None:
-        """The stop where nothing is lost; None while the market is not above that price yet."""
+    def _break_even_stop(self, session: Session, position: PositionState, mark: Decimal) -> Decimal | None:
+        """The stop where nothing is lost; None while the market is not beyond that price yet."""
         rate = session.scalar(sa.select(Wallet.taker_rate).where(Wallet.id == position.wallet_id)) or ZERO
-        price = break_even_price(position.avg_entry_px, position.qty, position.open_fees, rate, Side.BUY)
-        tick = self.instruments.by_id(position.instrument_id).tick_size
-        # up to the tick: a stop at or above break-even never loses
-        stop = -floor_to(-price, tick)
-        return None if stop >= bid else stop
+        side, tick = position.entry_side, self.instruments.by_id(position.instrument_id).tick_size
+        price = break_even_price(position.avg_entry_px, abs(position.qty), position.open_fees, rate, side)
+        # to the tick on the better side: a stop there never loses
+        if side is Side.BUY:
+            stop = -floor_to(-price, tick)
+            return None if stop >= mark else stop
+        stop = floor_to(price, tick)
+        return None if stop <= mark else stop
 
     def attend(self, session: Session, parked: set[str], only: str | None = None) -> list[PositionState]:
         """Positions whose protection was changed by a request: the engine arms them now."""
@@ -175,7 +139,7 @@ class Monitor:
         store_positions(session, found)
         return found
 
-    def exits(self, session: Session, now: datetime, parked: set[str], only: str | None = None) -> list[PositionState]:
+    def exit(self, session: Session, now: datetime, parked: set[str], only: str | None = None) -> list[PositionState]:
         """Give every closing position that has none its exit order (status NEW).
 
         Returns the positions as they are now. The asset may still be held by resting sales of the client;
@@ -247,7 +211,7 @@ class Monitor:
         if any(sale.type is OrderType.LIMIT for sale in reducing):
             return None  # it rests on what the exit has to sell
         taken = sum((sale.leaves_qty for sale in reducing), ZERO)  # a close at the market is on its way
-        qty = floor_to(position.qty - taken, instrument.lot_size)
+        qty = floor_to(abs(position.qty) - taken, instrument.lot_size)
         if qty <= 0:
             return None
         if free[spend] < qty:
@@ -328,27 +292,3 @@ def _narrowed(parked: set[str], only: str | None) -> list[sa.ColumnElement[bool]
     if only is not None:
         conditions.append(positions.c.id == only)
     return conditions
-
-
-def levels_of(position: PositionState) -> Levels | None:
-    """The levels of a long position in price units; None when nothing protects it."""
-    stops = [price for price in (position.stop_loss_px, position.break_even_px) if price is not None]
-    trail, target, extreme = position.trail, position.take_profit_px, position.trail_extreme_px
-    percent = position.break_even_percent if position.break_even_px is None else None
-    if not stops and target is None and trail is None and percent is None:
-        return None
-    return Levels(
-        position.id,
-        version=position.protection_version,
-        stop=to_units(max(stops)) if stops else None,
-        target=to_units(target) if target is not None else None,
-        trail=trail,
-        extreme=to_units(extreme) if trail is not None and extreme is not None else None,
-        activation=to_units(trail.activation) if trail is not None and trail.activation is not None else None,
-        break_even=_ceil_units(position.avg_entry_px * (ONE + percent / 100)) if percent is not None else None,
-    )
-
-
-def _ceil_units(price: Decimal) -> int:
-    units = price * to_units(ONE)
-    return int(-(-units // 1))
