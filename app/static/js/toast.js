@@ -23,10 +23,11 @@ export function toast(text, { tone = "info", detail = "", key = null, seconds = 
   setTimeout(() => node.remove(), seconds * 1000);
 }
 
-/** Move the toasts to where they cover nothing that can be pressed; where there is no such place, the least. */
+/** Move the toasts to where they cover nothing that can be pressed; where there is no such place, the least.
+    The desk is full of controls and knows better: desk.css has them over the chart. */
 function keepClear() {
   const region = document.getElementById("toasts");
-  if (!region?.children.length) return;
+  if (!region?.children.length || document.getElementById("desk")) return;
   region.style.translate = "none";
   const boxes = [...region.children].map((node) => node.getBoundingClientRect());
   const left = Math.min(...boxes.map((box) => box.left)), top = Math.min(...boxes.map((box) => box.top));
