@@ -1,0 +1,23 @@
+"""What is logged is logged once, in our form."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.data import REPOSITORY
+
+SCRIPT = """
+import logging
+from app import create_app
+from app.config import TestingConfig
+create_app(TestingConfig(database_url="sqlite://"))
+print([name for name in ("engineio.server", "socketio.server") if logging.getLogger(name).handlers])
+"""
+
+
+def test_the_socket_servers_have_no_handler_of_their_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip().splitlines()[-1] == "[]"
