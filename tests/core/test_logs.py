@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.data import REPOSITORY
 
@@ -11,13 +13,21 @@ SCRIPT = """
 import logging
 from app import create_app
 from app.config import TestingConfig
-create_app(TestingConfig(database_url="sqlite://"))
+create_app(TestingConfig(database_url="sqlite:///FOLDER/none.db"))
 print([name for name in ("engineio.server", "socketio.server") if logging.getLogger(name).handlers])
 """
 
 
-def test_the_socket_servers_have_no_handler_of_their_own() -> None:
+def test_the_socket_servers_have_no_handler_of_their_own(tmp_path: Path) -> None:
+    script = SCRIPT.replace("FOLDER", str(tmp_path))
+    command = [sys.executable, "-c", script]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True
+        command,
+        cwd=REPOSITORY,
+        env={**os.environ, "ASYNC_MODE": "threading"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert done.stdout.strip().splitlines()[-1] == "[]"
