@@ -1,7 +1,15 @@
-# Sourced by scripts/start and scripts/test, from the root of the repository.
+# Sourced by the scripts, from the root of the repository.
 
 say() { printf '== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+# For a script without arguments, called as no_arguments "$@": --help prints its comment, all else is refused.
+no_arguments() {
+    [ $# -gt 0 ] || return 0
+    [ "$1" = --help ] || [ "$1" = -h ] || fail "takes no arguments: $*"
+    sed -n '2,/^[^#]/s/^# //p' "scripts/$(basename "$0")"
+    exit 0
+}
 
 find_python() {
     local name

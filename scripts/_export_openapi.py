@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -36,4 +37,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(prog="scripts/export_openapi", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("docs"), help="where they go (default: docs)")
+    main(parser.parse_args().folder)

@@ -10,6 +10,8 @@ from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
 from app.core.permissions import SYSTEM
+from app.schemas.base import validate
+from app.schemas.clients import ClientIn
 from app.services import access, client_limits, clients, users
 
 from .answers import prints_json, run, services
@@ -25,10 +27,13 @@ group = AppGroup("clients", help="Clients of the firm.")
 @prints_json
 def create(code: str, name: str | None, email: str | None, trader: str | None) -> dict[str, Any]:
     """A new client."""
+    given = validate(ClientIn, {"code": code, "name": code if name is None else name, "email": email})
 
     def work(session: Session, now: datetime) -> dict[str, Any]:
         trader_id = users.by_email(session, trader).id if trader else None
-        return clients.show(clients.create(session, code, name or code, SYSTEM, now, email=email, trader_id=trader_id))
+        return clients.show(
+            clients.create(session, given.code, given.name, SYSTEM, now, email=given.email, trader_id=trader_id)
+        )
 
     return run(work)
 

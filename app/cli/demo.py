@@ -20,7 +20,7 @@ from app.core.transaction import Database
 from app.services import demo, demo_past
 
 from .answers import prints_json, run, services
-from .demo_past import Past, begin_of
+from .demo_past import Past, Progress, begin_of
 
 ROOT = Path(__file__).resolve().parents[2]
 group = AppGroup("demo", help="A firm to try everything with.")
@@ -94,9 +94,23 @@ def _load_firm(if_empty: bool, with_past: bool) -> dict[str, Any] | None:
     added = database.run(lambda session: demo.load(session, hashes, founded))
     if not fresh:
         return added
-    progress: Any = click.progressbar(length=int(demo_past.LENGTH.total_seconds()) // 60, label="past", file=sys.stderr)
-    with progress as bar:
-        return {**added, "past": Past(services(), now).play(bar.update)}
+    return {**added, "past": Past(services(), now).play(_tell_progress())}
+
+
+def _tell_progress() -> Progress:
+    """On standard error: a line that moves on a terminal, elsewhere a line for every quarter."""
+    moves, step = sys.stderr.isatty(), 1 if sys.stderr.isatty() else 25
+    last: tuple[str, int] | None = None
+
+    def tell(what: str, percent: int) -> None:
+        nonlocal last
+        if last == (what, percent // step):
+            return
+        last = what, percent // step
+        line = f"  {what}: {percent} %"
+        click.echo(f"\r{line}" if moves else line, nl=not moves or percent == 100, err=True)
+
+    return tell
 
 
 def _load_keys(path: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from app.background import build_engine
 from app.core.clock import ManualClock, iso
 from app.core.errors import Conflict
 from app.domain.bars import Bar, interval_start
+from app.domain.calendars import is_open
 from app.domain.quotes import Quote
 from app.engine.engine import Engine
 from app.engine.schedules import Sampler
@@ -30,7 +31,8 @@ ANSWER = timedelta(seconds=10)  # market time in which the venue says what it ha
 MINUTE = timedelta(minutes=1)
 KEPT_MINUTES = 3 * 24 * 60  # of bars; further back there are hours and days
 TELLING = 2_000  # a move of less than one part in so many is not worth a quote
-Progress = Callable[[int], object]
+Progress = Callable[[str, int], object]  # what is being made, and how many percent of it there are
+PRICES, TRADING = "Prices of the past", "A week of trading"
 
 
 class _Unkept(BarService):
@@ -82,12 +84,12 @@ class Past:
         )
         return build_engine(lent, self.database, SilentPublisher(), self.clock)
 
-    def play(self, progress: Progress = lambda minutes: None) -> dict[str, Any]:
+    def play(self, progress: Progress = lambda what, percent: None) -> dict[str, Any]:
         """Store prices, accounts and the week. Raises ``Conflict`` while an engine runs on this database."""
         if not self.engine.start():
             raise Conflict("an engine is running on this database; stop the server first", code="engine_running")
         try:
-            bars = self._store_bars()
+            bars = self._store_bars(progress)
             self.database.run(lambda session: demo_past.open_accounts(session, self.clock.now()))
             self._trade(progress)
             while self.engine.relay.step():
@@ -96,20 +98,22 @@ class Past:
             self.engine.lease.release()
         return {"bars": bars, "fills": self.engine.counts["fills"], "from": iso(self.since), "to": iso(self.until)}
 
-    def _store_bars(self) -> int:
+    def _store_bars(self, progress: Progress) -> int:
         stored = 0
-        for symbol, walk in self.walks.items():
+        for done, (symbol, walk) in enumerate(self.walks.items()):
+            progress(PRICES, 100 * done // len(self.walks))
             made = walk.bars()
             self.minutes[symbol] = {bar.start: bar for bar in made["1m"]}
             made["1m"] = made["1m"][-KEPT_MINUTES:]
             for bars in made.values():
                 stored += self.database.run(lambda session, bars=bars: self.parts.bars.fill(session, bars))  # type: ignore[misc]
+        progress(PRICES, 100)
         return stored
 
     def _trade(self, progress: Progress) -> None:
         week = demo_past.Week(self.database, self.instruments, self.quotes, self.orders, self.positions)
         found = self.database.read(demo_past.accounts)
-        waiting = demo_past.schedule(found, self.since, self.until, self.seed)
+        waiting = demo_past.schedule(found, self.instruments, self.since, self.until, self.seed)
         waiting.reverse()
         sampled = minute = self.since
         while minute < self.until:
@@ -124,14 +128,16 @@ class Past:
                 self.engine.trigger.store_moves()
                 self.sampler(self.engine, self.clock.now())
             minute += MINUTE
-            progress(1)
+            progress(TRADING, 100 * (minute - self.since) // (self.until - self.since))
 
     def _quote(self, minute: datetime, *, everything: bool) -> None:
-        """The close of a minute, for the instruments in play, or for all."""
+        """The close of a minute, for the instruments in play, or for all; of a closed market only the first."""
         self.clock.set(max(minute + MINUTE - timedelta(seconds=20), self.clock.now()))
         now = self.clock.now()
         for symbol, walk in self.walks.items():
             bar, known = self.minutes[symbol][minute], self.quotes.get(symbol)
+            if known is not None and not is_open(walk.instrument.calendar, minute):
+                continue
             moved = known is None or abs(bar.close - known.mid) * TELLING > known.mid
             if everything or (moved and symbol in self.watched):
                 self.engine.take_quote(walk.quote(bar, now), now)

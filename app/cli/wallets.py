@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from app.core.errors import Invalid
 from app.core.permissions import SYSTEM
 from app.domain.money import InvalidAmount, parse_decimal, text
+from app.schemas.base import validate
+from app.schemas.wallets import WalletIn
 from app.services import access, ledger, wallets
 
 from .answers import prints_json, run
@@ -42,10 +44,11 @@ def _balances(given: tuple[str, ...]) -> dict[str, Decimal]:
 def create(client_ref: str, name: str, balance: tuple[str, ...]) -> dict[str, Any]:
     """A new paper wallet with its starting balances."""
     starting = _balances(balance)
+    given = validate(WalletIn, {"client_id": client_ref, "name": name})
 
     def work(session: Session, now: datetime) -> dict[str, Any]:
         client = access.client(session, SYSTEM, client_ref, "read")
-        wallet = wallets.create(session, client, name, starting, SYSTEM, now)
+        wallet = wallets.create(session, client, given.name, starting, SYSTEM, now)
         balances = ledger.balances(session, wallet.id)
         return {
             **wallets.show(wallet),

@@ -7,6 +7,7 @@ be done; after that the socket is shut down, which the reader sees as the end of
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from collections import Counter
@@ -19,6 +20,8 @@ from .clock import Clock
 SWEEP_SECONDS = 0.5
 LINGER_SECONDS = 2  # how long, and how much, a refused peer may go on sending before it is cut off
 LINGER_BYTES = 4 << 20
+_REQUEST_LINE = re.compile(rb"[A-Z-]+ [^\s]+ HTTP/[0-9]\.[0-9]\r?\n")
+_HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\x00]*\r?\n")
 
 
 def neighbourhood(address: str) -> str:
@@ -181,8 +184,37 @@ def _shut(wire: Any, how: int) -> None:
         wire.shutdown(how)
 
 
+class _HeadLines:
+    """The source of a request's head, which remembers its lines."""
+
+    def __init__(self, source: Any) -> None:
+        self._source, self.lines = source, list[bytes]()
+
+    def readline(self, limit: int = -1) -> bytes:
+        line = bytes(self._source.readline(limit))
+        self.lines.append(line)
+        return line
+
+
+def is_clear(request_line: bytes, lines: list[bytes]) -> bool:
+    """Whether the head of a request can be read in one way alone; ``lines`` end with the empty one.
+
+    A proxy may take a space before a colon, a folded line or a second length otherwise than the parser of
+    headers here does, and what one takes for a body the other takes for the next request.
+    """
+    headers = lines[:-1]
+    return (
+        _REQUEST_LINE.fullmatch(request_line) is not None
+        and all(_HEADER_LINE.fullmatch(line) for line in headers)
+        and sum(line.lower().startswith(b"content-length:") for line in headers) <= 1
+    )
+
+
 class TimedHandler:
-    """Mixed into a request handler of http.server's kind: its connection is counted, and a head has its time."""
+    """Mixed into a request handler of http.server's kind.
+
+    Its connection is counted, a head has its time, and one that is not clear is answered 400 and is the last.
+    """
 
     connections: Connections
     idle_seconds: float
@@ -200,11 +232,22 @@ class TimedHandler:
         super().handle_one_request()  # type: ignore[misc]
 
     def parse_request(self: Any) -> bool:
-        whole = bool(super().parse_request())  # type: ignore[misc]
+        source, head = self.rfile, _HeadLines(self.rfile)
+        self.rfile = head
+        try:
+            whole = bool(super().parse_request())  # type: ignore[misc]
+        finally:
+            self.rfile = source
         if not self.connections.heard(self.connection):  # cut off in the middle: what came is no request
+            self.close_connection = True
+            return False
+        if whole and not is_clear(self.raw_requestline, head.lines):
+            self.send_error(400)
+            self.wfile.flush()
+            self.connections.end(self.connection)
             self.close_connection = True
             return False
         return whole
 
 
-__all__ = ["Connections", "TimedHandler", "neighbourhood"]
+__all__ = ["Connections", "TimedHandler", "is_clear", "neighbourhood"]

@@ -94,5 +94,6 @@ def configure(level: str, *, production: bool) -> None:
     logging.getLogger("werkzeug").setLevel("ERROR")  # it warns of itself; routes/metrics logs the requests
     logging.getLogger("alembic").setLevel("WARNING")
     logging.getLogger("flask-limiter").setLevel("WARNING")  # it tells of each request that is refused
-    for noisy in ("engineio", "socketio"):  # they warn of what peers send, as often as it is sent
+    # they warn of what peers send, as often as it is sent; a server whose logger has no level gives it a handler
+    for noisy in ("engineio", "engineio.server", "socketio", "socketio.server"):
         logging.getLogger(noisy).setLevel("ERROR")

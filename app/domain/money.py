@@ -1,4 +1,4 @@
-"""Exact amounts: parsing, scales and the one place where money is rounded."""
+"""Exact amounts: parsing, scales, and all rounding of money."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def unit(scale: int) -> Decimal:
 
 
 def round_amount(value: Decimal, scale: int) -> Decimal:
-    """Round half-even to a currency's scale: the one place where an amount of money is rounded."""
+    """Round half-even to a currency's scale, as every amount of money but a hold is."""
     return value.quantize(unit(scale), rounding=decimal.ROUND_HALF_EVEN)
 
 

@@ -46,7 +46,9 @@ def ready() -> ResponseReturnValue:
         checks["prices"] = _prices_check()
     if any(found != "ok" for found in checks.values()):
         raise Unavailable("not ready", code="not_ready", extra={"checks": checks}, retry_after=2)
-    return {"status": "ready", "checks": checks}
+    quoted = services().quotes.snapshot()
+    without = sorted(instrument.symbol for instrument in services().instruments if instrument.symbol not in quoted)
+    return {"status": "ready", "checks": checks, "without_price": without}
 
 
 def _database_check() -> str:
@@ -58,7 +60,7 @@ def _database_check() -> str:
 
 
 def _engine_check() -> str:
-    """This process leads, or another one does; otherwise since when nobody has."""
+    """This process leads, or another one does; otherwise that one recovers, or since when nobody has."""
     leader = services().database.read(oversight.leader)
     if leader is None:
         return "nobody has led yet"
@@ -71,6 +73,8 @@ def _engine_check() -> str:
         alive = bool(leader["status"].get("running")) and leader["age_seconds"] <= SILENT_SECONDS
     if alive and leader["leading"]:
         return "ok"
+    if leader["leading"] and leader["age_seconds"] <= SILENT_SECONDS and not leader["status"].get("running"):
+        return "an engine has started and recovers"
     return f"nobody leads since {leader['status'].get('not_leading_since') or leader['at']}"
 
 

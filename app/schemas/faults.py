@@ -13,7 +13,7 @@ STAGES = Literal["booking", "trigger", "arm", "exit", "reduce_only", "send", "au
 
 
 class FaultQuery(PageQuery):
-    open: QueryBool = Field(False, description="true: only what is parked now; false: what is resolved as well")
+    open: QueryBool = Field(True, description="true: only what is parked now; false: what is resolved as well")
 
 
 class FaultResolution(Request):
@@ -48,7 +48,8 @@ class FaultOut(Response):
     )
     resolved_at: TimeOut | None = Field(description="null while it is parked")
     resolved_by: str | None = Field(
-        description="user:<id>, key:<id>, system for the command line, or engine after an attempt that went well"
+        description="Who resolved it, or asked for the attempt that went well: user:<id>, key:<id>, system for the "
+        "command line; engine where nobody had asked"
     )
     resolved_by_name: str | None = Field(description="The same by name")
     resolution: str | None = Field(

@@ -117,7 +117,7 @@ class ReconcileOut(Response):
 
 
 class EngineOut(Response):
-    running: bool = Field(description="Whether this process leads")
+    running: bool = Field(description="Whether an engine leads, in this process or another one")
     status: dict[str, Any] = Field(description="Figures of the engine that leads")
     engines: list[dict[str, Any]] = Field(description="Every engine process heard of lately, the leader first")
     lease: dict[str, Any] | None = Field(description="Who may write, and since when; null: nobody has ever led")

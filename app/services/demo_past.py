@@ -17,9 +17,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.errors import AppError
+from app.core.errors import AppError, Conflict
 from app.core.permissions import SYSTEM
 from app.core.transaction import Database
+from app.domain.calendars import is_open
 from app.domain.instruments import Instrument, SymbolTable
 from app.domain.money import ONE, ZERO, floor_to, text
 from app.domain.orders import AMENDABLE, TERMINAL, OrderSource
@@ -39,6 +40,7 @@ from .quotes import QuoteBook
 
 LENGTH: Final = timedelta(days=7)
 QUIET: Final = timedelta(minutes=20)  # before the present: what is open then is what a newcomer finds
+WORTHWHILE: Final = Decimal("1.004")  # times the entry: a gain after both fees
 orders, positions = table_of(Order), table_of(Position)
 
 
@@ -146,15 +148,24 @@ class Appointment:
     chance: random.Random
 
 
-def schedule(found: list[Account], since: datetime, until: datetime, seed: int) -> list[Appointment]:
-    """When who does what, in order of time; each appointment has a generator of its own."""
+def schedule(
+    found: list[Account], instruments: SymbolTable, since: datetime, until: datetime, seed: int
+) -> list[Appointment]:
+    """When who does what, in order of time, while a market of theirs is open; each has a generator of its own."""
     span = int((until - QUIET - since) / timedelta(minutes=1))
     planned = []
     for number, account in enumerate(found):
         chance = random.Random(f"{seed}:{number}")
-        deeds = [chance.choice(_DEEDS) for _ in range(account.habit.orders_a_day * LENGTH.days)]
+        calendars = {instruments.resolve(symbol).calendar for symbol in account.habit.symbols}
+        open_minutes = [
+            minute
+            for minute in range(30, span - 400)
+            if any(is_open(calendar, since + timedelta(minutes=minute)) for calendar in calendars)
+        ]
+        wanted = min(account.habit.orders_a_day * LENGTH.days, len(open_minutes))
+        deeds = [chance.choice(_DEEDS) for _ in range(wanted)]
         deeds += _LAST_DEEDS  # in the last hours, so that something rests and something is open
-        minutes = sorted(chance.sample(range(30, span - 400), len(deeds) - len(_LAST_DEEDS)))
+        minutes = sorted(chance.sample(open_minutes, wanted))
         minutes += [span - 390 + 60 * index + 7 * number for index in range(len(_LAST_DEEDS))]
         planned += [
             Appointment(since + timedelta(minutes=minute), account, deed, random.Random(f"{seed}:{number}:{minute}"))
@@ -180,13 +191,13 @@ class Week:
 
     def buy(self, account: Account, chance: random.Random, now: datetime) -> None:
         """At the market, mostly with a stop and a target."""
-        instrument, quote = self._pick(account, chance)
+        instrument, quote = self._pick(account, chance, now)
         fields = self._exits(instrument, quote.bid, chance) if chance.random() < 0.85 else {}
         self._send(account, instrument, "BUY", "MARKET", self._qty(account, instrument, quote, chance), now, **fields)
 
     def buy_with_trail(self, account: Account, chance: random.Random, now: datetime) -> None:
-        instrument, quote = self._pick(account, chance)
-        trail = {"type": "percent", "value": str(chance.choice((1, 2, 3)))}
+        instrument, quote = self._pick(account, chance, now)
+        trail = {"type": "percent", "value": str(chance.choice((2, 3, 4)))}
         self._send(
             account,
             instrument,
@@ -199,7 +210,7 @@ class Week:
 
     def bid_below(self, account: Account, chance: random.Random, now: datetime) -> None:
         """A limit a little below the market, which may be reached or not."""
-        instrument, quote = self._pick(account, chance)
+        instrument, quote = self._pick(account, chance, now)
         price = _on_tick(quote.bid * (10_000 - chance.randrange(8, 90)) / 10_000, instrument)
         self._send(
             account,
@@ -214,7 +225,7 @@ class Week:
 
     def bid_far_below(self, account: Account, chance: random.Random, now: datetime) -> None:
         """One that is still resting when the newcomer comes."""
-        instrument, quote = self._pick(account, chance)
+        instrument, quote = self._pick(account, chance, now)
         price = _on_tick(quote.bid * (1_000 - chance.randrange(18, 45)) / 1_000, instrument)
         self._send(
             account, instrument, "BUY", "LIMIT", self._qty(account, instrument, quote, chance), now, price=text(price)
@@ -222,13 +233,13 @@ class Week:
 
     def buy_too_much(self, account: Account, chance: random.Random, now: datetime) -> None:
         """Refused: the wallet does not cover it."""
-        instrument, quote = self._pick(account, chance)
+        instrument, quote = self._pick(account, chance, now)
         qty = self._qty(account, instrument, quote, chance) * 60
         self._send(account, instrument, "BUY", "MARKET", min(qty, instrument.max_qty), now)
 
     def offer_position(self, account: Account, chance: random.Random, now: datetime) -> None:
         """A limit above the market for half of what is held."""
-        held = self._position(account, chance)
+        held = self._position(account, chance, now)
         if held is None:
             return
         instrument = self.instruments.by_id(held.instrument_id)
@@ -239,9 +250,9 @@ class Week:
         self._send(account, instrument, "SELL", "LIMIT", qty, now, price=text(price))
 
     def close(self, account: Account, chance: random.Random, now: datetime) -> None:
-        """All of a position, now and then half of it; of several the one that has gained most."""
-        held = self._position(account, chance, best=True)
-        if held is None:
+        """All of the position that has gained most, now and then half; who has gained nothing yet mostly waits."""
+        held = self._position(account, chance, now, best=True)
+        if held is None or (self._mark(held) < held.avg_entry_px * WORTHWHILE and chance.random() < 0.8):
             return
         lot = self.instruments.by_id(held.instrument_id).lot_size
         qty = floor_to(held.qty / 2, lot) if chance.random() < 0.25 and held.qty >= 2 * lot else None
@@ -256,9 +267,9 @@ class Week:
         self.database.run(work)
 
     def tighten(self, account: Account, chance: random.Random, now: datetime) -> None:
-        """Pull a stop up towards the market."""
-        held = self._position(account, chance)
-        if held is None:
+        """Pull a stop up towards a market that has risen."""
+        held = self._position(account, chance, now, best=True)
+        if held is None or self._mark(held) < held.avg_entry_px * WORTHWHILE:
             return
         instrument = self.instruments.by_id(held.instrument_id)
         quote = self.quotes.get(instrument.symbol)
@@ -298,8 +309,13 @@ class Week:
 
     # -- how --------------------------------------------------------------------------------------------
 
-    def _pick(self, account: Account, chance: random.Random) -> tuple[Instrument, Quote]:
-        instrument = self.instruments.resolve(chance.choice(account.habit.symbols))
+    def _pick(self, account: Account, chance: random.Random, now: datetime) -> tuple[Instrument, Quote]:
+        """An instrument whose market is open. Raises ``Conflict`` when none of the client's is."""
+        known = [self.instruments.resolve(symbol) for symbol in account.habit.symbols]
+        tradable = [instrument for instrument in known if is_open(instrument.calendar, now)]
+        if not tradable:
+            raise Conflict("no market of theirs is open")
+        instrument = chance.choice(tradable)
         quote = self.quotes.get(instrument.symbol)
         assert quote is not None
         return instrument, quote
@@ -315,11 +331,15 @@ class Week:
         return max(floor_to(exact, coarse), instrument.min_qty)
 
     def _exits(self, instrument: Instrument, price: Decimal, chance: random.Random) -> dict[str, str]:
-        stop = _on_tick(price * (1_000 - chance.randrange(8, 30)) / 1_000, instrument)
-        target = _on_tick(price * (1_000 + chance.randrange(10, 45)) / 1_000, instrument)
+        """A target nearer than the stop: more is won than lost, and what is lost is more at a time."""
+        stop = _on_tick(price * (1_000 - chance.randrange(8, 22)) / 1_000, instrument)
+        target = _on_tick(price * (1_000 + chance.randrange(5, 15)) / 1_000, instrument)
         return {"stop_loss": text(stop), "take_profit": text(target)}
 
-    def _position(self, account: Account, chance: random.Random, *, best: bool = False) -> PositionState | None:
+    def _position(
+        self, account: Account, chance: random.Random, now: datetime, *, best: bool = False
+    ) -> PositionState | None:
+        """One whose market is open; ``best``: the one that has gained most."""
         query = sa.select(positions).where(
             positions.c.wallet_id == account.wallet_id, positions.c.status == PositionStatus.OPEN.value
         )
@@ -328,6 +348,7 @@ class Week:
                 PositionState.of(row) for row in session.execute(query.order_by(positions.c.instrument_id)).mappings()
             ]
         )
+        found = [held for held in found if is_open(self.instruments.by_id(held.instrument_id).calendar, now)]
         if best and found:
             return max(found, key=lambda held: self._mark(held) / held.avg_entry_px)
         return chance.choice(found) if found else None

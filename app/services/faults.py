@@ -18,7 +18,7 @@ from app.core.permissions import Principal
 from app.domain import reports as kinds
 from app.domain.orders import OrderStatus
 from app.domain.reports import Fill, Report
-from app.models import ApiKey, EngineFault, User, table_of
+from app.models import ApiKey, AuditRecord, EngineFault, User, table_of
 
 from . import audit
 from .access import is_uuid
@@ -213,8 +213,10 @@ def _record(
 
 
 def retried(session: Session, fault_id: str, now: datetime) -> None:
-    """The engine has done what was parked. Raises ``Conflict`` when somebody has resolved it meanwhile."""
-    _end(session, _open(session, fault_id), now, "engine", "retried")
+    """The engine has done what was parked, for who asked. Raises ``Conflict`` when somebody has resolved it."""
+    asked = sa.select(AuditRecord.actor).where(AuditRecord.object_id == fault_id, AuditRecord.action == "fault.retry")
+    who = session.scalar(asked.order_by(AuditRecord.id.desc()).limit(1))
+    _end(session, _open(session, fault_id), now, who or "engine", "retried")
 
 
 def failed_again(session: Session, fault_id: str, error: str, now: datetime) -> None:

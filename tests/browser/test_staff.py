@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from playwright.sync_api import expect
@@ -49,6 +50,11 @@ def test_a_limit_is_set_and_shows_in_trail_and_timeline(sign_in: SignIn) -> None
     page.goto("/audit")
     page.locator("#f-action").select_option("client.limit_set")
     expect(page.locator("#list tbody tr").first).to_contain_text("XAU/USD")
+    page.locator("#f-action").select_option("wallet.create")
+    row = page.locator("#list tbody tr").first
+    expect(row).to_contain_text(re.compile(r"Client: C-\d+ \w+"))
+    expect(row).to_contain_text(re.compile(r"Starting balances: (\w+ [\d.]+(, )?)+"))
+    expect(row).not_to_contain_text("{")
     page.get_by_role("button", name="Verify the chain").click()
     expect(page.locator("#verify-result")).to_contain_text("The chain is whole")
 

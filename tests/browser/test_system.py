@@ -202,3 +202,20 @@ def test_the_venue_is_switched_and_says_how_it_behaves_now(market: Server, sign_
     page.fill("#v-latency_ms", "50")
     page.get_by_role("button", name="Change the venue").click()
     expect(page.locator("#v-latency_ms-now")).to_have_text("now: 50 ms", timeout=15000)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (390, 844)])
+def test_a_message_covers_no_button_of_the_page(market: Server, sign_in: SignIn, width: int, height: int) -> None:
+    page = sign_in("master", "/system", width=width, height=height)
+    wait_for_script(page, "#system")
+    covered = """async () => {
+      const { toast } = await import('/static/js/toast.js');
+      toast('Quote set', { detail: 'BTC/USDT 66,330.00 / 66,331.00', seconds: 60, key: 'quote' });
+      const [message] = [...document.querySelectorAll('#toasts .toast')].map((node) => node.getBoundingClientRect());
+      const hit = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+      const seen = [...document.querySelectorAll('main button, main input')].filter((node) => node.checkVisibility());
+      return seen.filter((node) => hit(message, node.getBoundingClientRect())).map((node) => node.outerHTML);
+    }"""
+    for name in ("Change the venue", "-1 %", "Reconcile now"):
+        page.get_by_role("button", name=name).scroll_into_view_if_needed()
+        assert page.evaluate(covered) == [], name

@@ -167,6 +167,9 @@ def test_the_number_format_is_a_choice_that_stays_with_the_account(flat: Server,
     expect(page.locator("#quote-bid")).to_have_text("67.000,00")
     fill_ticket(page, qty="1,500")  # no question: the comma is this person's decimal mark
     expect(page.locator("#ticket-submit")).to_have_text("Buy 1,5 BTC")
+    fill_ticket(page, qty="-1")
+    expect(page.locator("#ticket-submit")).to_have_text("Buy BTC")
+    fill_ticket(page, qty="1,500")
     page.select_option("#ticket-type", "LIMIT")
     expect(page.locator("#ticket [name=price]")).to_have_value("67001,00")
     other = sign_in("luis", "/desk?symbol=BTC/USDT")

@@ -63,6 +63,23 @@ def test_client_wallet_and_key_from_nothing(run: Run, database: Database, clock:
     assert actors == {"system"}
 
 
+@pytest.mark.parametrize("name", ["a\u200bb", "a\u202eb", " ", "x" * 201])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("clients", "create", "--code", "C-8"),
+        ("wallets", "create", "--client", "C-7"),
+        ("keys", "create", "--client", "C-7", "--scopes", "read"),
+        ("users", "create", "--email", "mia@example.org", "--role", "trader", "--generate-password"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_name_the_api_refuses_is_refused_here(run: Run, command: tuple[str, ...], name: str) -> None:
+    run("clients", "create", "--code", "C-7", "--name", "Ana")
+    problem = run(*command, "--name", name, status=1)
+    assert (problem["status"], [error["field"] for error in problem["errors"]]) == (422, ["name"])
+
+
 def test_firms_key_with_its_limits(run: Run, database: Database, clock: ManualClock) -> None:
     key = run(
         "keys",

@@ -48,10 +48,10 @@ def empty_app(folder: Path, template: Path, **settings: Any) -> Iterator[Flask]:
     app.extensions["services"].database.dispose()
 
 
-def play(app: Flask) -> dict[str, Any]:
+def play(app: Flask, until: datetime = NOW) -> dict[str, Any]:
     parts = app.extensions["services"]
-    parts.database.run(lambda session: demo.load(session, HASHES, begin_of(NOW)))
-    return Past(parts, NOW).play()
+    parts.database.run(lambda session: demo.load(session, HASHES, begin_of(until)))
+    return Past(parts, until).play()
 
 
 def told(app: Flask) -> list[Any]:
@@ -106,10 +106,35 @@ def test_the_same_seed_makes_the_same_past_and_another_seed_another(
     assert found[0] == found[1] != found[2]
 
 
+def test_clients_win_some_and_lose_some(tmp_path: Path, sqlite_template: Path) -> None:
+    with empty_app(tmp_path / "a", sqlite_template, sim_feed_seed=2) as app:
+        play(app)
+        closed = sa.select(Position.realized_pnl).where(Position.status == "CLOSED")
+        results = app.extensions["services"].database.read(lambda session: list(session.scalars(closed)))
+        won = sum(result > 0 for result in results)
+        assert won * 5 > 2 * len(results) and won < len(results)
+
+
+def test_nobody_trades_while_a_market_is_closed(tmp_path: Path, sqlite_template: Path) -> None:
+    sunday = datetime(2026, 3, 8, 21, 0, tzinfo=UTC)  # an hour before currencies and metals open again
+    with empty_app(tmp_path / "a", sqlite_template) as app:
+        play(app, sunday)
+        symbols = sa.select(InstrumentRow.symbol).join(Execution, Execution.instrument_id == InstrumentRow.id)
+        traded = app.extensions["services"].database.read(lambda session: set(session.scalars(symbols)))
+        assert traded and all(symbol.endswith("/USDT") for symbol in traded), traded
+        bars = PastWalk(app.extensions["services"].instruments.resolve("XAU/USD"), 1, sunday).bars()["1m"]
+        assert max(bar.high for bar in bars) - min(bar.low for bar in bars) < 1, "it hardly moves meanwhile"
+
+
 def test_loading_twice_makes_one_past(tmp_path: Path, sqlite_template: Path) -> None:
     with empty_app(tmp_path / "a", sqlite_template) as app:
         runner = app.test_cli_runner()
-        first = json.loads(runner.invoke(args=["demo", "load", "--if-empty"]).stdout)
+        loaded = runner.invoke(args=["demo", "load", "--if-empty"])
+        first = json.loads(loaded.stdout)
+        told_of = [line.strip() for line in loaded.stderr.splitlines() if line.endswith("%")]
+        for what in ("Prices of the past", "A week of trading"):
+            moves = [line for line in told_of if what in line]
+            assert (moves[0], moves[-1], len(moves)) == (f"{what}: 0 %", f"{what}: 100 %", 5)
         before = told(app)
         assert first["past"]["fills"] > 0
         for arguments in (["demo", "load"], ["demo", "load", "--if-empty"], ["demo", "load", "--past"]):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.core.clock import ManualClock
-from app.core.connections import Connections, neighbourhood
+from app.core.connections import Connections, is_clear, neighbourhood
 
 
 class Wire:
@@ -89,3 +89,24 @@ def test_a_newcomer_takes_the_place_of_the_one_that_is_idle_longest(clock: Manua
 )
 def test_what_counts_as_one_address(address: str, near: str) -> None:
     assert neighbourhood(address) == near
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "clear"),
+    [
+        (b"GET /health HTTP/1.1", [b"Host: here", b"X-Empty:", b"Content-Length: 3"], True),
+        (b"M-SEARCH * HTTP/1.0", [], True),
+        (b"get /health HTTP/1.1", [], False),
+        (b"GET  /health HTTP/1.1", [], False),
+        (b"GET /health", [], False),
+        (b"POST / HTTP/1.1", [b"Transfer-Encoding : chunked"], False),
+        (b"POST / HTTP/1.1", [b"X: 1", b" Transfer-Encoding: chunked"], False),
+        (b"POST / HTTP/1.1", [b"X: 1\rTransfer-Encoding: chunked"], False),
+        (b"POST / HTTP/1.1", [b"no header"], False),
+        (b"POST / HTTP/1.1", [b"Content-Length: 3", b"content-length: 4"], False),
+    ],
+)
+def test_a_head_that_can_be_read_in_two_ways_is_not_clear(
+    request_line: bytes, headers: list[bytes], clear: bool
+) -> None:
+    assert is_clear(request_line + b"\r\n", [*(line + b"\r\n" for line in headers), b"\r\n"]) is clear

@@ -99,6 +99,27 @@ def test_a_body_in_chunks_is_refused_and_never_counts_as_none(running: tuple[Ser
     assert status == 411
 
 
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", ["Transfer-Encoding : chunked"]),
+        ("POST", ["Content-Length: 0", "Content-Length: 44"]),
+        ("get", []),
+    ],
+)
+def test_an_ambiguous_head_is_refused_and_what_follows_is_no_request(
+    running: tuple[Server, Firm], method: str, headers: list[str]
+) -> None:
+    server, firm = running
+    with begin(
+        server, head(firm, method, "/health", *headers) + b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    ) as wire:
+        answer = b""
+        while got := wire.recv(1 << 16):
+            answer += got
+    assert (answer.split()[1], answer.count(b"HTTP/1.")) == (b"400", 1)
+
+
 def test_too_large_a_body_is_answered_though_it_is_still_being_sent(running: tuple[Server, Firm]) -> None:
     server, firm = running
     data = b"x" * 3_000_000

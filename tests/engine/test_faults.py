@@ -64,7 +64,7 @@ def test_a_retry_that_fails_again_says_so_and_waits_for_a_person(firm: Firm, mon
     monkeypatch.undo()
     ask_retry(firm)
     assert firm.order(order["id"])["status"] == "FILLED"
-    assert (fault(firm)["resolved_by"], fault(firm)["attempts"]) == ("engine", 2)
+    assert (fault(firm)["resolved_by"], fault(firm)["attempts"]) == ("system", 2), "who asked"
     assert [alert["fault_id"] for alert in told(firm, "alert.resolved")] == [row["id"]]
     firm.reconciled()
 

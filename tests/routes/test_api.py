@@ -351,10 +351,21 @@ def test_ready_tells_whether_somebody_leads_and_since_when_nobody_does(sqlite_ur
     firm = open_firm(sqlite_url, clock, redis_url="redis://127.0.0.1:1/0")
     assert firm.call(None, "GET", "/ready").get_json()["checks"]["engine"] == "nobody has led yet"
     heard_of(firm, 1)
-    assert firm.call(None, "GET", "/ready").status_code == 200
+    ready = firm.call(None, "GET", "/ready")
+    assert ready.status_code == 200
+    book = firm.app.extensions["services"].quotes
+    priced = {
+        instrument.symbol for instrument in firm.app.extensions["services"].instruments if book.get(instrument.symbol)
+    }
+    without = ready.get_json()["without_price"]
+    assert without and not priced & set(without)
     assert "engine_open_positions 7.0" in firm.call(None, "GET", "/metrics").get_data(as_text=True)
     heard_of(firm, 1, running=False)
-    assert firm.call(None, "GET", "/ready").status_code == 503, "it holds the lease and still recovers"
+    recovering = firm.call(None, "GET", "/ready")
+    assert (recovering.status_code, recovering.get_json()["checks"]["engine"]) == (
+        503,
+        "an engine has started and recovers",
+    )
     heard_of(firm, 4)
     silent = firm.call(None, "GET", "/ready")
     assert silent.status_code == 503
@@ -415,6 +426,10 @@ def test_reconcile_and_engine(firm: Firm) -> None:
     assert firm.call("key:firm-admin", "GET", "/api/v1/admin/reconcile").get_json()["ok"] is True
     engine = firm.call("key:firm-admin", "GET", "/api/v1/admin/engine").get_json()
     assert (engine["running"], engine["lease"], engine["faults"]["total"]) == (False, None, 0)
+    heard_of(firm, 1)
+    assert firm.call("key:firm-admin", "GET", "/api/v1/admin/engine").get_json()["running"] is True, "elsewhere"
+    heard_of(firm, 4)
+    assert firm.call("key:firm-admin", "GET", "/api/v1/admin/engine").get_json()["running"] is False
 
 
 def test_keys_are_for_people(firm: Firm) -> None:

@@ -50,7 +50,7 @@ def test_a_fault_shows_what_it_is_about(firm: Firm) -> None:
     assert open_ == [None] * 5
 
 
-def test_faults_are_listed_newest_first_by_pages_open_ones_alone_if_wanted(firm: Firm) -> None:
+def test_faults_are_listed_newest_first_by_pages_resolved_ones_if_wanted(firm: Firm) -> None:
     ids = [parked(firm, f"number {n}", order_id=new_id()) for n in range(3)]
     firm.call("master", "POST", f"{PATH}/{ids[1]}/resolve", json={"note": "not needed"})
 
@@ -58,12 +58,12 @@ def test_faults_are_listed_newest_first_by_pages_open_ones_alone_if_wanted(firm:
         answer = firm.call("middle_office", "GET", PATH + query).get_json()
         return [item["id"] for item in answer["items"]], answer["total"], answer["has_more"]
 
-    assert listed("") == ([ids[2], ids[1], ids[0]], 3, False)
-    assert listed("?open=true") == ([ids[2], ids[0]], 2, False)
+    assert listed("?open=false") == ([ids[2], ids[1], ids[0]], 3, False)
+    assert listed("") == listed("?open=true") == ([ids[2], ids[0]], 2, False)
     assert listed("?open=true&limit=1") == ([ids[2]], 2, True)
     assert listed("?open=false&limit=2&offset=2") == ([ids[0]], 3, False)
     assert firm.call("master", "GET", PATH + "?open=maybe").status_code == 422
-    assert firm.call("master", "GET", "/api/v1/admin/engine?limit=1").get_json()["faults"]["total"] == 3
+    assert firm.call("master", "GET", "/api/v1/admin/engine?limit=1").get_json()["faults"]["total"] == 2
     services = firm.call("master", "GET", "/api/v1/health/services").get_json()["services"]
     assert next(part["faults"] for part in services if part["name"] == "database") == 2
 
@@ -79,6 +79,16 @@ def test_a_retry_waits_for_the_engine_which_is_woken(firm: Firm, monkeypatch: py
     (record,) = rows(firm, AuditRecord, action="fault.retry")
     assert (record.actor, record.object_id, record.ip) == (f"user:{firm.ids['master']}", fault_id, "127.0.0.1")
     assert record.details["about"] == {"object_type": "order", "object_id": ORDER}
+
+
+def test_a_retry_that_goes_well_is_by_whom_it_was_asked_for(firm: Firm) -> None:
+    asked, unasked = parked(firm), parked(firm, order_id=new_id())
+    firm.call("key:firm-admin", "POST", f"{PATH}/{asked}/retry")
+    for fault_id in (asked, unasked):
+        firm.run(lambda session, id_=fault_id: faults.retried(session, id_, firm.clock.now()))
+    shown = [firm.call("operator", "GET", f"{PATH}/{fault_id}").get_json() for fault_id in (asked, unasked)]
+    assert [fault["resolved_by_name"] for fault in shown] == ["key:firm-admin", "engine"]
+    assert [fault["resolution"] for fault in shown] == ["retried", "retried"]
 
 
 def test_resolving_keeps_who_when_and_why_and_tells_the_staff(firm: Firm) -> None:

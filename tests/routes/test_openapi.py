@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import shutil
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -89,6 +90,17 @@ def test_the_committed_files_are_the_codes(document: Any) -> None:
     docs = REPOSITORY / "docs"
     assert (docs / "openapi.json").read_text(encoding="utf-8") == export["as_json"](document)
     assert yaml.safe_load((docs / "openapi.yaml").read_text(encoding="utf-8")) == document
+
+
+@pytest.mark.parametrize("script", ["export_openapi", "record_answers", "start"])
+def test_scripts_take_an_option_for_no_folder_and_do_nothing(script: str, tmp_path: Path) -> None:
+    before = sorted(REPOSITORY.iterdir())
+    command = [str(REPOSITORY / "scripts" / script)]
+    helped = subprocess.run([*command, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert helped.returncode == 0 and len(helped.stdout) > 50
+    refused = subprocess.run([*command, "--nonsense"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert refused.returncode != 0 and "--nonsense" in refused.stderr
+    assert sorted(REPOSITORY.iterdir()) == before
 
 
 def test_every_route_is_in_it(shared_firm: Firm, document: Any) -> None:

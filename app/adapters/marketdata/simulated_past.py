@@ -11,6 +11,7 @@ from math import isqrt
 from typing import Final
 
 from app.domain.bars import INTERVALS, Bar, aggregate, interval_start
+from app.domain.calendars import is_open
 from app.domain.instruments import Instrument
 from app.domain.quotes import Quote
 
@@ -21,6 +22,7 @@ MINUTES: Final = timedelta(days=7)
 HOURS: Final = timedelta(days=90)
 DAYS: Final = timedelta(days=400)
 SOURCE: Final = "simulated"
+CLOSED: Final = 1  # percent of the usual movement and turnover while the market is closed
 # percent of the usual movement and turnover by the hour of the day in UTC: quiet nights, busy openings
 _BUSY: Final = (
     60,
@@ -105,16 +107,19 @@ class PastWalk:
         start = until
         while start > since:
             start -= length
-            busy = _BUSY[start.hour] if seconds < 86_400 else 100
-            scale = usual * busy * max(self._level, 1) // (100 * self._anchor)
-            moved = self._spread(scale) // 100
+            busy = self._busy(start) if seconds < 86_400 else 100
+            scale = max(usual * busy * max(self._level, 1) // (100 * self._anchor), 1)
+            moved = (self._spread(scale) + 50) // 100
             close, opened = self._level, max(self._level - moved, self._profile.half_spread + 2)
             wick = max(scale // 100, 1)
             high = max(opened, close) + self._below(wick + 1) * self._below(100) // 150
             low = min(opened, close) - self._below(wick + 1) * self._below(100) // 150
             traded = lots * busy * (30 + self._below(90) + min(abs(moved) * 10_000 // scale, 250)) // 16_000
-            yield Step(start, opened, high, max(low, self._profile.half_spread + 1), close, traded)
+            yield Step(start, opened, high, max(low, self._profile.half_spread + 1), close, max(traded, 1))
             self._level = opened
+
+    def _busy(self, start: datetime) -> int:
+        return _BUSY[start.hour] if is_open(self.instrument.calendar, start) else CLOSED
 
     def _spread(self, deviation: int) -> int:
         """A draw with this standard deviation; four uniform ones are near enough to a normal."""

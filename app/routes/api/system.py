@@ -104,12 +104,13 @@ def run_reconcile() -> ResponseReturnValue:
 @endpoint("The engine and what it had to park", tag="admin", query=PageQuery, response=EngineOut, needs=READING)
 def engine() -> ResponseReturnValue:
     asked = query(PageQuery)
-    parked, total = faults.listed(db(), asked.limit, asked.offset)
+    parked, total = faults.listed(db(), asked.limit, asked.offset, open_only=True)
     mine = services().leader
     leader = oversight.leader(db())
+    status: dict[str, Any] = (leader or {}).get("status", {}) if mine is None else mine.engine.status()
     return {
-        "running": mine is not None,
-        "status": (leader or {}).get("status", {}) if mine is None else mine.engine.status(),
+        "running": mine is not None or (bool(status.get("running")) and oversight.is_led(db())),
+        "status": status,
         "engines": oversight.engines(db()),
         "lease": oversight.lease(db()),
         "faults": page(parked, total, asked.limit, asked.offset),

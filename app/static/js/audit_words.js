@@ -23,6 +23,7 @@ const NAMES = {
   email: t("Email"), name: t("Name"), role: t("Role"), active: t("Active"), code: t("Code"), prefix: t("Prefix"), scopes: t("Scopes"), client_id: t("Client"), trader_id: t("Trader"),
   reason: t("Reason"), previous: t("Before"), stopped_by: t("Stopped by"), symbol: t("Instrument"), blocked: t("Blocked"), max_order_qty: t("Most per order"), max_notional_usd: t("Most value per order (USD)"),
   hours: t("Hours"), time_zone: t("Time zone"), bid: t("Bid"), ask: t("Ask"), note: t("Note"), sessions_ended: t("Sessions ended"), count: t("Sessions ended"), system: t("System account"), act_for_clients: t("Acts for clients"),
+  previous_bid: t("Bid before"), previous_ask: t("Ask before"), starting: t("Starting balances"), about: t("About"), stage: t("Stage"), waiting_reports: t("Reports waiting"),
   expires_at: t("Expires"), successor: t("Successor"), balances: t("Balances"), status: t("Status"),
 };
 const PAGES = { client: "clients", user: "users", wallet: "wallets", order: "orders", position: "positions" };
@@ -30,7 +31,7 @@ const PAGES = { client: "clients", user: "users", wallet: "wallets", order: "ord
 export const action = (code) => ACTIONS[code] ?? code;
 export const objectType = (code) => OBJECTS[code] ?? code;
 export const objectPage = (row) => (PAGES[row.object_type] ? `/${PAGES[row.object_type]}/${row.object_id}` : null);
-export const detailName = (name) => NAMES[name] ?? name.replaceAll("_", " ");
+export const detailName = (name) => NAMES[name] ?? (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ");
 export const actorName = (row) => (row.actor === "system" ? t("System") : row.actor_label ?? row.actor);
 /** What an object is called where its record says so, else the end of its id. */
 export const objectName = (row) => row.details?.email ?? row.details?.code ?? row.details?.prefix ?? row.details?.symbol ?? (row.object_type === "instrument" ? row.object_id : row.object_id.slice(-8));

@@ -35,7 +35,7 @@ export function painted(c) {
   return {
     layout: { background: { type: ColorType.Solid, color: "transparent" }, textColor: c.text, fontSize: 11, panes: { separatorColor: c.grid } },
     grid: { vertLines: { color: c.grid }, horzLines: { color: c.grid } },
-    rightPriceScale: { borderColor: c.grid }, timeScale: { borderColor: c.grid },
+    rightPriceScale: { borderColor: c.grid, entireTextOnly: true }, timeScale: { borderColor: c.grid },
   };
 }
 

@@ -74,7 +74,7 @@ export function movementColumns() {
     { label: t("Journal entry"), cell: (row) => h("a", { href: `/journal/${row.entry_id}` }, `#${row.entry_number}`), csv: (row) => row.entry_number },
     { label: t("Kind"), cell: (row) => label(row.kind), csv: (row) => row.kind },
     { label: t("Account"), cell: (row) => label(row.account), csv: (row) => row.account },
-    { label: t("Amount"), end: true, cell: (row) => h("span", { class: format.tone(row.amount) }, format.money(row.amount, row.asset, { plus: true })), csv: (row) => row.amount },
+    { label: t("Amount"), end: true, cell: (row) => h("span", { class: format.tone(row.amount) }, format.money(row.amount, row.asset, { plus: true }).split(" ")[0]), csv: (row) => row.amount },
     { label: t("Asset"), key: "asset" },
     { label: t("About"), cell: (row) => about(row), csv: (row) => `${row.about_type} ${row.about_id}` },
   ];

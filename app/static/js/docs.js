@@ -26,6 +26,9 @@ async function ask(path) {
 }
 
 const document_ = await (await fetch(target.dataset.url)).json();
+// the examples at the address that serves this page
+document_.info.description = document_.info.description.replaceAll("http://127.0.0.1:5000", location.origin)
+  .replaceAll("ws://127.0.0.1:5000", location.origin.replace("http", "ws"));
 const ui = window.SwaggerUIBundle({
   spec: document_, domNode: target, deepLinking: true, validatorUrl: null, defaultModelsExpandDepth: 0, docExpansion: "list", tryItOutEnabled: true,
   requestInterceptor: identified,

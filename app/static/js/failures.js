@@ -88,10 +88,10 @@ export function changeText({ code, values }, price) {
   const said = { from: values.from, to: values.to, qty: number(values.position_qty ?? "0") };
   switch (code) {
     case "STOP_LOSS_CHANGES":
-      if (values.from === null) return t("The whole position of %(qty)s gets a stop at %(to)s.", { ...said, to: level(values.to) });
+      if (values.from === null) return t("The whole position gets a stop at %(to)s: the %(qty)s held now and what this order buys.", { ...said, to: level(values.to) });
       return t("The stop of the whole position moves from %(from)s to %(to)s.", { from: level(values.from), to: level(values.to) });
     case "TAKE_PROFIT_CHANGES":
-      if (values.from === null) return t("The whole position of %(qty)s gets a target at %(to)s.", { ...said, to: level(values.to) });
+      if (values.from === null) return t("The whole position gets a target at %(to)s: the %(qty)s held now and what this order buys.", { ...said, to: level(values.to) });
       return t("The target of the whole position moves from %(from)s to %(to)s.", { from: level(values.from), to: level(values.to) });
     case "TRAILING_STOP_CHANGES":
       return t("The trailing stop of the whole position changes from %(from)s to %(to)s and starts again from the market.", { from: trail(values.from), to: trail(values.to) });

@@ -6,9 +6,9 @@ import { decimalsOf, onStep, round, sign } from "./decimal.js";
 import { group, mark } from "./numbers.js";
 
 const grouped = (digits) => digits.replace(/\B(?=(\d{3})+$)/g, group);
-const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const day = new Intl.DateTimeFormat(locale, { day: "2-digit", month: "short" });
+const dayAndYear = new Intl.DateTimeFormat(locale, { day: "2-digit", month: "short", year: "numeric" });
 const EMPTY = "–";
 
 /** A decimal string with grouping; at least ``min`` decimals, and rounded to at most ``max``. */
@@ -48,17 +48,19 @@ export function price(text, tick) {
 }
 export const tone = (text) => ["down", "", "up"][sign(text) + 1];
 
-export const dateTime = (iso) => (iso ? moment.format(new Date(iso)) : EMPTY);
+/** Day and time; the year too where it is another one. */
+export function dateTime(iso) {
+  if (!iso) return EMPTY;
+  const date = new Date(iso);
+  const thisYear = date.getFullYear() === new Date(now()).getFullYear();
+  return `${(thisYear ? day : dayAndYear).format(date)} ${clock.format(date)}`;
+}
 const exact = new Intl.DateTimeFormat(locale, { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false });
 /** To the millisecond, where the order of things matters. */
 export const precise = (iso) => (iso ? exact.format(new Date(iso)) : EMPTY);
 export const time = (iso) => (iso ? clock.format(new Date(iso)) : EMPTY);
 /** The time today, day and time before. */
-export function when(iso) {
-  if (!iso) return EMPTY;
-  const date = new Date(iso);
-  return date.toDateString() === new Date(now()).toDateString() ? clock.format(date) : `${day.format(date)} ${clock.format(date)}`;
-}
+export const when = (iso) => (iso && new Date(iso).toDateString() === new Date(now()).toDateString() ? time(iso) : dateTime(iso));
 
 export function duration(minutes) {
   if (minutes === null || minutes === undefined) return EMPTY;

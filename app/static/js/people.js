@@ -37,6 +37,16 @@ async function ask() {
   }
 }
 
+const clients = new Map();
+
+/** A link to a client by id, named once it is known. */
+export function clientLink(id) {
+  const node = h("a", { href: `/clients/${id}` }, "…");
+  if (!clients.has(id)) clients.set(id, get(`/api/v1/clients/${id}`).then((client) => `${client.code} ${client.name}`).catch(() => id.slice(-8)));
+  clients.get(id).then((name) => { node.textContent = name; });
+  return node;
+}
+
 /** A place for a name, filled once it is known. */
 export function who(actor) {
   const node = h("span", { "data-actor": actor }, "…");

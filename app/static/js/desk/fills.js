@@ -9,7 +9,7 @@ import * as live from "../live.js";
 import { state, watch } from "./state.js";
 
 const MOST = 200;
-const NAMED = 12;
+const APART = 8; // bars: the quantities of nearer fills would be written over each other
 let markers;
 let fills = [];
 let frame = { step: 60, first: Infinity, on: true };
@@ -44,10 +44,10 @@ function draw() {
   if (!markers) return;
   const c = colours();
   const groups = frame.on ? grouped() : [];
-  const named = groups.length <= NAMED; // more would write over each other
-  markers.setMarkers(groups.map(({ time, side, quantities }) => ({
-    time, position: side === "BUY" ? "belowBar" : "aboveBar", shape: side === "BUY" ? "arrowUp" : "arrowDown",
-    color: side === "BUY" ? c.up : c.down, text: named ? format.number(sum(quantities)) : "",
+  const alone = (group) => !groups.some((other) => other !== group && other.side === group.side && Math.abs(other.time - group.time) < APART * frame.step);
+  markers.setMarkers(groups.map((group) => ({
+    time: group.time, position: group.side === "BUY" ? "belowBar" : "aboveBar", shape: group.side === "BUY" ? "arrowUp" : "arrowDown",
+    color: group.side === "BUY" ? c.up : c.down, text: alone(group) ? format.number(sum(group.quantities)) : "",
   })));
   document.getElementById("chart").dataset.fills = String(groups.length);
 }

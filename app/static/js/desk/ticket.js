@@ -2,7 +2,7 @@
 
 import { get, newOrderId, post } from "../api.js";
 import { confirm, showErrors } from "../confirm.js";
-import { floorTo, fromUnits, typed, units } from "../decimal.js";
+import { floorTo, fromUnits, sign, typed, units } from "../decimal.js";
 import { $, $$, h, setText } from "../dom.js";
 import { money, number, price } from "../format.js";
 import { t } from "../i18n.js";
@@ -60,7 +60,7 @@ function arrange() {
 function label_submit() {
   const submit = $("#ticket-submit");
   const plain = typed(amount().value);
-  const what = units(plain) ? `${number(plain)} ${amount().name === "qty" ? instrument().base : instrument().quote}` : instrument().base;
+  const what = sign(plain) > 0 ? `${number(plain)} ${amount().name === "qty" ? instrument().base : instrument().quote}` : instrument().base;
   submit.className = `btn w-100 ${side === "BUY" ? "btn-buy" : "btn-sell"}`;
   setText(submit, `${label(side)} ${what}`);
 }

@@ -6,6 +6,7 @@ import { $, h } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { tag } from "../labels.js";
+import { clientLink, who } from "../people.js";
 import { role } from "../roles.js";
 import { Table } from "../table.js";
 
@@ -14,7 +15,10 @@ const picker = $("#f-action");
 picker.append(...JSON.parse(picker.dataset.actions).map((code) => [action(code), code]).sort(([a], [b]) => a.localeCompare(b)).map(([text, code]) => h("option", { value: code }, text)));
 
 const shown = (value, name = "") => (value === null || value === undefined ? "–" : value === true ? t("yes") : value === false ? t("no")
-  : Array.isArray(value) && value.every((item) => typeof item === "string") ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : name === "role" ? role(value) : String(value));
+  : Array.isArray(value) && value.every((item) => typeof item === "string") ? value.join(", ") : typeof value === "object" ? listed(value) : name === "role" ? role(value)
+  : name === "client_id" ? clientLink(value) : name === "trader_id" ? who(`user:${value}`) : String(value));
+const listed = (value) => Object.entries(value).map(([name, item]) => `${/^[a-z_]+$/.test(name) ? detailName(name) : name} ${
+  typeof item === "object" && item ? JSON.stringify(item) : item ?? "–"}`).join(", ");
 
 /** Before and after beside each other where the record has both, then whatever else it says. */
 function details(row) {
@@ -26,7 +30,7 @@ function details(row) {
     const names = [...new Set([...Object.keys(after ?? {}), ...Object.keys(typeof previous === "object" ? previous ?? {} : {})])];
     for (const name of names) {
       const [old, fresh] = [shown(previous?.[name], name), shown(after?.[name], name)];
-      if (old !== fresh) lines.push(h("div", {}, h("span", { class: "text-secondary" }, `${detailName(name)}: `), h("del", { class: "down" }, old), " → ", h("ins", { class: "up" }, fresh)));
+      if (JSON.stringify(previous?.[name] ?? null) !== JSON.stringify(after?.[name] ?? null)) lines.push(h("div", {}, h("span", { class: "text-secondary" }, `${detailName(name)}: `), h("del", { class: "down" }, old), " → ", h("ins", { class: "up" }, fresh)));
     }
   } else if (previous !== undefined) rest.previous = previous;
   for (const [name, value] of Object.entries(rest)) if (value !== null) lines.push(h("div", {}, h("span", { class: "text-secondary" }, `${detailName(name)}: `), shown(value, name)));

@@ -39,7 +39,7 @@ const rejects = staff && new MiniTable($("#rejects"), {
     { label: t("Time"), cell: (row) => h("a", { href: `/orders/${row.id}` }, format.when(row.created_at)) },
     { label: t("Client"), cell: (row) => client(row.client_id) },
     { label: t("Instrument"), key: "symbol" },
-    { label: t("Reason"), cell: (row) => h("span", { title: rejectionText(row) }, rejection(row)) },
+    { label: t("Reason"), cell: (row) => h("span", { class: "long-text d-inline-block", title: rejectionText(row) }, rejection(row)) },
   ],
   none: [t("Nothing was rejected"), t("Refused orders and their reasons show here."), "shield-check"],
 });
