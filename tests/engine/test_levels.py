@@ -12,6 +12,7 @@ from app.domain.calendars import Calendar
 from app.domain.instruments import Instrument, InstrumentStatus, Market, SymbolTable
 from app.domain.orders import Side
 from app.domain.positions import PositionState, PositionStatus
+from app.domain.protection import TrailType
 from app.domain.quotes import Quote
 from app.domain.triggers import Leg, from_units
 from app.engine.levels import ArmedLevels, TrailMove
@@ -31,7 +32,7 @@ def position(qty: str, **legs: Any) -> PositionState:
         entry_mark_px=None,
         opened_at=START,
         updated_at=START,
-        **{name: value if name == "trail_type" else D(value) for name, value in legs.items()},
+        **{name: TrailType(value) if name == "trail_type" else D(value) for name, value in legs.items()},
     )
 
 
