@@ -128,7 +128,7 @@ def _start_engine(app: Flask, parts: Services, notifier: Notifier) -> Engine:
         clock,
         on_lead=lead,
         on_command={manual_quotes.COMMAND: take_quote},
-        tells=lambda: {"feeds": local.feed_states()},
+        more_status=lambda: {"feeds": local.feed_states()},
         take_turns=take_turns,
     )
     sinks: dict[str, Sink] = {"replay": engine.inbox.put_in_order, "manual": engine.offer_in_order}
@@ -194,7 +194,7 @@ def build_engine(
     *,
     on_lead: Callable[[bool], None] = lambda leads: None,
     on_command: Mapping[str, Callable[[dict[str, Any]], None]] | None = None,
-    tells: Callable[[], dict[str, Any]] = dict,
+    more_status: Callable[[], dict[str, Any]] = dict,
     take_turns: Callable[[], None] = lambda: None,
 ) -> Engine:
     """The engine with its venue, whose switches it obeys. A replay gives its own clock, which runs in market time."""
@@ -208,7 +208,7 @@ def build_engine(
         answers_within=venue.behaviour.answers_within,
     )
 
-    def treat(payload: dict[str, Any]) -> None:
+    def change_venue(payload: dict[str, Any]) -> None:
         venue.behave(changed(venue.behaviour, payload))
         gateway.answers_within = venue.behaviour.answers_within
 
@@ -222,8 +222,8 @@ def build_engine(
         on_quote=[venue.on_quote, parts.bars.add],
         on_recover=[lambda: simulation.reload(database, engine.sending, venue.restore, gateway.name)],
         on_lead=on_lead,
-        on_command={venue_control.COMMAND: treat, **(on_command or {})},
-        tells=lambda: {"venue_behaviour": shown(venue.behaviour), **tells()},
+        on_command={venue_control.COMMAND: change_venue, **(on_command or {})},
+        more_status=lambda: {"venue_behaviour": shown(venue.behaviour), **more_status()},
         take_turns=take_turns,
         schedules=schedules.standard(parts.bars.flush),
     )

@@ -161,7 +161,7 @@ class Firm:
         self._settle()
 
     def _settle(self) -> None:
-        self.engine.settle(self.clock.now())
+        self.engine.run_until_idle(self.clock.now())
         while self.engine.relay.step():
             pass
 

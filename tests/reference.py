@@ -153,7 +153,7 @@ class Demo:
             self.clock.advance(0.25)
             self.engine.wake()
             self.engine.step(self.clock.now())
-            self.engine.settle(self.clock.now())
+            self.engine.run_until_idle(self.clock.now())
         while self.engine.relay.step():
             pass
 

@@ -152,11 +152,11 @@ class Past:
     def _finish(self) -> None:
         end = self.clock.now() + ANSWER
         self.engine.wake()
-        self.engine.settle(self.clock.now())
+        self.engine.run_until_idle(self.clock.now())
         while True:
             known = [gateway.seconds_until_due() for gateway in self.engine.gateways.values()]
             dues = [due for due in known if due is not None]
             if not dues or self.clock.now() + timedelta(seconds=min(dues)) > end:
                 return
             self.clock.advance(min(dues))
-            self.engine.settle(self.clock.now())
+            self.engine.run_until_idle(self.clock.now())

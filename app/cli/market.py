@@ -118,8 +118,8 @@ def _settle(engine: Engine, clock: ManualClock) -> None:
             break
         clock.advance(min(dues))
         engine.step(clock.now())
-        engine.settle(clock.now())
-    engine.settle(clock.now())
+        engine.run_until_idle(clock.now())
+    engine.run_until_idle(clock.now())
     while engine.relay.step():
         pass
 

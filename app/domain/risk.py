@@ -14,7 +14,7 @@ from typing import Any
 from .calendars import TradingHours, is_open
 from .instruments import Instrument, InstrumentStatus
 from .money import USD_STABLECOINS, ZERO, round_up, text
-from .orders import OrderType, Side
+from .orders import OrderType, Side, opens
 from .quotes import Quote
 
 
@@ -329,7 +329,7 @@ def _check_usd(
         fail(code, f"{what} cannot be valued: there is no fresh price of {values.get('unpriced', 'it')}", **values)
 
     check("NOTIONAL_LIMIT_EXCEEDED", "the order's value", client_limits.max_notional_usd, own, notional_usd=notional)
-    if order.side is not Side.BUY:
+    if not opens(order.side, reduce_only=order.reduce_only):
         return
     here = (symbol,) if account.position_usd is None and account.unpriced else own
     check(

@@ -102,7 +102,7 @@ class Booking:
                 self._take(report)
             else:
                 strangers.setdefault(report.order_id, []).append(report)
-        self.booked.refused = self.positions.settle_exits(self._ended_order_ids)
+        self.booked.refused = self.positions.finish_exits(self._ended_order_ids)
         self._flush(reports)
         for order_id, own in strangers.items():
             error = "a venue reported about an order that nobody knows"
@@ -238,12 +238,12 @@ class Booking:
             why = report.reason if isinstance(report, Rejected | RequestRejected) else None
             self.requests.change(request, RequestState.ACKED, error=why and why[:300])
         if not (isinstance(report, RequestRejected | OrderSnapshot) and not report.known):
-            self.requests.settle(order.id, RequestState.ACKED, RequestKind.SUBMIT)
+            self.requests.close(order.id, RequestState.ACKED, RequestKind.SUBMIT)
         if order.terminal:
-            self.requests.settle(order.id, RequestState.ACKED)
+            self.requests.close(order.id, RequestState.ACKED)
         elif isinstance(report, OrderSnapshot) and report.known:
             # what the venue has not done by now it has never heard of, or refused
-            self.requests.settle(order.id, RequestState.FAILED, RequestKind.CANCEL, RequestKind.REPLACE)
+            self.requests.close(order.id, RequestState.FAILED, RequestKind.CANCEL, RequestKind.REPLACE)
 
     def _ask(self, applied: Applied) -> None:
         order, kind = applied.order, applied.ask

@@ -64,13 +64,13 @@ class Engine:
         on_lead: Callable[[bool], None] = lambda leads: None,
         take_turns: Callable[[], None] = lambda: None,
         on_command: Mapping[str, Callable[[dict[str, Any]], None]] | None = None,
-        tells: Callable[[], dict[str, Any]] = dict,
+        more_status: Callable[[], dict[str, Any]] = dict,
         schedules: tuple[Schedule, ...] = (),
     ) -> None:
         """``on_quote`` hears every good quote, ``on_recover`` rebuilds what else lives by the database.
 
         ``take_turns`` lets other green threads run; ``on_lead`` is told when this engine begins or ceases to
-        lead. ``on_command`` does by kind what other processes hand over; ``tells`` adds to ``status``.
+        lead. ``on_command`` does by kind what other processes hand over; ``more_status`` adds to ``status``.
         """
         self.database, self.clock, self.instruments, self.quotes = database, clock, instruments, quotes
         self.gateways: Mapping[str, Gateway] = {gateway.name: gateway for gateway in gateways}
@@ -89,12 +89,13 @@ class Engine:
         self.running = False
         self._on_quote, self._on_recover, self._on_lead = tuple(on_quote), tuple(on_recover), on_lead
         self._take_turns, self._schedules = take_turns, schedules
-        self._on_command, self._tells = on_command or {}, tells
+        self._on_command, self._more_status = on_command or {}, more_status
         self._next_run: dict[str, Seconds] = {}
         self._next_poll = self._next_beat = NEVER
         self._looked_at: Seconds | None = None
         self._beaten_at: Seconds | None = None
         self._leads_not_since = iso(clock.now())
+        self._untold = False  # something was stored that the relay has not been woken for
         self._doubtful = False  # memory may not be what the database says
         self._stopping = threading.Event()
         self._fresh_quotes: dict[str, Quote] = {}
@@ -229,7 +230,7 @@ class Engine:
         ordered = self.inbox.take_in_order()
         if ordered is not None:
             self.take_quote(ordered, now)
-            self.settle(now)
+            self.run_until_idle(now)
             worked = True
         if self._fresh_quotes:
             quotes, self._fresh_quotes = self._fresh_quotes, {}
@@ -239,7 +240,7 @@ class Engine:
         self._looked_at = self.clock.monotonic()
         return worked
 
-    def settle(self, now: datetime) -> None:
+    def run_until_idle(self, now: datetime) -> None:
         """Work until nothing is due: a replayed quote's consequences precede the next quote."""
         while self._round(now):
             pass
@@ -298,8 +299,9 @@ class Engine:
         self.send.handed -= self.book.confirmed
         self.book.confirmed.clear()
         fired = self.trigger.fire(now)
+        self._untold = self._untold or look or booked or fired
         if booked or fired:
-            self.relay.wake()  # what has happened is told before what follows from it is looked for
+            self._tell()  # what has happened is told before what follows from it is looked for
         exited = sent = False
         if look or fired or self.book.work_left or self.send.more:
             # only what was booked or entered can leave an order without a position to reduce
@@ -310,9 +312,17 @@ class Engine:
                 self._take_commands(now)
             exited = self.trigger.exit(now, waiting)
             sent = self.send.run(now, waiting, exited=exited)
-        if look or exited or sent:
+            self._untold = self._untold or exited or sent
+        more = bool(booked or fired or exited or sent or self.watch.fired or self.book.work_left or self.send.more)
+        if not more:
+            self._tell()  # what was sent is told with what came of it, where that comes at once
+        return more
+
+    def _tell(self) -> None:
+        """Let the relay push what was stored since it was woken last."""
+        if self._untold:
+            self._untold = False
             self.relay.wake()
-        return bool(booked or fired or exited or sent or self.watch.fired or self.book.work_left or self.send.more)
 
     def _take_commands(self, now: datetime) -> None:
         """Do what requests in any process have handed over, oldest first; each once, whatever comes of it."""
@@ -372,7 +382,7 @@ class Engine:
             "unanswered_requests": len(self.deadlines),
             "parked": len(self.transactions.all_parked()),
             "conflated_quotes": self.inbox.conflated,
-            **self._tells(),
+            **self._more_status(),
             **self.counts,
             **{f"relay_{name}": value for name, value in self.relay.counts.items()},
         }

@@ -14,7 +14,6 @@ from app.core.ids import new_id
 from app.domain.execution import OrderState
 from app.domain.instruments import SymbolTable
 from app.domain.money import ONE
-from app.domain.orders import Side
 from app.domain.positions import (
     Booked,
     ExitReason,
@@ -58,7 +57,7 @@ class BookedPositions:
         key = (before.wallet_id, before.instrument_id)
         position = self._open.get(key)
         if position is None:
-            if fill.side is Side.SELL:
+            if not before.opens:
                 return None
             position = self._opened(before)
         booked = book_fill(position, fill, self.instruments.by_id(before.instrument_id).quote_scale, self.now)
@@ -119,7 +118,7 @@ class BookedPositions:
             take_profit=level(wallet.default_take_profit_percent, 1),
         )
 
-    def settle_exits(self, ended_order_ids: set[str]) -> set[str]:
+    def finish_exits(self, ended_order_ids: set[str]) -> set[str]:
         """Where an order that opened or closed a position is done, the position's own status follows.
 
         Returns the ids of positions whose exit ended without closing them: they are watched again.

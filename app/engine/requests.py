@@ -89,7 +89,7 @@ class Requests:
         self, order_id: str, venue: str, kind: RequestKind, qty: Decimal | None = None, price: Decimal | None = None
     ) -> Request:
         """A new request, to be handed over after the commit; what of its kind had no answer is given up."""
-        self.settle(order_id, RequestState.FAILED, kind)
+        self.close(order_id, RequestState.FAILED, kind)
         number = len(self._by_order[order_id])
         request = Request(
             new_id(),
@@ -148,7 +148,7 @@ class Requests:
             setattr(request, name, value)
         self._changed[request.id] = request
 
-    def settle(self, order_id: str, state: RequestState, *kinds: RequestKind) -> None:
+    def close(self, order_id: str, state: RequestState, *kinds: RequestKind) -> None:
         """Every unanswered request of an order (of ``kinds``, where named) gets ``state``."""
         for request in self._by_order[order_id]:
             if request.unanswered and (not kinds or request.kind in kinds):

@@ -54,7 +54,7 @@ def load_session(token: str) -> Caller | None:
     if presented_key(request.environ) is not None:
         return None
     moment, lasting = now(), session_limits()
-    found: SignedIn | None = services().database.read(lambda db: user_sessions.find(db, token, moment, lasting))
+    found: SignedIn | None = services().database.look_up(lambda db: user_sessions.find(db, token, moment, lasting))
     if found is None:
         return None
     if found.is_touch_due(moment):
@@ -77,7 +77,7 @@ def load_key(_request: Request) -> Caller | None:
     if caller is not None:
         return Caller(caller.principal)
     try:
-        caller = services().database.read(lambda db: api_keys.identify(db, raw, ip, moment))
+        caller = services().database.look_up(lambda db: api_keys.identify(db, raw, ip, moment))
     except Unauthenticated:
         return None
     if recent is not None:

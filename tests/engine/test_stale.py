@@ -151,7 +151,7 @@ def test_what_a_far_venue_has_said_outlives_a_database_that_is_away(
 
         patch.setattr(firm.database, "run", away)
         with pytest.raises(Unavailable):
-            firm.engine.settle(firm.clock.now())
+            firm.engine.run_until_idle(firm.clock.now())
     firm.run_for(2, 0.5)
     assert [execution["order_id"] for execution in firm.all(Execution)] == [order["id"]]
     assert firm.all(Order)[0]["cum_qty"] == D("0.1")

@@ -99,8 +99,8 @@ class Trading(RuleBasedStateMachine):
 
     def _poison_exit(self, original: Any) -> Any:
         def exit_order(monitor: Any, journal: Any, free: Any, row: Any, *args: Any) -> Any:
-            if row["id"] in self.poisoned:
-                raise Poison(row["id"])
+            if row.id in self.poisoned:
+                raise Poison(row.id)
             return original(monitor, journal, free, row, *args)
 
         return exit_order

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from app.domain.instruments import Instrument
 from app.domain.money import text
 from app.domain.order_requests import OrderRequest
-from app.domain.orders import Side
 from app.domain.positions import PositionState
 from app.domain.protection import Protection
 from app.models import Position, Wallet, table_of
@@ -33,7 +32,7 @@ def exit_changes(
     Each with a code, a sentence and its values: ``from`` (null where there is none) and ``to`` for a position
     that is open, ``percent`` for a default of the wallet.
     """
-    if request.side is not Side.BUY:
+    if not request.opens:
         return []
     wanted = request.protection
     query = sa.select(positions).where(
@@ -43,7 +42,7 @@ def exit_changes(
     )
     row = session.execute(query).mappings().first()
     if row is None:
-        return [] if request.reduce_only else _defaults(wallet, wanted)
+        return _defaults(wallet, wanted)
     position = PositionState.of(row)
     before, after = position.protection.to_json(), wanted.over(position.protection).to_json()
     return [
