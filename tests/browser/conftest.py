@@ -46,7 +46,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def market(server: Server) -> Server:
-    """The server with fresh quotes for the instruments the tests trade."""
+    """The server with fresh quotes for the instruments the tests trade, and without orders of earlier tests."""
+    server.api("POST", "/orders/cancel-all", all=True)
     for symbol, (bid, ask) in QUOTES.items():
         for _ in range(3):  # a jump is believed when it stands
             try:
