@@ -311,7 +311,8 @@ class Engine:
             if waiting.command:
                 self._take_commands(now)
             exited = self.trigger.exit(now, waiting)
-            sent = self.send.run(now, waiting, exited=exited)
+            # an exit may also have asked the venue to cancel what rests on the asset
+            sent = self.send.run(now, waiting, exited=exited or bool(waiting.exit))
             self._untold = self._untold or exited or sent
         more = bool(booked or fired or exited or sent or self.watch.fired or self.book.work_left or self.send.more)
         if not more:

@@ -300,7 +300,7 @@ class Send:
         return {order_id for order_id in named if is_uuid(order_id)}
 
     def run(self, now: datetime, waiting: Waiting, *, exited: bool) -> bool:
-        """Hand over what waits; True when there was something. ``exited``: there are orders since ``waiting``."""
+        """Hand over what waits; True when there was something. ``exited``: orders or cancels came after ``waiting``."""
         moment = self.transactions.clock.monotonic()
         asked = False
         if self._next_ask is None or moment >= self._next_ask:

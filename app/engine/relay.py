@@ -59,6 +59,7 @@ class Relay:
         self.counts: Counter[str] = Counter()
         self._pushed: int | None = None  # the cursor of the newest event pushed; None: as the database says
         self._behind = True  # whether numbered events may be owed that this relay has not numbered itself
+        self._forgotten = 0  # how often it was told to start anew, which may be in the middle of a step
         self._parked: dict[str, str] = {}  # audit records and events that cannot be read, with their faults
         self._quotes: dict[str, Quote] = {}  # the newest of each instrument that was not pushed yet
         self._samples: dict[str, dict[str, Any]] = {}  # the same by position
@@ -77,6 +78,7 @@ class Relay:
     def forget(self) -> None:
         """Start from what the database says: another relay may have been at work."""
         self._pushed, self._behind = None, True
+        self._forgotten += 1
 
     def run(self, stopping: threading.Event, take_turns: Callable[[], None]) -> None:
         """Step until told to stop, whatever happens."""
@@ -105,16 +107,23 @@ class Relay:
         samples, self._samples = self._samples, {}
         if samples:
             self.publisher.samples(list(samples.values()))
+        forgotten = self._forgotten
         if self._pushed is None:
             self._pushed = self.database.read(_pushed)
             self._look_at_faults()
         elif self._parked:
             self._look_at_faults()
         unnumbered, unchained = self.database.look_up(_work)
-        behind, self._behind = self._behind, True  # until what is numbered now is pushed
+        pushed, behind = self._pushed, self._behind
+        if pushed is None:
+            return True
+        self._behind = True  # until what is numbered now is pushed
         numbered = self.database.run(self._number) if unnumbered else []
-        owed = self.database.read(partial(unpushed, after=self._pushed)) if behind else numbered
+        owed = self.database.read(partial(unpushed, after=pushed)) if behind else numbered
         self._push(owed)
+        if forgotten != self._forgotten:
+            return True  # meanwhile another relay may have been at work: from what the database says
+        self._pushed = owed[-1]["ordinal"] if owed else pushed
         self._behind = behind and len(owed) == BATCH
         chained = self._chain() if unchained else 0
         return len(numbered) == BATCH or chained == audit.CHAINED_AT_ONCE or self._behind
@@ -150,6 +159,12 @@ class Relay:
         except audit.Unreadable as error:
             self._park("audit", "audit_record", error.record_id, str(error))
             return audit.CHAINED_AT_ONCE
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception:  # the next round tries again; what was pushed before it stays pushed
+            log.exception("relay.chain_failed")
+            self.counts["failed_chains"] += 1
+            return 0
 
     # -- what cannot be read -----------------------------------------------------------------------------
 
@@ -214,8 +229,6 @@ class Relay:
         if shown:
             self.publisher.events(shown)  # if it fails they are owed still
             self.counts["events"] += len(shown)
-        if owed:
-            self._pushed = owed[-1]["ordinal"]
 
 
 def _work(session: Session) -> tuple[bool, bool]:

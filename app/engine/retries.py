@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import Locked
 from app.services import faults
+from app.services.access import is_uuid
 
 from .levels import levels_of
 from .phases import Book, Send, Trigger
@@ -100,6 +101,7 @@ class Retries:
         return lambda: None
 
     def _send(self, session: Session, fault: Fault, now: datetime) -> AfterCommit:
-        parked = set(self.transactions.parked("booking"))  # what waits there is sent when it is free
+        # what waits there is sent when it is free
+        parked = {order_id for order_id in self.transactions.parked("booking") if is_uuid(order_id)}
         claimed = self.send.sending.claim(session, now, self.send.handed, parked, only=fault["object_id"])
         return lambda: self.send.hand_over(claimed)

@@ -10,7 +10,7 @@ import pytest
 from app.core.errors import AppError, Conflict, Invalid
 from app.domain.order_requests import OrderRequest
 from app.domain.orders import OrderSource
-from app.models import Event, Execution, FixMessage, JournalEntry, Position, Wallet
+from app.models import Event, Execution, FixMessage, JournalEntry, Position, VenueRequest, Wallet
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
 from tests.firm import Firm
@@ -180,6 +180,8 @@ def test_a_stop_takes_back_what_a_resting_sale_holds(firm: Firm) -> None:
     resting = firm.send(wallet, side="SELL", type="LIMIT", qty="0.1", price="55000")
     firm.settle()
     firm.quote("BTC/USDT", "48900", "48910")
+    asked = [row for row in firm.all(VenueRequest) if row["kind"] == "cancel"]
+    assert [row["order_id"] for row in asked] == [resting["id"]], "in the round of the quote, not at the next poll"
     firm.run_for(3)
     assert firm.order(resting["id"])["status"] == "CANCELED"
     assert firm.position(wallet)["status"] == "CLOSED"

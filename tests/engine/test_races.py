@@ -8,13 +8,16 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from app.core.errors import AppError, Invalid, OutcomeUnknown
 from app.domain.orders import OrderSource
 from app.domain.protection import Protection
-from app.models import Client, Execution, Order, Wallet
+from app.engine.relay import Relay
+from app.models import Client, Event, Execution, Order, Wallet
 from app.schemas.base import validate
 from app.schemas.orders import OrderIn
+from app.services.events import Events
 from tests.firm import Firm
 
 
@@ -315,6 +318,38 @@ def test_a_close_that_is_repeated_answers_the_first_order(firm: Firm) -> None:
     firm.settle()
     again = close_named()
     assert (again["id"], again["status"]) == (first["id"], "FILLED")
+
+
+def test_a_relay_that_is_told_to_start_anew_in_the_middle_of_a_step_does(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another relay may have numbered meanwhile and died before it pushed: that is owed too."""
+    _, wallet = firm.client(USDT="100000")
+    firm.quote("BTC/USDT", "50000", "50000")
+    push, relay = firm.recorder.events, firm.engine.relay
+
+    def die(_events: list[dict[str, Any]]) -> None:
+        raise RuntimeError("it dies")
+
+    def store(session: Session) -> None:
+        events = Events(firm.clock.now())
+        events.add("firm", "alert.test", "wallet", wallet, {})
+        events.flush(session)
+
+    def interrupted(events: list[dict[str, Any]]) -> None:
+        push(events)
+        monkeypatch.setattr(firm.recorder, "events", die)
+        firm.database.run(store)
+        with pytest.raises(RuntimeError):
+            Relay(firm.database, firm.engine.lease, firm.recorder, firm.clock).step()
+        monkeypatch.setattr(firm.recorder, "events", push)
+        relay.forget()
+
+    monkeypatch.setattr(firm.recorder, "events", interrupted)
+    firm.send(wallet, qty="0.1")
+    firm.settle()
+    pushed = {event["cursor"] for event in firm.recorder.pushed}
+    assert pushed == set(range(1, len(firm.all(Event)) + 1))
 
 
 def test_a_dry_run_remembers_nothing(small_firm: Firm) -> None:
