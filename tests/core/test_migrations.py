@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -215,12 +213,24 @@ def test_a_constraint_that_a_row_does_not_satisfy_is_not_added(database: Databas
 
 def test_a_migration_waits_longer_for_its_turn_than_a_request(sqlite_database: Database, sqlite_url: str) -> None:
     downgrade(sqlite_url, "0005")
-    with sqlite_database.engine.execution_options(write=True).connect() as writer:
-        writer.execute(sa.text("UPDATE users SET version = version"))
-        waiting = threading.Thread(target=upgrade, args=(sqlite_url,))
-        waiting.start()
-        time.sleep(6)  # a request's connection gives up after five seconds
-        assert waiting.is_alive()
-        writer.rollback()
-        waiting.join(timeout=60)
+    patience: set[int] = set()
+
+    def note(connection: sa.Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE alembic_version"):
+            patience.add(busy_timeout(connection))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        upgrade(sqlite_url)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    assert patience == {600_000}, "milliseconds, on the connection that migrates"
+    with sqlite_database.engine.connect() as request:
+        assert busy_timeout(request) == 5_000
     assert is_current(sqlite_database)
+
+
+def busy_timeout(connection: sa.Connection) -> int:
+    """How long a SQLite connection waits for the write lock, in milliseconds."""
+    driver: Any = connection.connection.dbapi_connection
+    return int(driver.execute("PRAGMA busy_timeout").fetchone()[0])
