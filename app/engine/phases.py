@@ -31,7 +31,7 @@ from app.services.quotes import QuoteBook
 from .booking import Booked, Booking
 from .exits import Exits
 from .requests import ask_again, doubt_all, requests
-from .sending import Claimed, Sending, waiting
+from .sending import Claimed, Sending, to_send
 from .transactions import Transactions
 from .waiting import Waiting
 from .watch import Watch
@@ -319,7 +319,7 @@ class Send:
 
     def _one_by_one(self, claim: Callable[..., Claimed], parked: set[str]) -> Claimed:
         together = Claimed()
-        for order_id in self.transactions.read(waiting):
+        for order_id in self.transactions.read(to_send):
             if order_id not in parked:
                 with suppress(Locked):  # the next round looks again
                     claimed = self.transactions.alone("send", "order", order_id, partial(claim, only=order_id))

@@ -169,7 +169,7 @@ def _narrowed(parked: set[str], only: str | None) -> list[sa.ColumnElement[bool]
     return conditions
 
 
-def waiting(session: Session) -> list[str]:
+def to_send(session: Session) -> list[str]:
     """Ids of orders about which something is to be sent, oldest first; a bounded number."""
     pending = sa.select(requests.c.order_id).where(requests.c.state == RequestState.PENDING.value)
     statuses = [S.NEW.value, *(status.value for status in ASKED_BY)]
