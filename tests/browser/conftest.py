@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def market(server: Server) -> Server:
-    """The server with fresh quotes for the instruments the tests trade, and without orders of earlier tests."""
+    """The server with fresh quotes for what the tests trade; orders and positions of earlier tests are gone."""
     server.api("POST", "/orders/cancel-all", all=True)
     for symbol, (bid, ask) in QUOTES.items():
         for _ in range(3):  # a jump is believed when it stands
@@ -55,6 +55,7 @@ def market(server: Server) -> Server:
                 break
             except AssertionError:
                 continue
+    server.close_positions()
     return server
 
 

@@ -62,6 +62,16 @@ class Server:
     def set_quote(self, symbol: str, bid: str, ask: str) -> None:
         self.api("POST", "/market/quotes", symbol=symbol, bid=bid, ask=ask, confirm=True)
 
+    def close_positions(self) -> None:
+        """Sell what every wallet holds in a position, and wait until nothing is open."""
+        until = time.monotonic() + START_SECONDS
+        while positions := self.api("GET", "/positions?open=true&limit=200")["items"]:
+            assert time.monotonic() < until, f"positions are still open: {positions}"
+            for position in positions:
+                if position["status"] == "OPEN":
+                    self.api("POST", f"/positions/{position['id']}/close", all=True)
+            time.sleep(0.05)
+
     def stop(self) -> None:
         self.process.terminate()
         try:

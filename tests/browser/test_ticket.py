@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -44,23 +42,6 @@ def sent_orders(page: Page) -> list[dict[str, Any]]:
 
     page.on("request", note)
     return found
-
-
-@pytest.fixture
-def flat(market: Server) -> Iterator[Server]:
-    """No position of C-1001 or C-1002 from an earlier test stands in the way."""
-    close_all(market)
-    yield market
-    close_all(market)
-
-
-def close_all(server: Server) -> None:
-    for position in server.api("GET", "/positions?open=true&limit=200")["items"]:
-        if position["status"] == "OPEN":
-            server.api("POST", f"/positions/{position['id']}/close", all=True)
-    until = time.monotonic() + 10
-    while server.api("GET", "/positions?open=true&limit=1")["items"]:
-        assert time.monotonic() < until, "positions are still open"
 
 
 PARSED = [
@@ -129,7 +110,7 @@ def test_amounts_are_rounded_and_add_up_to_what_is_shown(sign_in: SignIn) -> Non
     ]
 
 
-def test_a_decimal_comma_buys_a_tenth(flat: Server, sign_in: SignIn) -> None:
+def test_a_decimal_comma_buys_a_tenth(market: Server, sign_in: SignIn) -> None:
     page = sign_in("ana", "/desk?symbol=BTC/USDT")
     fill_ticket(page, qty="0,100")
     expect(page.locator("#ticket-submit")).to_have_text("Buy 0.1 BTC")
@@ -140,7 +121,7 @@ def test_a_decimal_comma_buys_a_tenth(flat: Server, sign_in: SignIn) -> None:
     assert [order["qty"] for order in orders] == ["0.100"]
 
 
-def test_a_number_with_two_readings_is_asked_about(flat: Server, sign_in: SignIn) -> None:
+def test_a_number_with_two_readings_is_asked_about(market: Server, sign_in: SignIn) -> None:
     page = sign_in("ana", "/desk?symbol=USD/PEN")
     orders = sent_orders(page)
     fill_ticket(page, qty="1,500")
@@ -159,7 +140,7 @@ def test_a_number_with_two_readings_is_asked_about(flat: Server, sign_in: SignIn
     expect(page.locator("#ticket-submit")).to_have_text("Buy 1.5 USD")
 
 
-def test_the_number_format_is_a_choice_that_stays_with_the_account(flat: Server, sign_in: SignIn) -> None:
+def test_the_number_format_is_a_choice_that_stays_with_the_account(market: Server, sign_in: SignIn) -> None:
     page = sign_in("luis", "/desk?symbol=BTC/USDT")
     page.locator("button[aria-label^='Account of']").click()
     with page.expect_navigation():
@@ -180,7 +161,7 @@ def test_the_number_format_is_a_choice_that_stays_with_the_account(flat: Server,
     expect(other.locator("#quote-bid")).to_have_text("67,000.00")
 
 
-def test_a_second_buy_says_that_it_moves_the_stop_of_the_whole_position(flat: Server, sign_in: SignIn) -> None:
+def test_a_second_buy_says_that_it_moves_the_stop_of_the_whole_position(market: Server, sign_in: SignIn) -> None:
     page = sign_in("ana", "/desk?symbol=BTC/USDT")
     fill_ticket(page, qty="0.12", stop_loss="60000", take_profit="75000")
     expect(page.locator("#ticket-check")).to_contain_text("Passes every check")
@@ -209,9 +190,9 @@ def test_a_second_buy_says_that_it_moves_the_stop_of_the_whole_position(flat: Se
     page.check("#ticket-ask")
 
 
-def test_a_change_that_has_not_been_seen_is_not_confirmed(flat: Server, sign_in: SignIn) -> None:
+def test_a_change_that_has_not_been_seen_is_not_confirmed(market: Server, sign_in: SignIn) -> None:
     """Enter twice before the check has answered: the dialog waits, and asks again for what is new."""
-    buy(flat, "BTC/USDT", "0.1", stop_loss="60000")
+    buy(market, "BTC/USDT", "0.1", stop_loss="60000")
     page = sign_in("ana", "/desk?symbol=BTC/USDT")
     expect(page.locator("#positions-body tr").filter(has_text="BTC/USDT")).to_be_visible()
     orders = sent_orders(page)
@@ -235,7 +216,7 @@ def test_a_change_that_has_not_been_seen_is_not_confirmed(flat: Server, sign_in:
     expect(page.locator("#positions-body tr").filter(has_text="BTC/USDT")).to_contain_text("66,000.00")
 
 
-def test_enter_twice_is_confirm_twice(flat: Server, sign_in: SignIn) -> None:
+def test_enter_twice_is_confirm_twice(market: Server, sign_in: SignIn) -> None:
     """With no time between them, whatever the check and the dialog are doing."""
     page = sign_in("ana", "/desk?symbol=SOL/USDT")
     orders = sent_orders(page)
@@ -248,7 +229,7 @@ def test_enter_twice_is_confirm_twice(flat: Server, sign_in: SignIn) -> None:
     assert len(orders) == 1
 
 
-def test_the_order_leaves_while_the_second_enter_is_down(flat: Server, sign_in: SignIn) -> None:
+def test_the_order_leaves_while_the_second_enter_is_down(market: Server, sign_in: SignIn) -> None:
     """In the same turn of the page: no fade is waited for, and a key that is held down confirms nothing."""
     page = sign_in("ana", "/desk?symbol=SOL/USDT")
     fill_ticket(page, qty="1")
@@ -275,7 +256,7 @@ def test_the_order_leaves_while_the_second_enter_is_down(flat: Server, sign_in: 
     assert len(orders) == 1
 
 
-def test_toasts_cover_nothing_that_is_pressed_next(flat: Server, sign_in: SignIn) -> None:
+def test_toasts_cover_nothing_that_is_pressed_next(market: Server, sign_in: SignIn) -> None:
     page = sign_in("ana", "/desk?symbol=BTC/USDT")
     fill_ticket(page, qty="0.01", stop_loss="60000")
     send(page)
@@ -298,7 +279,7 @@ def test_toasts_cover_nothing_that_is_pressed_next(flat: Server, sign_in: SignIn
         assert page.evaluate(covered) == [3, True, []], (width, height)
 
 
-def test_the_button_of_a_limit_order_is_always_in_sight(flat: Server, sign_in: SignIn) -> None:
+def test_the_button_of_a_limit_order_is_always_in_sight(market: Server, sign_in: SignIn) -> None:
     page = sign_in("ana", "/desk?symbol=BTC/USDT", width=1366, height=768)
     expect(page.locator("#desk")).to_have_attribute("data-ready", "true")
     page.select_option("#ticket-type", "LIMIT")
@@ -309,7 +290,7 @@ def test_the_button_of_a_limit_order_is_always_in_sight(flat: Server, sign_in: S
     expect(page.locator("#ticket-submit")).to_be_in_viewport(ratio=1)
 
 
-def test_a_clock_that_is_ahead_makes_no_quote_old(flat: Server, open_browser: Any, sign_in: SignIn) -> None:
+def test_a_clock_that_is_ahead_makes_no_quote_old(market: Server, open_browser: Any, sign_in: SignIn) -> None:
     for ahead in (60_000, -60_000):
         page = sign_in("ana", "/help")
         page.context.add_init_script(
@@ -321,7 +302,7 @@ def test_a_clock_that_is_ahead_makes_no_quote_old(flat: Server, open_browser: An
               }};
             }})();"""
         )
-        flat.set_quote("BTC/USDT", "67000.00", "67001.00")
+        market.set_quote("BTC/USDT", "67000.00", "67001.00")
         page.goto("/desk?symbol=BTC/USDT")
         expect(page.locator("#quote-bid")).to_have_text("67,000.00")
         expect(page.locator("#desk")).to_have_attribute("data-ready", "true")
@@ -331,7 +312,7 @@ def test_a_clock_that_is_ahead_makes_no_quote_old(flat: Server, open_browser: An
         page.context.close()
 
 
-def test_an_old_quote_moves_nothing_on_the_page(flat: Server, sign_in: SignIn) -> None:
+def test_an_old_quote_moves_nothing_on_the_page(market: Server, sign_in: SignIn) -> None:
     for language, words in (("en", "Quote is old"), ("es", "Cotización antigua")):
         page = sign_in("ana", "/desk?symbol=BTC/USDT", language=language)
         expect(page.locator("#quote-bid")).to_have_text("67,000.00")
@@ -346,7 +327,7 @@ def test_an_old_quote_moves_nothing_on_the_page(flat: Server, sign_in: SignIn) -
         assert page.locator("#intervals").bounding_box() == before
 
 
-def test_a_lost_answer_is_not_called_a_refusal(flat: Server, sign_in: SignIn, watched: Watched) -> None:
+def test_a_lost_answer_is_not_called_a_refusal(market: Server, sign_in: SignIn, watched: Watched) -> None:
     """The order arrived and its answer did not: it is found, and sending again cannot buy twice."""
     watched.expected.append("net::ERR_")
     page = sign_in("ana", "/desk?symbol=SOL/USDT")
@@ -370,7 +351,7 @@ def test_a_lost_answer_is_not_called_a_refusal(flat: Server, sign_in: SignIn, wa
     expect(toasts).to_contain_text(re.compile("Order accepted|filled"))
 
 
-def test_an_order_that_never_arrived_may_be_sent_again(flat: Server, sign_in: SignIn, watched: Watched) -> None:
+def test_an_order_that_never_arrived_may_be_sent_again(market: Server, sign_in: SignIn, watched: Watched) -> None:
     watched.expected.append("net::ERR_")
     page = sign_in("ana", "/desk?symbol=SOL/USDT")
     fill_ticket(page, qty="2")
@@ -383,7 +364,7 @@ def test_an_order_that_never_arrived_may_be_sent_again(flat: Server, sign_in: Si
     expect(page.locator("#ticket-amount")).to_have_value("2")
 
 
-def test_off_tick_and_lot_name_the_nearest_that_are_valid(flat: Server, sign_in: SignIn, watched: Watched) -> None:
+def test_off_tick_and_lot_name_the_nearest_that_are_valid(market: Server, sign_in: SignIn, watched: Watched) -> None:
     watched.expected.append("status of 422")
     page = sign_in("ana", "/desk?symbol=BTC/USDT")
     expect(page.locator("#desk")).to_have_attribute("data-ready", "true")
@@ -394,12 +375,12 @@ def test_off_tick_and_lot_name_the_nearest_that_are_valid(flat: Server, sign_in:
     expect(form).to_contain_text("Must be a multiple of the tick of 0.01; nearest: 66,000 or 66,000.01.")
 
 
-def test_each_currency_has_its_total_and_it_is_the_sum_of_what_is_shown(flat: Server, sign_in: SignIn) -> None:
+def test_each_currency_has_its_total_and_it_is_the_sum_of_what_is_shown(market: Server, sign_in: SignIn) -> None:
     for symbol, qty in (("BTC/USDT", "0.01"), ("ETH/USDT", "0.3"), ("EUR/USD", "100")):
-        buy(flat, symbol, qty)
+        buy(market, symbol, qty)
     page = sign_in("ana", "/desk?symbol=BTC/USDT")
     expect(page.locator("#positions-body tr")).to_have_count(3)
-    flat.set_quote("BTC/USDT", "67013.37", "67014.37")
+    market.set_quote("BTC/USDT", "67013.37", "67014.37")
     expect(page.locator("#quote-bid")).to_have_text("67,013.37")
     totals = page.locator("#positions-pnl span")
     expect(totals).to_have_count(2)
@@ -414,18 +395,18 @@ def test_each_currency_has_its_total_and_it_is_the_sum_of_what_is_shown(flat: Se
     assert all(rows == total for rows, total in sums), sums
 
 
-def test_the_wallets_value_follows_a_fill_at_once(flat: Server, sign_in: SignIn) -> None:
+def test_the_wallets_value_follows_a_fill_at_once(market: Server, sign_in: SignIn) -> None:
     page = sign_in("ana", "/desk?symbol=BTC/USDT")
     total = page.locator("#wallet-total")
     expect(total).not_to_have_text("–")
     before = total.inner_text()
     with page.expect_response("**/balances"):
-        buy(flat, "BTC/USDT", "0.5")
+        buy(market, "BTC/USDT", "0.5")
     expect(total).not_to_have_text(before)
 
 
-def test_an_amendment_by_somebody_else_is_told_with_old_and_new(flat: Server, sign_in: SignIn) -> None:
-    order = buy(flat, "XAU/USD", "2", type="LIMIT", price="1900")
+def test_an_amendment_by_somebody_else_is_told_with_old_and_new(market: Server, sign_in: SignIn) -> None:
+    order = buy(market, "XAU/USD", "2", type="LIMIT", price="1900")
     page, trader = sign_in("ana", "/desk?symbol=XAU/USD"), sign_in("trader", "/desk?symbol=XAU/USD")
     trader.click("#tab-orders")
     row = trader.locator(f"#orders-body [data-id='{order['id']}']")
@@ -446,8 +427,8 @@ def test_an_amendment_by_somebody_else_is_told_with_old_and_new(flat: Server, si
     expect(row.locator("[data-status=CANCELED]")).to_be_visible()
 
 
-def test_exits_that_somebody_else_moves_are_told(flat: Server, sign_in: SignIn) -> None:
-    buy(flat, "BTC/USDT", "0.01", stop_loss="60000")
+def test_exits_that_somebody_else_moves_are_told(market: Server, sign_in: SignIn) -> None:
+    buy(market, "BTC/USDT", "0.01", stop_loss="60000")
     page, trader = sign_in("ana", "/desk?symbol=BTC/USDT"), sign_in("trader", "/desk?symbol=BTC/USDT")
     expect(page.locator("#positions-body tr").first).to_contain_text("60,000.00")
     trader.locator("[data-protect]").click()
@@ -460,8 +441,8 @@ def test_exits_that_somebody_else_moves_are_told(flat: Server, sign_in: SignIn) 
     expect(trader.locator("#toasts")).not_to_contain_text("changed by")
 
 
-def test_on_a_phone_everything_can_be_pressed_and_positions_are_one_press_away(flat: Server, sign_in: SignIn) -> None:
-    buy(flat, "BTC/USDT", "0.01", stop_loss="60000")
+def test_on_a_phone_everything_can_be_pressed_and_positions_are_one_press_away(market: Server, sign_in: SignIn) -> None:
+    buy(market, "BTC/USDT", "0.01", stop_loss="60000")
     page = sign_in("ana", "/desk?symbol=BTC/USDT", width=390, height=844)
     expect(page.locator("#desk")).to_have_attribute("data-ready", "true")
     sizes = """(selector) => [...document.querySelectorAll(selector)].filter((node) => node.checkVisibility()).map(
