@@ -21,6 +21,7 @@ class AccountKind(StrEnum):
     EXTERNAL = "external"
     ROUNDING = "rounding"
     RECEIVABLE = "receivable"
+    TAX = "tax"  # collected for the tax office
 
 
 class NormalSide(StrEnum):
@@ -35,6 +36,8 @@ class EntryKind(StrEnum):
     HOLD = "hold"
     RELEASE = "release"
     TRADE = "trade"
+    WITHDRAWAL = "withdrawal"
+    REFUND = "refund"
     REVERSAL = "reversal"
 
 
@@ -92,6 +95,32 @@ def deposit_lines(wallet_id: str, currency: str, amount: Decimal, origin: str) -
         PostingLine(AccountRef(origin, currency, AccountKind.EXTERNAL), -amount),
         PostingLine(_wallet(wallet_id, currency, AccountKind.AVAILABLE), amount),
     ]
+
+
+def refund_lines(wallet_id: str, currency: str, amount: Decimal, origin: str, owed: Decimal) -> list[PostingLine]:
+    """A deposit goes back to where it came from, named by ``origin``.
+
+    ``owed`` of it is no longer in the wallet: the house pays it and has it to receive from the client.
+    """
+    lines = [
+        PostingLine(_wallet(wallet_id, currency, AccountKind.AVAILABLE), -(amount - owed)),
+        PostingLine(receivable(wallet_id, currency), -owed),
+        PostingLine(AccountRef(origin, currency, AccountKind.EXTERNAL), amount),
+    ]
+    return [line for line in lines if line.amount]
+
+
+def withdrawal_lines(
+    wallet_id: str, currency: str, amount: Decimal, fee: Decimal, tax: Decimal, origin: str
+) -> list[PostingLine]:
+    """A withdrawal was paid from what was held for it; its fee and its tax stay with the house, which owes the tax."""
+    lines = [
+        PostingLine(_wallet(wallet_id, currency, AccountKind.HELD), -amount),
+        PostingLine(AccountRef(origin, currency, AccountKind.EXTERNAL), amount - fee - tax),
+        PostingLine(AccountRef(HOUSE, currency, AccountKind.FEES), fee),
+        PostingLine(AccountRef(HOUSE, currency, AccountKind.TAX), tax),
+    ]
+    return [line for line in lines if line.amount]
 
 
 def hold_lines(wallet_id: str, currency: str, amount: Decimal) -> list[PostingLine]:

@@ -32,6 +32,9 @@ class User(db.Model):
     language: Mapped[str | None] = mapped_column(sa.String(5))
     theme: Mapped[str | None] = mapped_column(sa.String(5))
     number_format: Mapped[str | None] = mapped_column(sa.String(5))
+    totp_secret: Mapped[str | None] = mapped_column(sa.String(200))  # sealed with SECRET_KEY
+    totp_since: Mapped[datetime | None]  # NULL: a secret was made, and no code of it shown yet
+    totp_last_step: Mapped[int | None] = mapped_column(sa.BigInteger)  # a code is good once
     created_at: Mapped[datetime]
     last_sign_in_at: Mapped[datetime | None]
 
@@ -47,8 +50,27 @@ class UserSession(db.Model):
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    proven_at: Mapped[datetime | None]  # when the person last proved to be the one: sign-in, step-up
     ip: Mapped[str | None] = mapped_column(sa.String(45))
     user_agent: Mapped[str | None] = mapped_column(sa.String(200))
+
+
+TOKEN_PURPOSES = ("invitation", "password_reset")
+
+
+class UserToken(db.Model):
+    """A link that was mailed: who opens it may choose a password. The link carries the token, the row its SHA-256."""
+
+    __tablename__ = "user_tokens"
+    __table_args__ = (one_of("purpose", TOKEN_PURPOSES, "purpose"),)
+
+    id: Mapped[uuid_pk]
+    user_id: Mapped[str] = mapped_column(Uuid, sa.ForeignKey("users.id"), index=True)
+    purpose: Mapped[str] = mapped_column(sa.String(20))
+    token_hash: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
 
 
 class SignInAttempt(db.Model):
