@@ -25,6 +25,7 @@ from app.realtime import handlers
 from app.realtime.bus import SocketBus
 from app.routes import access, api, application, errors, headers, health, limits, metrics, pages, request_gate
 from app.services import catalog
+from app.services.approvals import Approvals
 from app.services.bars import BarService
 from app.services.container import Services
 from app.services.orders import Orders, Outcome
@@ -129,6 +130,7 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         ),
         positions=Positions(orders, instruments, quotes),
         bars=BarService(instruments),
+        approvals=Approvals({}),
     )
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from flask import Flask
@@ -28,11 +29,12 @@ from app.core.wakeup import Listener, Notifier
 from app.domain.instruments import SymbolTable
 from app.domain.quotes import Quote
 from app.engine import schedules, simulation
+from app.engine.chores import Chore, Chores
 from app.engine.engine import Engine
 from app.engine.relay import Publisher
 from app.extensions import engine_database
 from app.realtime.publisher import SocketPublisher
-from app.services import catalog, manual_quotes, venue_control
+from app.services import approvals, catalog, manual_quotes, venue_control
 from app.services.assignments import TraderOf
 from app.services.container import LocalEngine, Services
 from app.services.feeds import FeedSupervisor
@@ -141,7 +143,15 @@ def _start_engine(app: Flask, parts: Services, notifier: Notifier) -> Engine:
         _beside(app, Listener(database, engine.wake).run, engine.stopping)
     _beside(app, engine.run)
     _beside(app, engine.relay.run, engine.stopping, take_turns)
+    chores = Chores(build_chores(parts, database), lambda: engine.lease.epoch is not None, clock)
+    parts.wake_chores = chores.wake
+    _beside(app, chores.run, engine.stopping, take_turns)
     return engine
+
+
+def build_chores(parts: Services, database: Database) -> list[Chore]:
+    """What is done outside, after commits, where the lease is."""
+    return [Chore("approvals", 1, partial(approvals.carry_out_waiting, database, parts.approvals))]
 
 
 def build_feed(parts: Services, sleep: Sleep) -> Feed:

@@ -39,6 +39,12 @@ class Resource(StrEnum):
     EVENTS = "events"
     AUDIT = "audit"
     USERS = "users"
+    DOCUMENTS = "documents"  # of a client
+    BANK_ACCOUNTS = "bank_accounts"  # where a client is paid
+    KYC = "kyc"
+    DEPOSITS = "deposits"
+    WITHDRAWALS = "withdrawals"
+    APPROVALS = "approvals"  # the inbox; to decide one needs CHECK for what it is about
 
 
 class Reach(StrEnum):
@@ -50,6 +56,8 @@ class Reach(StrEnum):
 
 
 READ, WRITE = "read", "write"
+HANDLE = "handle"  # the firm's own part of it: match what came in, pay out, decide
+CHECK = "check"  # be the second person
 _ALL, _ASSIGNED, _OWN = Reach.ALL, Reach.ASSIGNED, Reach.OWN
 _STAFF_READ = {Role.MASTER: {READ: _ALL}, Role.OPERATOR: {READ: _ALL}, Role.MIDDLE_OFFICE: {READ: _ALL}}
 _EVERYBODY_READS = {role: {READ: _ALL} for role in Role}
@@ -92,6 +100,40 @@ ACCESS: Final[dict[Resource, dict[Role, dict[str, Reach]]]] = {
     },
     Resource.AUDIT: {Role.MASTER: {READ: _ALL}, Role.MIDDLE_OFFICE: {READ: _ALL}},
     Resource.USERS: {Role.MASTER: {READ: _ALL, WRITE: _ALL}},
+    Resource.DOCUMENTS: {
+        Role.MASTER: {READ: _ALL, WRITE: _ALL},
+        Role.TRADER: {READ: _ASSIGNED, WRITE: _ASSIGNED},
+        Role.OPERATOR: {READ: _ALL, WRITE: _ALL},
+        Role.MIDDLE_OFFICE: {READ: _ALL, WRITE: _ALL},
+        Role.CLIENT: {READ: _OWN, WRITE: _OWN},
+    },
+    Resource.BANK_ACCOUNTS: {
+        Role.MASTER: {READ: _ALL, CHECK: _ALL},
+        Role.OPERATOR: {READ: _ALL, WRITE: _ALL},
+        Role.MIDDLE_OFFICE: {READ: _ALL, CHECK: _ALL},
+        Role.CLIENT: {READ: _OWN, WRITE: _OWN},
+    },
+    Resource.KYC: {
+        Role.MASTER: {READ: _ALL, CHECK: _ALL},
+        Role.TRADER: {READ: _ASSIGNED},
+        Role.OPERATOR: {READ: _ALL},
+        Role.MIDDLE_OFFICE: {READ: _ALL, WRITE: _ALL, HANDLE: _ALL, CHECK: _ALL},
+        Role.CLIENT: {READ: _OWN, WRITE: _OWN},
+    },
+    Resource.DEPOSITS: {
+        Role.MASTER: {READ: _ALL},
+        Role.TRADER: {READ: _ASSIGNED},
+        Role.OPERATOR: {READ: _ALL, HANDLE: _ALL},
+        Role.MIDDLE_OFFICE: {READ: _ALL, CHECK: _ALL},
+        Role.CLIENT: {READ: _OWN, WRITE: _OWN},
+    },
+    Resource.WITHDRAWALS: {
+        Role.MASTER: {READ: _ALL, CHECK: _ALL},
+        Role.OPERATOR: {READ: _ALL, WRITE: _ALL, HANDLE: _ALL},
+        Role.MIDDLE_OFFICE: {READ: _ALL, CHECK: _ALL},
+        Role.CLIENT: {READ: _OWN, WRITE: _OWN},
+    },
+    Resource.APPROVALS: _STAFF_READ,
     Resource.API_KEYS: {
         Role.MASTER: {READ: _ALL, WRITE: _ALL},
         Role.TRADER: {READ: _OWN, WRITE: _OWN},
@@ -113,11 +155,27 @@ SCOPES: Final[dict[Resource, dict[str, Scope]]] = {
     Resource.MARKET_CONTROL: {READ: Scope.ADMIN, WRITE: Scope.ADMIN},
     Resource.SYSTEM: {READ: Scope.ADMIN, WRITE: Scope.ADMIN},
     Resource.AUDIT: {READ: Scope.ADMIN},
+    Resource.DOCUMENTS: {READ: Scope.READ, WRITE: Scope.CLIENTS},
+    Resource.BANK_ACCOUNTS: {READ: Scope.READ, WRITE: Scope.FUNDING},
+    Resource.KYC: {READ: Scope.READ, WRITE: Scope.CLIENTS},
+    Resource.DEPOSITS: {READ: Scope.READ, WRITE: Scope.FUNDING},
+    Resource.WITHDRAWALS: {READ: Scope.READ, WRITE: Scope.FUNDING},
 }
 
 
 # writing these is acting for a client; a quote set by hand fires clients' stops
-ACTING_FOR_CLIENTS: Final = frozenset({Resource.ORDERS, Resource.WALLETS, Resource.MARKET_CONTROL})
+ACTING_FOR_CLIENTS: Final = frozenset(
+    {
+        Resource.ORDERS,
+        Resource.WALLETS,
+        Resource.MARKET_CONTROL,
+        Resource.DOCUMENTS,
+        Resource.BANK_ACCOUNTS,
+        Resource.KYC,
+        Resource.DEPOSITS,
+        Resource.WITHDRAWALS,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from app.schemas.market import feed_json
 
 from .access import EntryWallets
 from .api_keys import RecentKeys
+from .approvals import Approvals
 from .bars import BarService
 from .feeds import FeedSupervisor
 from .orders import Orders, Outcome
@@ -59,10 +60,13 @@ class Services:
     order_entry: GroupCommit[OrderRequest, Outcome]
     positions: Positions
     bars: BarService
+    approvals: Approvals
     local: LocalEngine | None = None
     recent_keys: RecentKeys = field(init=False)
     entry_wallets: EntryWallets = field(default_factory=EntryWallets)
     wake: Callable[[], None] = lambda: None  # tells the engine, wherever it runs, that a commit has left it work
+
+    wake_chores: Callable[[], None] = lambda: None  # the same for what is done outside, where the engine is here
 
     def __post_init__(self) -> None:
         self.recent_keys = RecentKeys(self.clock)
