@@ -20,7 +20,16 @@ from app.core.errors import Locked
 from app.domain.instruments import SymbolTable
 from app.domain.orders import OrderStatus
 from app.domain.positions import PositionState
-from app.domain.reports import Report, Unanswered
+from app.domain.reports import (
+    Canceled,
+    CancelRejected,
+    Fill,
+    OrderSnapshot,
+    Replaced,
+    ReplaceRejected,
+    Report,
+    Unanswered,
+)
 from app.domain.requests import UNANSWERED
 from app.domain.triggers import Fired
 from app.models import ORDER_IS_LIVE, Order, table_of
@@ -38,7 +47,8 @@ from .watch import Watch
 
 log = structlog.get_logger("engine")
 orders = table_of(Order)
-REPORTS_PER_STEP = 200  # short steps: a cancel is looked at between two of them
+REPORTS_PER_STEP = 64  # short steps: a cancel is looked at between two of them
+ANSWERS = (Canceled, CancelRejected, Replaced, ReplaceRejected)  # to what a person has asked
 ASK_AGAIN_SECONDS = 5  # how often the venue is asked about orders of which nobody knows what became of them
 _is_unknown = orders.c.status == OrderStatus.UNKNOWN.value
 
@@ -119,7 +129,8 @@ class Book:
         self.reports += [(report, False) for report in self.deadlines.take_late(now)]
         if not self.reports:
             return False
-        batch = [report for report, _ in islice(self.reports, REPORTS_PER_STEP)]
+        count = self._let_answers_ahead() or REPORTS_PER_STEP
+        batch = [report for report, _ in islice(self.reports, count)]
         self._wait_behind_faults(batch)
         mine = [report for report in batch if report.order_id not in self.transactions.parked("booking")]
         self._locked.clear()
@@ -134,6 +145,20 @@ class Book:
         kept = [item for item in done if item[0].order_id in self._locked]
         self.reports.extendleft(reversed(kept))
         return len(kept) < len(done)
+
+    def _let_answers_ahead(self) -> int:
+        """Put what answers people before a crowd of fills; returns how many reports that are.
+
+        With all that came before about the same orders, and never an order that has been filled meanwhile: the
+        fills of a wallet are booked as they came.
+        """
+        if len(self.reports) <= REPORTS_PER_STEP:
+            return 0
+        filled = {report.order_id for report, _ in self.reports if isinstance(report, Fill | OrderSnapshot)}
+        answered = {report.order_id for report, _ in self.reports if isinstance(report, ANSWERS)} - filled
+        ahead = [item for item in self.reports if item[0].order_id in answered]
+        self.reports = deque(ahead + [item for item in self.reports if item[0].order_id not in answered])
+        return min(len(ahead), REPORTS_PER_STEP)
 
     def apply(self, session: Session, reports: list[Report], now: datetime) -> Booked:
         return Booking(session, self.instruments, self.quotes, now).apply(reports)

@@ -104,6 +104,34 @@ def owed(firm: Firm, wallet: str, currency: str = "USDT") -> D:
     return -(firm.database.read(lambda session: session.scalar(query)) or D(0))
 
 
+# -- a crowd of reports ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("filled_meanwhile", [False, True])
+def test_the_answer_to_a_cancel_does_not_wait_behind_a_crowd_of_fills(
+    small: Firm, far: FarVenue, filled_meanwhile: bool
+) -> None:
+    """But a fill of the same order that came before it does, and takes the answer with it: fills keep their order."""
+    _, wallet = small.client(USDT="100000")
+    crowd, mine = resting(small, wallet, qty="1"), resting(small, wallet)
+    far.latency = 0.2
+    for _ in range(100):
+        far.trade(crowd, "0.01", "49000")
+    if filled_meanwhile:
+        far.trade(mine, "0.01", "49000")
+    small.database.run(lambda session: small.orders.cancel(session, mine, actor="t", now=small.clock.now()))
+    small.engine.wake()
+    small.engine.step(small.clock.now())
+    small.clock.advance(0.3)
+    small.engine.step(small.clock.now())
+    statuses = (small.order(mine)["status"], small.order(crowd)["status"])
+    assert statuses == (("PENDING_CANCEL", "PARTIALLY_FILLED") if filled_meanwhile else ("CANCELED", "OPEN"))
+    small.settle()
+    assert (small.order(mine)["status"], small.order(crowd)["status"]) == ("CANCELED", "FILLED")
+    assert small.order(mine)["cum_qty"] == (D("0.01") if filled_meanwhile else 0)
+    small.reconciled()
+
+
 # -- a request without an answer -----------------------------------------------------------------------------
 
 
