@@ -47,7 +47,7 @@ from .watch import Watch
 
 log = structlog.get_logger("engine")
 orders = table_of(Order)
-REPORTS_PER_STEP = 64  # short steps: a cancel is looked at between two of them
+REPORTS_PER_STEP = 128  # short steps: a cancel is looked at between two of them
 ANSWERS = (Canceled, CancelRejected, Replaced, ReplaceRejected)  # to what a person has asked
 ASK_AGAIN_SECONDS = 5  # how often the venue is asked about orders of which nobody knows what became of them
 _is_unknown = orders.c.status == OrderStatus.UNKNOWN.value

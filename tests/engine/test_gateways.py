@@ -113,9 +113,9 @@ def test_the_answer_to_a_cancel_does_not_wait_behind_a_crowd_of_fills(
 ) -> None:
     """But a fill of the same order that came before it does, and takes the answer with it: fills keep their order."""
     _, wallet = small.client(USDT="100000")
-    crowd, mine = resting(small, wallet, qty="1"), resting(small, wallet)
+    crowd, mine = resting(small, wallet, qty="1.5"), resting(small, wallet)
     far.latency = 0.2
-    for _ in range(100):
+    for _ in range(150):
         far.trade(crowd, "0.01", "49000")
     if filled_meanwhile:
         far.trade(mine, "0.01", "49000")
