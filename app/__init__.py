@@ -23,7 +23,7 @@ from app.engine.lease import process_name
 from app.extensions import build_socketio, csrf, db, init_database, login_manager, migrate
 from app.realtime import handlers
 from app.realtime.bus import SocketBus
-from app.routes import access, api, application, errors, headers, health, limits, metrics, pages, request_gate
+from app.routes import access, api, application, errors, headers, health, metrics, pages, request_gate
 from app.services import catalog
 from app.services.approvals import Approvals
 from app.services.bars import BarService
@@ -135,11 +135,10 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
 
 
 def _install_routes(app: Flask, settings: Settings) -> None:
-    # before a view in this order, after it in the reverse: metrics, request id, the counting of limits, the guard
+    # before a view in this order, after it in the reverse: metrics, request id, the guard with its limits
     metrics.install(app)
     application.install(app)
-    limits.install(app, settings.redis_url)
-    access.install(app)
+    access.install(app, settings.redis_url)
     errors.install(app)
     csrf.init_app(app)
     headers.install(app, https=settings.production)

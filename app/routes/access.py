@@ -64,24 +64,39 @@ def principal() -> Principal:
     return caller
 
 
-def guard() -> None:
-    """Identity, rate, right and CSRF, in this order, before a transaction is opened."""
-    name = request.endpoint
-    if request.routing_exception is not None or name is None or name.endswith("static"):
+def identify() -> None:
+    """Who calls, and how much of their allowance this request takes."""
+    view = _view()
+    if view is None:
         return
-    view = current_app.view_functions[name]
-    described: Endpoint | None = getattr(view, "endpoint", None)
-    caller: Principal | None = None
     if request.path not in ("/health", "/ready"):
-        caller = g.principal = identity.identify()
+        g.principal = identity.identify()
+    described: Endpoint | None = getattr(view, "endpoint", None)
     if described is not None:
-        limits.count(described.orders() if described.order_entry else 0)
-        if not described.public:
-            _require(described, caller)
+        limits.allow(described.orders() if described.order_entry else 0)
+
+
+def guard() -> None:
+    """Right and CSRF, before a transaction is opened."""
+    view = _view()
+    if view is None:
+        return
+    described: Endpoint | None = getattr(view, "endpoint", None)
+    caller: Principal | None = g.get("principal")
+    if described is not None and not described.public:
+        _require(described, caller)
     if request.method in SAFE_METHODS or (caller is not None and caller.kind == "key"):
         return
     if not getattr(view, "csrf_exempt", False):
         csrf.protect()
+
+
+def _view() -> Callable[..., Any] | None:
+    """The view that is asked for; None for static files and for addresses that do not exist."""
+    name = request.endpoint
+    if request.routing_exception is not None or name is None or name.endswith("static"):
+        return None
+    return current_app.view_functions[name]
 
 
 def _require(described: Endpoint, caller: Principal | None) -> None:
@@ -93,5 +108,8 @@ def _require(described: Endpoint, caller: Principal | None) -> None:
         caller.require(*described.needs[0])
 
 
-def install(app: Flask) -> None:
+def install(app: Flask, redis_url: str | None) -> None:
+    """Identity, rate, right and CSRF, in this order."""
+    app.before_request(identify)
+    limits.install(app, redis_url)
     app.before_request(guard)
