@@ -46,6 +46,8 @@ ANSWERS = REPOSITORY / "app" / "routes" / "api" / "answers.json"
 BUSINESS = (
     "clients",
     "client_limits",
+    "related_persons",
+    "client_documents",
     "users",
     "api_keys",
     "wallets",
@@ -175,6 +177,9 @@ class Demo:
         elif needs == "paused wallet":
             path = f"/api/v1/wallets/{self.first('/api/v1/wallets')['id']}/pause"
             assert self.send(CLIENT, "POST", path, {}).status_code == 200
+        elif needs == "blocked client":
+            reason = {"reason": "Papers to be explained"}
+            assert self.send(FIRM, "POST", "/api/v1/clients/C-1001/block", reason).status_code == 200
         elif needs == "fault":
             self.run(self._park)
         self.settle()
@@ -294,9 +299,12 @@ def perform(demo: Demo, call: Call) -> TestResponse:
     if call.operation in ("remove_client_limit", "list_client_limits"):
         limit = {"symbol": "XAU/USD", "max_notional_usd": "250000"}
         assert demo.send(FIRM, "PUT", "/api/v1/clients/C-1001/limits", limit).status_code == 200
-    path = _ARGUMENT.sub(lambda found: demo.argument(found.group(1), who), call.rule)
+    at = call.example.at if call.example else {}
+    path = _ARGUMENT.sub(lambda found: at.get(found.group(1)) or demo.argument(found.group(1), who), call.rule)
     if call.example is None and call.meta.query is not None and "limit" in call.meta.query.model_fields:
         path += "?limit=2"
+    if call.operation == "list_duplicates":
+        path += "?name=Ana%20Flores"
     if call.operation == "bars":
         path += "&symbol=BTC/USDT"
     if call.operation == "list_faults":
@@ -307,7 +315,12 @@ def perform(demo: Demo, call: Call) -> TestResponse:
 def _reader(call: Call) -> str:
     if call.meta.session_only:
         return PERSON
-    staff = call.meta.tag in STAFF_TAGS or call.operation in ("trial_balance", "remove_client_limit", "list_clients")
+    staff = call.meta.tag in STAFF_TAGS or call.operation in (
+        "trial_balance",
+        "remove_client_limit",
+        "list_clients",
+        "list_duplicates",
+    )
     return FIRM if staff else CLIENT
 
 

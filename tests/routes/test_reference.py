@@ -26,6 +26,8 @@ from .conftest import Firm
 
 DOCUMENT: dict[str, Any] = json.loads_stored((REPOSITORY / "docs" / "openapi.json").read_text(encoding="utf-8"))
 ANSWERS: dict[str, Any] = json.loads_stored(reference.ANSWERS.read_text(encoding="utf-8"))
+# what takes something away, and says so by its name
+TAKES = {"remove_client_limit": {"client_limits removed"}, "block_client": {"clients.active"}}
 WITHOUT_ANSWER = {"metrics"}  # as long as a book
 # refusals of commands, of forms, of start-up: no program meets them over the API
 NOT_OVER_HTTP = {
@@ -116,7 +118,7 @@ def test_a_request_does_what_its_title_says_and_nothing_else(demo: reference.Dem
     wanted = call.example.status if call.example and call.example.status else call.meta.status
     assert answer.status_code == wanted, answer.get_json()
     added, changed, lost = reference.changes_of(before["firm"], demo.snapshot())
-    assert lost == ({"client_limits removed"} if call.operation == "remove_client_limit" else set())
+    assert lost == TAKES.get(call.operation, set())
     adds = dict(call.example.adds) if call.example else {}
     wanted_changes = call.example.changes if call.example else WITHOUT_BODY.get(call.operation, {})
     changes = {table: set(columns) for table, columns in wanted_changes.items()}

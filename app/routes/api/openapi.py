@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,9 @@ def _operation(
 ) -> dict[str, Any]:
     arguments = _ARGUMENT.findall(rule.rule)
     name = rule.endpoint.rpartition(".")[2]
-    parameters = [_path_parameter(argument) for argument in arguments]
+    examples = REQUESTS.get(name, ())
+    values = {**_PATH_EXAMPLES, **(examples[0].at if examples else {})}
+    parameters = [_path_parameter(argument, values) for argument in arguments]
     parameters += _query_parameters(meta)
     if method == "POST":
         parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
@@ -201,12 +204,12 @@ def _operation(
         required = bool(schemas[meta.body.__name__].get("required"))
         operation["requestBody"] = {
             "required": required,
-            "content": {"application/json": _body_content(meta, REQUESTS.get(name, ()))},
+            "content": {"application/json": _body_content(meta, examples)},
         }
     return operation
 
 
-def _path_parameter(name: str) -> dict[str, Any]:
+def _path_parameter(name: str, values: Mapping[str, str]) -> dict[str, Any]:
     parameter: dict[str, Any] = {
         "name": name,
         "in": "path",
@@ -214,8 +217,8 @@ def _path_parameter(name: str) -> dict[str, Any]:
         "description": _PATH_ARGUMENTS[name],
         "schema": {"type": "string", "minLength": 1},
     }
-    if name in _PATH_EXAMPLES:
-        parameter["example"] = _PATH_EXAMPLES[name]
+    if name in values:
+        parameter["example"] = values[name]
     return parameter
 
 

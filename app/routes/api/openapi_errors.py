@@ -110,6 +110,8 @@ def _of_value(field: dict[str, Any]) -> Iterator[str]:
         yield from ("invalid_amount", "amount_out_of_range", "precision")
     elif kind == "string" and field.get("format") == "date-time":
         yield "invalid_time"
+    elif kind == "string" and field.get("format") == "date":
+        yield "invalid_date"
     elif kind == "string":
         yield from ("invalid_type", "invalid_characters")
         if "minLength" in field:
