@@ -37,6 +37,7 @@ _STATUS: Final = {"wallets": ("status", "stopped_by")}
 
 # what operations without a body change, by table and column
 WITHOUT_BODY: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "remove_document": {"client_documents": ("removed_at",)},
     "delete_order": {"orders": ("status", "held", "closed_at", "leaves_qty")},
     "retry_fault": {"engine_faults": ("retry_at", "attempts", "error", "resolved_at", "resolved_by", "resolution")},
 }
@@ -261,6 +262,16 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
             changes={"clients": ("blocked_reason", "active")},
         ),
     ),
+    "add_document": (
+        Example(
+            "front",
+            "Upload the front of a DNI",
+            {"kind": "id_front"},
+            FIRM,
+            file="dni-front.png",
+            adds={"client_documents": 1},
+        ),
+    ),
     "set_related_persons": (
         Example(
             "company",
@@ -284,6 +295,7 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
                 ]
             },
             FIRM,
+            needs="company",
             at={"ref": "C-1003"},
             adds={"related_persons": 2},
         ),

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from rapidfuzz import fuzz
 from sqlalchemy.orm import Session
 
-from app.core.permissions import READ, Principal, Resource
+from app.core.permissions import WRITE, Principal, Resource
 from app.domain.identifiers import Account, Identity, comparable
 from app.models import Client, ClientBankAccount
 
@@ -50,7 +50,7 @@ def find(session: Session, wanted: Wanted, principal: Principal) -> list[dict[st
             score[client_id] = max(score[client_id], likeness)
     first = sorted(reasons, key=lambda found: (-score[found], found))[:MOST]
     rows = {row.id: row for row in session.scalars(sa.select(Client).where(Client.id.in_(first)))}
-    seen = visible_client_ids(session, principal, Resource.CLIENTS, READ)
+    seen = visible_client_ids(session, principal, Resource.CLIENTS, WRITE)
     return [
         {
             "id": found if known else None,

@@ -53,6 +53,7 @@ _PATH_ARGUMENTS = {
     "client_order_id": "The id its sender gave it",
     "ref": "Code or id of the client, such as C-1001",
     "limit_id": "Id of the limit",
+    "document_id": "Id of the document",
     "symbol": "The instrument, in any known form, such as BTC/USDT or BTCUSDT",
     "entry_id": "Id of the journal entry",
     "key_id": "Id of the key, or its prefix",
@@ -202,9 +203,10 @@ def _operation(
         operation["security"] = [{"session": []}]
     if meta.body is not None:
         required = bool(schemas[meta.body.__name__].get("required"))
+        media_type = "multipart/form-data" if meta.file else "application/json"
         operation["requestBody"] = {
-            "required": required,
-            "content": {"application/json": _body_content(meta, examples)},
+            "required": required or bool(meta.file),
+            "content": {media_type: _body_content(meta, examples, schemas)},
         }
     return operation
 
@@ -222,9 +224,17 @@ def _path_parameter(name: str, values: Mapping[str, str]) -> dict[str, Any]:
     return parameter
 
 
-def _body_content(meta: Endpoint, examples: tuple[Example, ...]) -> dict[str, Any]:
+def _body_content(meta: Endpoint, examples: tuple[Example, ...], schemas: dict[str, Any]) -> dict[str, Any]:
     assert meta.body is not None
     content: dict[str, Any] = {"schema": {"$ref": REF.format(model=meta.body.__name__)}}
+    if meta.file:
+        fields = schemas[meta.body.__name__]
+        file = {"type": "string", "contentMediaType": "application/octet-stream", "description": meta.file}
+        content["schema"] = {
+            **fields,
+            "properties": {**fields["properties"], "file": file},
+            "required": [*fields.get("required", ()), "file"],
+        }
     if examples:
         content["examples"] = {example.name: {"summary": example.title, "value": example.body} for example in examples}
     return content
@@ -314,6 +324,8 @@ def _error_response(status: int, codes: list[str]) -> dict[str, Any]:
 
 
 def _answer_schema(meta: Endpoint, alternative: Any) -> dict[str, Any]:
+    if meta.media_type != "application/json":
+        return {"type": "string", "contentMediaType": meta.media_type}
     if not _is_model(meta.response):
         return {"type": "object"}
     one: dict[str, Any] = {"$ref": REF.format(model=meta.response.__name__)}
