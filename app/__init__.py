@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 from flask import Flask
 from flask_socketio import SocketIO
+from sqlalchemy import make_url
 from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, config
 from app.adapters.marketdata.redis_quotes import RedisQuoteCache
+from app.adapters.storage.base import Storage
+from app.adapters.storage.local import LocalStorage
+from app.adapters.storage.s3 import S3Account, S3Storage
 from app.core import logs
 from app.core.clock import Clock, SystemClock
 from app.core.connections import Connections
 from app.core.group_commit import GroupCommit
-from app.core.settings import TESTING, Settings
+from app.core.settings import ROOT, TESTING, BadSetting, Settings
 from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
 from app.domain.order_requests import OrderRequest, OrderRules
@@ -28,6 +33,8 @@ from app.services import catalog
 from app.services.approvals import Approvals
 from app.services.bars import BarService
 from app.services.container import Services
+from app.services.document_files import FileLimits
+from app.services.documents import Documents
 from app.services.orders import Orders, Outcome
 from app.services.oversight import application_name
 from app.services.positions import Positions
@@ -60,7 +67,7 @@ def _configure(app: Flask, settings: Settings) -> None:
     app.config.update(
         SECRET_KEY=settings.secret_key,
         TESTING=settings.environment == TESTING,
-        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_CONTENT_LENGTH=max(settings.max_body_bytes, settings.max_form_bytes),
         SESSION_COOKIE_NAME="__Host-session" if settings.production else "session",
         REMEMBER_COOKIE_NAME="cambista_never_set",  # nobody is remembered: with such a cookie no key would be looked at
         SESSION_COOKIE_HTTPONLY=True,
@@ -91,7 +98,11 @@ def _bound_connections(app: Flask, settings: Settings, socketio: SocketIO, clock
         per_address=None if settings.trusted_proxies else settings.max_connections_per_address,
     )
     rules = request_gate.Rules(
-        settings.production, settings.hosts, settings.max_body_bytes, settings.body_timeout_seconds
+        settings.production,
+        settings.hosts,
+        settings.max_body_bytes,
+        settings.max_form_bytes,
+        settings.body_timeout_seconds,
     )
     app.wsgi_app = request_gate.RequestGate(app.wsgi_app, connections, rules)  # type: ignore[method-assign]
     return connections
@@ -131,7 +142,38 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         positions=Positions(orders, instruments, quotes),
         bars=BarService(instruments),
         approvals=Approvals({}),
+        documents=Documents(
+            _build_storage(settings, database), FileLimits(settings.max_upload_bytes, settings.max_picture_pixels)
+        ),
     )
+
+
+def _build_storage(settings: Settings, database: Database) -> Storage:
+    if settings.documents == "local":
+        return LocalStorage(documents_folder(settings, database))
+    return S3Storage(_s3_account(settings))
+
+
+def _s3_account(settings: Settings) -> S3Account:
+    named = {
+        "S3_ENDPOINT": settings.s3_endpoint,
+        "S3_BUCKET": settings.s3_bucket,
+        "S3_ACCESS_KEY": settings.s3_access_key,
+        "S3_SECRET_KEY": settings.s3_secret_key,
+    }
+    missing = [variable for variable, value in named.items() if not value]
+    if missing:
+        raise BadSetting(f"DOCUMENTS=s3 needs {', '.join(missing)}.")
+    endpoint, bucket, access_key, secret_key = (str(value) for value in named.values())
+    return S3Account(endpoint, settings.s3_region, bucket, access_key, secret_key)
+
+
+def documents_folder(settings: Settings, database: Database) -> Path:
+    """Where DOCUMENTS=local keeps its files."""
+    if settings.documents_folder:
+        return Path(settings.documents_folder)
+    file = make_url(database.url).database if database.is_sqlite else None
+    return (Path(file).parent if file else ROOT / "var") / "documents"
 
 
 def _install_routes(app: Flask, settings: Settings) -> None:

@@ -34,7 +34,7 @@ from app.engine.engine import Engine
 from app.engine.relay import Publisher
 from app.extensions import engine_database
 from app.realtime.publisher import SocketPublisher
-from app.services import approvals, catalog, manual_quotes, venue_control
+from app.services import approvals, catalog, documents, manual_quotes, venue_control
 from app.services.assignments import TraderOf
 from app.services.container import LocalEngine, Services
 from app.services.feeds import FeedSupervisor
@@ -151,7 +151,12 @@ def _start_engine(app: Flask, parts: Services, notifier: Notifier) -> Engine:
 
 def build_chores(parts: Services, database: Database) -> list[Chore]:
     """What is done outside, after commits, where the lease is."""
-    return [Chore("approvals", 1, partial(approvals.carry_out_waiting, database, parts.approvals))]
+    keep_removed = timedelta(days=parts.settings.keep_removed_documents_days)
+    sweep = documents.Sweep(database, parts.documents.storage, keep_removed)
+    return [
+        Chore("approvals", 1, partial(approvals.carry_out_waiting, database, parts.approvals)),
+        Chore("documents", 15, sweep.step),  # all of the storage in about an hour
+    ]
 
 
 def build_feed(parts: Services, sleep: Sleep) -> Feed:

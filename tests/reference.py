@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import secrets
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Flask
 from itsdangerous import URLSafeTimedSerializer
+from PIL import Image
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -46,6 +48,8 @@ ANSWERS = REPOSITORY / "app" / "routes" / "api" / "answers.json"
 BUSINESS = (
     "clients",
     "client_limits",
+    "related_persons",
+    "client_documents",
     "users",
     "api_keys",
     "wallets",
@@ -141,10 +145,12 @@ class Demo:
         session.add(UserSession(id=new_id(), user_id=master.id, token_hash=hashed, created_at=now, seen_at=now))
         return token
 
-    def send(self, who: str, method: str, path: str, body: Any = None) -> TestResponse:
+    def send(self, who: str, method: str, path: str, body: Any = None, file: str = "") -> TestResponse:
         headers = {"X-API-Key": self.keys[who]} if who in self.keys else {"X-CSRFToken": self.csrf}
         client = self.app.test_client() if who in self.keys else self.browser
         options: dict[str, Any] = {} if body is None else {"json": dict(body)}
+        if file:
+            options = {"data": {**(body or {}), "file": (io.BytesIO(FILES[file]), file)}}
         return client.open(path, method=method, headers=headers, **options)
 
     def settle(self) -> None:
@@ -175,6 +181,15 @@ class Demo:
         elif needs == "paused wallet":
             path = f"/api/v1/wallets/{self.first('/api/v1/wallets')['id']}/pause"
             assert self.send(CLIENT, "POST", path, {}).status_code == 200
+        elif needs == "blocked client":
+            reason = {"reason": "Papers to be explained"}
+            assert self.send(FIRM, "POST", "/api/v1/clients/C-1001/block", reason).status_code == 200
+        elif needs == "document":
+            path = "/api/v1/clients/C-1001/documents"
+            assert self.send(FIRM, "POST", path, {"kind": "id_front"}, "dni-front.png").status_code == 201
+        elif needs == "company":  # one of the demo's past, which this demo has not
+            company = {"code": "C-1003", "kind": "company", "name": "Inversiones Andinas S.A.C."}
+            assert self.send(FIRM, "POST", "/api/v1/clients", company).status_code == 201
         elif needs == "fault":
             self.run(self._park)
         self.settle()
@@ -214,6 +229,7 @@ class Demo:
             "user_id": "/api/v1/users?role=trader&limit=1",
             "fault_id": "/api/v1/admin/faults?open=true&limit=1",
             "limit_id": "/api/v1/clients/C-1001/limits",
+            "document_id": "/api/v1/clients/C-1001/documents",
         }
         return str(self.first(lists[name], PERSON if who == CLIENT and name in STAFF_ONLY else who)["id"])
 
@@ -230,6 +246,14 @@ class Demo:
         return self.parts.database.read(read)  # type: ignore[no-any-return]
 
 
+def _picture() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 5), "white").save(out, "PNG")
+    return out.getvalue()
+
+
+CLIENTS_CSV = "code,name,email\r\nC-3001,Julia Vega,julia@example.com\r\nC-3002,Marco Ruiz,\r\n"
+FILES = {"dni-front.png": _picture(), "clients.csv": CLIENTS_CSV.encode()}
 STAFF_ONLY = {"key_id", "user_id", "fault_id"}
 NEEDS = {
     "order_id": "order",
@@ -237,6 +261,7 @@ NEEDS = {
     "position_id": "position",
     "fault_id": "fault",
     "entry_id": "position",
+    "document_id": "document",
 }
 STAFF_TAGS = {"admin", "audit", "system"}
 
@@ -294,20 +319,30 @@ def perform(demo: Demo, call: Call) -> TestResponse:
     if call.operation in ("remove_client_limit", "list_client_limits"):
         limit = {"symbol": "XAU/USD", "max_notional_usd": "250000"}
         assert demo.send(FIRM, "PUT", "/api/v1/clients/C-1001/limits", limit).status_code == 200
-    path = _ARGUMENT.sub(lambda found: demo.argument(found.group(1), who), call.rule)
+    at = call.example.at if call.example else {}
+    path = _ARGUMENT.sub(lambda found: at.get(found.group(1)) or demo.argument(found.group(1), who), call.rule)
     if call.example is None and call.meta.query is not None and "limit" in call.meta.query.model_fields:
         path += "?limit=2"
+    if call.operation == "list_duplicates":
+        path += "?name=Ana%20Flores"
     if call.operation == "bars":
         path += "&symbol=BTC/USDT"
     if call.operation == "list_faults":
         demo.prepare("fault")
-    return demo.send(who, call.method, path, call.example.body if call.example else None)
+    if call.example is None:
+        return demo.send(who, call.method, path)
+    return demo.send(who, call.method, path, call.example.body, call.example.file)
 
 
 def _reader(call: Call) -> str:
     if call.meta.session_only:
         return PERSON
-    staff = call.meta.tag in STAFF_TAGS or call.operation in ("trial_balance", "remove_client_limit", "list_clients")
+    staff = call.meta.tag in STAFF_TAGS or call.operation in (
+        "trial_balance",
+        "remove_client_limit",
+        "list_clients",
+        "list_duplicates",
+    )
     return FIRM if staff else CLIENT
 
 
@@ -324,7 +359,7 @@ def record() -> dict[str, Any]:
             assert answer.status_code < 300, (call.operation, call.title, answer.get_json())
             name = call.example.name if call.example else "answer"
             shown = {"summary": call.title, "value": answer.get_json()}
-            if call.operation != "metrics":  # as long as a book
+            if call.operation != "metrics" and answer.is_json:  # not as long as a book, and no file
                 found.setdefault(call.operation, {}).setdefault(str(answer.status_code), {})[name] = shown
             demo.close()
             copy.unlink()

@@ -149,13 +149,14 @@ def setting(
     return field(default=default, repr=not secret, metadata={"variable": variable, "described": described})
 
 
-PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS = (
+PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS = (
     "The process",
     "The server",
     "Engine and prices",
     "The simulated venue",
     "Limits of callers",
     "Sessions",
+    "Documents",
 )
 _share, _bps, _rate = number(1), number(10_000), whole(1, 1_000_000)
 
@@ -302,10 +303,43 @@ class Settings:
         SESSIONS, whole(1, 10_000), 12, "a browser's session ends after so many hours in any case"
     )
 
+    documents: str = setting(
+        DOCUMENTS,
+        choice("local", "s3"),
+        "local",
+        "where uploaded files are kept: in DOCUMENTS_FOLDER of this machine, or in a bucket that speaks S3",
+    )
+    documents_folder: str | None = setting(
+        DOCUMENTS,
+        text,
+        None,
+        "for local: the folder, which no web server may serve and all processes must see; without it documents beside "
+        "a SQLite file, else var/documents in the repository",
+    )
+    s3_endpoint: str | None = setting(DOCUMENTS, text, None, "for s3: where it is, such as https://s3.example.com")
+    s3_region: str = setting(DOCUMENTS, text, "us-east-1", "for s3: the region that requests are signed for")
+    s3_bucket: str | None = setting(DOCUMENTS, text, None, "for s3: the bucket; files are not public in it")
+    s3_access_key: str | None = setting(DOCUMENTS, text, None, "for s3: the id of the access key")
+    s3_secret_key: str | None = setting(DOCUMENTS, text, None, "for s3: its secret", secret=True)
+    max_upload_bytes: int = setting(
+        DOCUMENTS, whole(1024, 1 << 30), 10 << 20, "largest uploaded file in bytes; its form may have 64 KiB more"
+    )
+    max_picture_pixels: int = setting(
+        DOCUMENTS, whole(1, 10**9), 40_000_000, "most pixels of an uploaded picture, width times height"
+    )
+    keep_removed_documents_days: int = setting(
+        DOCUMENTS, whole(0, 36_500), 30, "days until the file of a removed document is deleted"
+    )
+
     @property
     def hosts(self) -> frozenset[str]:
         """The names under which this server is reached."""
         return frozenset(name.strip().lower() for name in (self.public_hosts or "").split(",") if name.strip())
+
+    @property
+    def max_form_bytes(self) -> int:
+        """Largest body of a request that uploads a file: the file, and the form around it."""
+        return self.max_upload_bytes + (64 << 10)
 
     @property
     def production(self) -> bool:

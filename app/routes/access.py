@@ -27,6 +27,7 @@ class Endpoint:
     summary: str
     tag: str
     body: type[Request] | None = None
+    file: str = ""  # what is uploaded: then ``body`` has the other fields of the form
     query: type[Request] | None = None
     response: Any = None
     many: bool = False

@@ -14,6 +14,7 @@ class Example:
     """``adds`` and ``changes`` are all that it may do: rows by table, columns by table.
 
     ``needs`` names what must be there first, where the path has an id: order, position, paused wallet, fault.
+    ``at`` has the values of the path where they are not the usual ones; ``file`` is what is uploaded, beside a form.
     """
 
     name: str
@@ -21,6 +22,8 @@ class Example:
     body: Mapping[str, Any]
     who: str = CLIENT
     needs: str = ""
+    at: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""
     status: int = 0  # of the answer; the operation's own when 0
     adds: Mapping[str, int] = field(default_factory=dict)
     changes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -34,6 +37,7 @@ _STATUS: Final = {"wallets": ("status", "stopped_by")}
 
 # what operations without a body change, by table and column
 WITHOUT_BODY: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "remove_document": {"client_documents": ("removed_at",)},
     "delete_order": {"orders": ("status", "held", "closed_at", "leaves_qty")},
     "retry_fault": {"engine_faults": ("retry_at", "attempts", "error", "resolved_at", "resolved_by", "resolution")},
 }
@@ -197,6 +201,38 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
             FIRM,
             adds={"clients": 1},
         ),
+        Example(
+            "person",
+            "Register a person with a DNI",
+            {
+                "code": "C-2002",
+                "given_names": "Rosa María",
+                "paternal_surname": "Paredes",
+                "maternal_surname": "Ñahui",
+                "identity_type": "dni",
+                "identity_number": "10117410-2",
+                "born_on": "1990-05-17",
+                "nationality": "PE",
+                "phones": ["+51 987 654 321"],
+                "source_of_funds": "Salary",
+            },
+            FIRM,
+            adds={"clients": 1},
+        ),
+        Example(
+            "company",
+            "Register a company with its RUC",
+            {
+                "code": "C-2003",
+                "kind": "company",
+                "name": "Importaciones Paredes S.A.C.",
+                "identity_type": "ruc",
+                "identity_number": "20100255325",
+                "born_on": "2006-03-01",
+            },
+            FIRM,
+            adds={"clients": 1},
+        ),
     ),
     "change_client": (
         Example(
@@ -205,6 +241,63 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
             {"email": "ana@example.com"},
             FIRM,
             changes={"clients": ("email",)},
+        ),
+    ),
+    "block_client": (
+        Example(
+            "block",
+            "Stop the client until the firm knows more",
+            {"reason": "Papers to be explained"},
+            FIRM,
+            changes={"clients": ("blocked_reason", "active")},
+        ),
+    ),
+    "unblock_client": (
+        Example(
+            "unblock",
+            "Let the client act again",
+            _NOTHING,
+            FIRM,
+            needs="blocked client",
+            changes={"clients": ("blocked_reason", "active")},
+        ),
+    ),
+    "add_document": (
+        Example(
+            "front",
+            "Upload the front of a DNI",
+            {"kind": "id_front"},
+            FIRM,
+            file="dni-front.png",
+            adds={"client_documents": 1},
+        ),
+    ),
+    "set_related_persons": (
+        Example(
+            "company",
+            "Name who represents the company and who owns it",
+            {
+                "items": [
+                    {
+                        "role": "representative",
+                        "name": "Rosa Paredes",
+                        "identity_type": "dni",
+                        "identity_number": "10117410",
+                    },
+                    {
+                        "role": "beneficial_owner",
+                        "name": "Luis Paredes",
+                        "identity_type": "passport",
+                        "identity_number": "AB123456",
+                        "identity_country": "MX",
+                        "share_percent": "60",
+                    },
+                ]
+            },
+            FIRM,
+            needs="company",
+            at={"ref": "C-1003"},
+            adds={"related_persons": 2},
         ),
     ),
     "set_client_limit": (

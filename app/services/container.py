@@ -18,6 +18,7 @@ from .access import EntryWallets
 from .api_keys import RecentKeys
 from .approvals import Approvals
 from .bars import BarService
+from .documents import Documents
 from .feeds import FeedSupervisor
 from .orders import Orders, Outcome
 from .positions import Positions
@@ -61,6 +62,7 @@ class Services:
     positions: Positions
     bars: BarService
     approvals: Approvals
+    documents: Documents
     local: LocalEngine | None = None
     recent_keys: RecentKeys = field(init=False)
     entry_wallets: EntryWallets = field(default_factory=EntryWallets)

@@ -97,9 +97,20 @@ def _client_columns() -> None:
     op.create_index(
         "uq_clients_identity", "clients", ["identity_country", "identity_type", "identity_number"], unique=True
     )
-    op.create_index("ix_clients_email_lower", "clients", [sa.text("lower(email)")])
+    _refuse_shared_addresses()
+    op.create_index("uq_clients_email_lower", "clients", [sa.text("lower(email)")], unique=True)
     for name, condition in CHECKS:
         add_constraint(op.get_bind(), "clients", f"ck_clients_{name}", f"CHECK ({condition})")
+
+
+def _refuse_shared_addresses() -> None:
+    """From now on an address is one client's; which of two keeps it is not for a migration to choose."""
+    clients = sa.table("clients", sa.column("email", sa.String))
+    address = sa.func.lower(clients.c.email)
+    shared = sa.select(address).where(address.is_not(None)).group_by(address).having(sa.func.count() > 1).limit(5)
+    found = list(op.get_bind().execute(shared).scalars())
+    if found:
+        raise RuntimeError(f"several clients have the address {', '.join(found)}: leave it to one, then upgrade again")
 
 
 def _users() -> None:
@@ -569,7 +580,7 @@ def downgrade() -> None:
         op.drop_table(table)
     for name, _ in CHECKS:
         drop_constraint(op.get_bind(), "clients", f"ck_clients_{name}")
-    op.drop_index("ix_clients_email_lower", table_name="clients")
+    op.drop_index("uq_clients_email_lower", table_name="clients")
     op.drop_index("uq_clients_identity", table_name="clients")
     for table, column in (
         ("users", "totp_last_step"),

@@ -196,9 +196,9 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def firm_on_each(database_url: str, clock: ManualClock) -> Iterator[Firm]:
+def firm_on_each(database_url: str, clock: ManualClock, tmp_path: Path) -> Iterator[Firm]:
     """The same on SQLite and on PostgreSQL."""
-    firm = open_firm(database_url, clock)
+    firm = open_firm(database_url, clock, documents_folder=str(tmp_path / "documents"))
     yield firm
     firm.app.extensions["services"].database.dispose()
 

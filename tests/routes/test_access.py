@@ -49,8 +49,18 @@ API = {
     "GET /api/v1/positions/<position_id>/executions": SEEING,
     "GET /api/v1/clients": SEEING,
     "POST /api/v1/clients": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
+    "GET /api/v1/clients/duplicates": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
     "GET /api/v1/clients/<ref>": SEEING,
+    "POST /api/v1/clients/<ref>/block": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,  # traders: see below
+    "POST /api/v1/clients/<ref>/unblock": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
+    "GET /api/v1/clients/<ref>/related-persons": SEEING,
+    "PUT /api/v1/clients/<ref>/related-persons": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
     "PATCH /api/v1/clients/<ref>": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
+    "GET /api/v1/clients/<ref>/documents": SEEING,
+    "POST /api/v1/clients/<ref>/documents": EVERYBODY | {"key:firm"},  # of keys only one that may act for clients
+    "GET /api/v1/clients/<ref>/documents/<document_id>": SEEING,
+    "GET /api/v1/clients/<ref>/documents/<document_id>/file": SEEING,
+    "DELETE /api/v1/clients/<ref>/documents/<document_id>": EVERYBODY | {"key:firm"},
     "GET /api/v1/clients/<ref>/limits": SEEING,
     "PUT /api/v1/clients/<ref>/limits": {"master", "middle_office"} | ADMINS,
     "DELETE /api/v1/clients/<ref>/limits/<limit_id>": {"master", "middle_office"} | ADMINS,
