@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, config
+from app.adapters.kyc.base import KycProvider
+from app.adapters.kyc.mock import MockKyc
+from app.adapters.kyc.sumsub import Sumsub
 from app.adapters.marketdata.redis_quotes import RedisQuoteCache
 from app.core import logs
 from app.core.clock import Clock, SystemClock
@@ -17,6 +20,7 @@ from app.core.connections import Connections
 from app.core.group_commit import GroupCommit
 from app.core.settings import TESTING, Settings
 from app.core.transaction import Database
+from app.domain.approvals import ApprovalKind
 from app.domain.instruments import SymbolTable
 from app.domain.order_requests import OrderRequest, OrderRules
 from app.engine.lease import process_name
@@ -28,6 +32,8 @@ from app.services import catalog
 from app.services.approvals import Approvals
 from app.services.bars import BarService
 from app.services.container import Services
+from app.services.kyc import KycDecisions
+from app.services.kyc_provider import KycAtProvider
 from app.services.orders import Orders, Outcome
 from app.services.oversight import application_name
 from app.services.positions import Positions
@@ -130,7 +136,21 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         ),
         positions=Positions(orders, instruments, quotes),
         bars=BarService(instruments),
-        approvals=Approvals({}),
+        approvals=Approvals({ApprovalKind.KYC_DECISION: KycDecisions()}),
+        kyc=KycAtProvider(_kyc_provider(settings), timedelta(days=settings.kyc_valid_days)),
+    )
+
+
+def _kyc_provider(settings: Settings) -> KycProvider:
+    if settings.kyc_provider == "mock":
+        return MockKyc(decides=not settings.production)
+    assert settings.sumsub_app_token and settings.sumsub_secret_key and settings.sumsub_webhook_secret
+    return Sumsub(
+        settings.sumsub_url,
+        settings.sumsub_app_token,
+        settings.sumsub_secret_key,
+        settings.sumsub_webhook_secret,
+        [name.strip() for name in settings.sumsub_levels.split(",")],
     )
 
 

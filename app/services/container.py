@@ -19,6 +19,7 @@ from .api_keys import RecentKeys
 from .approvals import Approvals
 from .bars import BarService
 from .feeds import FeedSupervisor
+from .kyc_provider import KycAtProvider
 from .orders import Orders, Outcome
 from .positions import Positions
 from .quotes import QuoteBook
@@ -61,6 +62,7 @@ class Services:
     positions: Positions
     bars: BarService
     approvals: Approvals
+    kyc: KycAtProvider
     local: LocalEngine | None = None
     recent_keys: RecentKeys = field(init=False)
     entry_wallets: EntryWallets = field(default_factory=EntryWallets)
