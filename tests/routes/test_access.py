@@ -118,6 +118,7 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /portfolio": EVERYBODY,
     "GET /wallets": EVERYBODY,
     "GET /wallets/<wallet_id>": EVERYBODY,
+    "GET /kyc": {"client"},
     "GET /clients": STAFF,
     "GET /clients/<ref>": STAFF,
     "GET /journal": EVERYBODY,
