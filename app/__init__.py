@@ -12,6 +12,9 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, config
+from app.adapters.kyc.base import KycProvider
+from app.adapters.kyc.mock import MockKyc
+from app.adapters.kyc.sumsub import Sumsub
 from app.adapters.marketdata.redis_quotes import RedisQuoteCache
 from app.adapters.storage.base import Storage
 from app.adapters.storage.local import LocalStorage
@@ -22,6 +25,7 @@ from app.core.connections import Connections
 from app.core.group_commit import GroupCommit
 from app.core.settings import ROOT, TESTING, BadSetting, Settings
 from app.core.transaction import Database
+from app.domain.approvals import ApprovalKind
 from app.domain.instruments import SymbolTable
 from app.domain.order_requests import OrderRequest, OrderRules
 from app.engine.lease import process_name
@@ -35,6 +39,8 @@ from app.services.bars import BarService
 from app.services.container import Services
 from app.services.document_files import FileLimits
 from app.services.documents import Documents
+from app.services.kyc import KycDecisions
+from app.services.kyc_provider import KycAtProvider
 from app.services.orders import Orders, Outcome
 from app.services.oversight import application_name
 from app.services.positions import Positions
@@ -141,10 +147,24 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         ),
         positions=Positions(orders, instruments, quotes),
         bars=BarService(instruments),
-        approvals=Approvals({}),
+        approvals=Approvals({ApprovalKind.KYC_DECISION: KycDecisions()}),
         documents=Documents(
             _build_storage(settings, database), FileLimits(settings.max_upload_bytes, settings.max_picture_pixels)
         ),
+        kyc=KycAtProvider(_kyc_provider(settings), timedelta(days=settings.kyc_valid_days)),
+    )
+
+
+def _kyc_provider(settings: Settings) -> KycProvider:
+    if settings.kyc_provider == "mock":
+        return MockKyc(decides=not settings.production)
+    assert settings.sumsub_app_token and settings.sumsub_secret_key and settings.sumsub_webhook_secret
+    return Sumsub(
+        settings.sumsub_url,
+        settings.sumsub_app_token,
+        settings.sumsub_secret_key,
+        settings.sumsub_webhook_secret,
+        [name.strip() for name in settings.sumsub_levels.split(",")],
     )
 
 

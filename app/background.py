@@ -34,7 +34,16 @@ from app.engine.engine import Engine
 from app.engine.relay import Publisher
 from app.extensions import engine_database
 from app.realtime.publisher import SocketPublisher
-from app.services import approvals, catalog, documents, manual_quotes, venue_control
+from app.services import (
+    approvals,
+    catalog,
+    documents,
+    kyc,
+    kyc_provider,
+    manual_quotes,
+    provider_events,
+    venue_control,
+)
 from app.services.assignments import TraderOf
 from app.services.container import LocalEngine, Services
 from app.services.feeds import FeedSupervisor
@@ -152,10 +161,14 @@ def _start_engine(app: Flask, parts: Services, notifier: Notifier) -> Engine:
 def build_chores(parts: Services, database: Database) -> list[Chore]:
     """What is done outside, after commits, where the lease is."""
     keep_removed = timedelta(days=parts.settings.keep_removed_documents_days)
+    handlers = {**kyc_provider.handlers(parts.kyc)}
     sweep = documents.Sweep(database, parts.documents.storage, keep_removed)
     return [
         Chore("approvals", 1, partial(approvals.carry_out_waiting, database, parts.approvals)),
         Chore("documents", 15, sweep.step),  # all of the storage in about an hour
+        Chore("provider_events", 1, partial(provider_events.work_off, database, handlers)),
+        Chore("kyc_sweep", 30, partial(parts.kyc.sweep, database)),
+        Chore("kyc_expiry", 300, lambda now: database.run(lambda session: kyc.expire(session, now))),
     ]
 
 

@@ -44,11 +44,20 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 def _checked(settings: Settings) -> Settings:
     if settings.market_feed == "replay" and not (settings.replay_file and settings.replay_instrument):
         raise BadSetting("MARKET_FEED=replay needs REPLAY_FILE and REPLAY_INSTRUMENT.")
+    if settings.kyc_provider == "sumsub":
+        _check_sumsub(settings)
     if settings.production:
         _check_secret(settings.secret_key)
         if not settings.hosts:
             raise BadSetting("PUBLIC_HOSTS must name the hosts of the server in production, such as desk.example.com.")
     return settings
+
+
+def _check_sumsub(settings: Settings) -> None:
+    if not (settings.sumsub_app_token and settings.sumsub_secret_key and settings.sumsub_webhook_secret):
+        raise BadSetting("KYC_PROVIDER=sumsub needs SUMSUB_APP_TOKEN, SUMSUB_SECRET_KEY and SUMSUB_WEBHOOK_SECRET.")
+    if len([name for name in settings.sumsub_levels.split(",") if name.strip()]) != 2:
+        raise BadSetting("SUMSUB_LEVELS must name two levels, comma separated.")
 
 
 def _check_secret(key: str) -> None:

@@ -158,6 +158,7 @@ PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS = (
     "Sessions",
     "Documents",
 )
+KYC: Final = "Verification of clients"
 _share, _bps, _rate = number(1), number(10_000), whole(1, 1_000_000)
 
 
@@ -329,6 +330,26 @@ class Settings:
     )
     keep_removed_documents_days: int = setting(
         DOCUMENTS, whole(0, 36_500), 30, "days until the file of a removed document is deleted"
+    )
+    kyc_provider: str = setting(
+        KYC,
+        choice("mock", "sumsub"),
+        "mock",
+        "who verifies clients; mock: the last character of the document's number decides (0 rejects, 9 holds), and in "
+        "production everybody waits for a person of the firm",
+    )
+    kyc_valid_days: int = setting(KYC, whole(1, 3650), 365, "how many days an approval holds")
+    sumsub_url: str = setting(KYC, text, "https://api.sumsub.com", "where Sumsub's API is")
+    sumsub_app_token: str | None = setting(KYC, text, None, "Sumsub's app token", secret=True)
+    sumsub_secret_key: str | None = setting(KYC, text, None, "signs our requests to Sumsub", secret=True)
+    sumsub_webhook_secret: str | None = setting(
+        KYC, text, None, "Sumsub signs its webhooks to /api/v1/kyc/webhook with it", secret=True
+    )
+    sumsub_levels: str = setting(
+        KYC,
+        text,
+        "basic-kyc-level,enhanced-kyc-level",
+        "what Sumsub calls the levels 1 and 2, comma separated",
     )
 
     @property

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.errors import Invalid, NotFound
-from app.core.permissions import WRITE, Principal, Reach, Resource
+from app.core.permissions import READ, WRITE, Principal, Reach, Resource
 from app.domain.execution import OrderState
 from app.domain.positions import PositionState
 from app.models import Client, Order, Position, Wallet, table_of
@@ -66,8 +66,10 @@ def client(
     return found
 
 
-def acting_client(session: Session, principal: Principal, ref: str | None) -> Client:
-    """The client an order is for.
+def acting_client(
+    session: Session, principal: Principal, ref: str | None, resource: Resource = Resource.ORDERS
+) -> Client:
+    """The client an order, or what else is written here, is for.
 
     A client's own caller needs no ``ref`` and may only name itself; staff and system keys with the right
     to act for clients must name one. Without that right a ``ref`` is refused, not ignored.
@@ -78,10 +80,19 @@ def acting_client(session: Session, principal: Principal, ref: str | None) -> Cl
         if ref is not None and ref not in (own.id, own.code):
             raise NotFound("there is no such client")
         return own
-    principal.require(Resource.ORDERS, WRITE)  # before anything is said about what was named
+    principal.require(resource, WRITE)  # before anything is said about what was named
     if ref is None:
         raise Invalid.field("client_id", "required", "must name the client the request is for")
-    return client(session, principal, ref, "write", Resource.ORDERS)
+    return client(session, principal, ref, WRITE, resource)
+
+
+def named_client(session: Session, principal: Principal, ref: str | None, resource: Resource) -> Client:
+    """The client something is read of: the caller's own where none is named; the firm's people must name one."""
+    if ref is None:
+        ref = principal.client_id
+    if ref is None:
+        raise Invalid.field("client_id", "required", "must name the client")
+    return client(session, principal, ref, READ, resource)
 
 
 def wallet(

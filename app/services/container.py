@@ -20,6 +20,7 @@ from .approvals import Approvals
 from .bars import BarService
 from .documents import Documents
 from .feeds import FeedSupervisor
+from .kyc_provider import KycAtProvider
 from .orders import Orders, Outcome
 from .positions import Positions
 from .quotes import QuoteBook
@@ -63,6 +64,7 @@ class Services:
     bars: BarService
     approvals: Approvals
     documents: Documents
+    kyc: KycAtProvider
     local: LocalEngine | None = None
     recent_keys: RecentKeys = field(init=False)
     entry_wallets: EntryWallets = field(default_factory=EntryWallets)

@@ -395,6 +395,7 @@ def _kyc() -> None:
         sa.Column("document_kinds", JsonText(), nullable=False),
         sa.Column("requested_by", sa.String(length=60), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("asked_at", UtcDateTime(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("changed_at", UtcDateTime(), nullable=True),
         sa.Column("verified_at", UtcDateTime(), nullable=True),
@@ -414,6 +415,14 @@ def _kyc() -> None:
         unique=True,
         postgresql_where=sa.text("status = 'pending'"),
         sqlite_where=sa.text("status = 'pending'"),
+    )
+    op.create_index(
+        "ix_verifications_approved",
+        "verifications",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'approved'"),
+        sqlite_where=sa.text("status = 'approved'"),
     )
     op.create_table(
         "kyc_limits",

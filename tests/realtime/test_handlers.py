@@ -166,6 +166,7 @@ def live(sqlite_database: Database, clock: ManualClock) -> Iterator[Live]:
         order_entry=nothing,
         approvals=nothing,
         documents=nothing,
+        kyc=nothing,
     )
     sockets = handlers.register(socketio, SocketAccess(services), clock)
     server = make_server("127.0.0.1", 0, app, threaded=True)

@@ -64,6 +64,11 @@ API = {
     "GET /api/v1/clients/<ref>/limits": SEEING,
     "PUT /api/v1/clients/<ref>/limits": {"master", "middle_office"} | ADMINS,
     "DELETE /api/v1/clients/<ref>/limits/<limit_id>": {"master", "middle_office"} | ADMINS,
+    "GET /api/v1/clients/<ref>/kyc": SEEING,
+    "POST /api/v1/clients/<ref>/kyc/decide": {"middle_office"},
+    "GET /api/v1/clients/<ref>/gate": SEEING,
+    "POST /api/v1/kyc/start": {"middle_office", "client", "key:firm"},
+    "GET /api/v1/kyc/status": SEEING,
     "GET /api/v1/wallets": SEEING,
     "POST /api/v1/wallets": MANAGING,
     "GET /api/v1/wallets/<wallet_id>": SEEING,
@@ -123,6 +128,7 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /portfolio": EVERYBODY,
     "GET /wallets": EVERYBODY,
     "GET /wallets/<wallet_id>": EVERYBODY,
+    "GET /kyc": {"client"},
     "GET /clients": STAFF,
     "GET /clients/<ref>": STAFF,
     "GET /journal": EVERYBODY,
@@ -139,6 +145,7 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
 }
 # covered, body and all, by the tests of signing in and of the account pages
 ELSEWHERE = {
+    "POST /api/v1/kyc/webhook",  # vouched for by its digest; the tests of KYC
     "GET /sign-in",
     "POST /sign-in",
     "POST /sign-out",

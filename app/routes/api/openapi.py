@@ -39,6 +39,7 @@ _TAGS = {
     "events": "What happened, in order: over HTTP by cursor; live over Socket.IO, see above.",
     "journal": "The double-entry journal behind every balance.",
     "clients": "For the firm: clients and their trading limits.",
+    "kyc": "Who a client is: verification, its levels and their limits.",
     "keys": "Keys of programs. Only people who have signed in reach these.",
     "system": "How the parts are doing.",
     "users": "People who sign in. Only Masters who have signed in reach these.",

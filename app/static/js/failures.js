@@ -106,7 +106,27 @@ export function changeText({ code, values }, price) {
   }
 }
 
+// why the gate is closed, with the values of each reason
+const REASONS = {
+  client_blocked: t("The firm has blocked this client."), client_inactive: t("The client is not active"),
+  kyc_required: t("The client must be verified first."), kyc_pending: t("The verification is not decided yet."),
+  kyc_expired: t("The verification has expired and must be renewed."), kyc_rejected: t("The verification was rejected."),
+  value_unknown: t("There is no price at the moment to value it in USD; try again later."),
+  limit_each: t("More than %(limit_usd)s USD at a time."),
+  limit_day: t("More than %(limit_usd)s USD within 24 hours; %(left_usd)s USD are left."),
+  limit_month: t("More than %(limit_usd)s USD within 30 days; %(left_usd)s USD are left."),
+};
+
+/** One reason why the gate is closed, and the level that would open it. */
+export function reasonText({ code, message, remedy, values }) {
+  const shown = Object.fromEntries(Object.entries(values ?? {}).map(([name, value]) => [name, name.endsWith("_usd") ? number(value) : value]));
+  const text = REASONS[code] ? fill(REASONS[code], shown) : message;
+  return code.startsWith("limit_") && remedy === "verify" ? `${text} ${t("Verification for level %(level)s would allow it.", { level: values.level })}` : text;
+}
+
 const PROBLEMS = {
+  client_inactive: t("The client is not active"), kyc_rejected: t("The verification was rejected."), kyc_level_skipped: t("This level comes after another one."),
+  already_verified: t("The client is verified for this already."), approval_pending: t("A proposal about it waits for a second person."),
   unreachable: t("The server could not be reached."), unauthenticated: t("Please sign in again."), forbidden: t("You may not do this."),
   session_required: t("Only a person who has signed in may do this."), csrf: t("The page is too old; load it again."), password_change_required: t("Choose a password of your own first."),
   firm_only: t("Only the firm may see this."), stopped_by_firm: t("The firm has stopped the wallet; its management lifts that."), may_not_act_for_clients: t("You may not act for clients."),
@@ -122,6 +142,7 @@ const PROBLEMS = {
 
 /** A whole request's refusal in the reader's words; the fields' own where it is about fields. */
 export function problemText(body) {
+  if (body.code === "gate_closed") return (body.reasons ?? []).map(reasonText).join(" ") || body.detail;
   if (PROBLEMS[body.code]) return PROBLEMS[body.code];
   const errors = body.errors ?? [];
   return errors.length ? [...new Set(errors.map((error) => fieldText(error)))].join(" ") : body.detail || body.title || PROBLEMS.unreachable;

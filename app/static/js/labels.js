@@ -25,6 +25,8 @@ const names = {
   "wallet.balance": t("Balance changed"), "wallet.active": t("Wallet resumed"), "wallet.paused": t("Wallet paused"),
   "wallet.suspended": t("Wallet suspended"), "alert.risk": t("Limit reached"), "wallet.updated": t("Wallet changed"), "execution.created": t("Execution"),
   "client.limit_set": t("Client limit set"), "client.limit_remove": t("Client limit lifted"),
+  "kyc.started": t("Verification begun"), "kyc.pending": t("Verification waits"), "kyc.approved": t("Verified"),
+  "kyc.rejected": t("Verification rejected"), "kyc.expired": t("Verification expired"),
   "client.created": t("Client created"), "client.updated": t("Client changed"),
 };
 
