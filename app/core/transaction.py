@@ -24,7 +24,7 @@ from psycopg2.extensions import STATUS_READY
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from .errors import Locked, OutcomeUnknown, Unavailable
+from .errors import AppError, Locked, OutcomeUnknown, Unavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -158,6 +158,9 @@ class Database:
                     committing = True
                     session.commit()
                     hooks = session.info.get("after_commit", ())
+            except AppError:
+                self._follow_up(session)
+                raise
             except DBAPIError as error:
                 if _is_retryable(error):
                     if attempt == MAX_ATTEMPTS:
@@ -184,8 +187,17 @@ class Database:
                     hook()
                 except Exception:  # it is stored: whoever asked must hear that
                     log.exception("after a commit")
+            self._follow_up(session)
             return result
         raise AssertionError("unreachable")
+
+    def _follow_up(self, session: Session) -> None:
+        """What was given to ``in_any_case``; that it fails changes nothing for whoever asked."""
+        for work in session.info.get("in_any_case", ()):
+            try:
+                self.run(work)
+            except Exception:
+                log.exception("after a transaction")
 
     def read(self, work: Callable[[Session], T]) -> T:
         """The same for work that only reads."""
@@ -227,6 +239,14 @@ def database_now(session: Session) -> datetime:
 def after_commit(session: Session, hook: Callable[[], None]) -> None:
     """Call ``hook`` once this transaction is committed; dropped when it rolls back."""
     session.info.setdefault("after_commit", {})[hook] = None
+
+
+def in_any_case(session: Session, work: Callable[[Session], None]) -> None:
+    """Run ``work`` in a transaction of its own once this one is committed, or was refused by an ``AppError``.
+
+    For what must be on record although it was refused. Dropped where this transaction is run again.
+    """
+    session.info.setdefault("in_any_case", []).append(work)
 
 
 def _is_retryable(error: DBAPIError) -> bool:
