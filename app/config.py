@@ -45,6 +45,8 @@ def _checked(settings: Settings) -> Settings:
     if settings.market_feed == "replay" and not (settings.replay_file and settings.replay_instrument):
         raise BadSetting("MARKET_FEED=replay needs REPLAY_FILE and REPLAY_INSTRUMENT.")
     if settings.production:
+        if settings.auto_approve_withdrawals:
+            raise BadSetting("AUTO_APPROVE_WITHDRAWALS must not be 1 in production.")
         _check_secret(settings.secret_key)
         if not settings.hosts:
             raise BadSetting("PUBLIC_HOSTS must name the hosts of the server in production, such as desk.example.com.")

@@ -17,11 +17,13 @@ from app.schemas.market import feed_json
 from .access import EntryWallets
 from .api_keys import RecentKeys
 from .approvals import Approvals
+from .bank_accounts import BankAccounts
 from .bars import BarService
 from .feeds import FeedSupervisor
 from .orders import Orders, Outcome
 from .positions import Positions
 from .quotes import QuoteBook
+from .withdrawals import Withdrawals
 
 
 class EngineStatus(Protocol):
@@ -61,6 +63,8 @@ class Services:
     positions: Positions
     bars: BarService
     approvals: Approvals
+    bank_accounts: BankAccounts
+    withdrawals: Withdrawals
     local: LocalEngine | None = None
     recent_keys: RecentKeys = field(init=False)
     entry_wallets: EntryWallets = field(default_factory=EntryWallets)
