@@ -40,11 +40,14 @@ _SATURDAY: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class WithdrawalRequest:
-    """What is asked for. ``amount`` is what leaves the wallet, in ``currency``, which is the account's."""
+    """What is asked for. ``amount`` is what leaves the wallet, in ``currency``, which is the account's.
 
-    bank_account_id: str
+    ``bank_account_id`` None: the client's first choice in that currency.
+    """
+
     amount: Decimal
     currency: str
+    bank_account_id: str | None = None
     wallet_id: str | None = None
     email: str | None = None
     phone: str | None = None

@@ -30,7 +30,9 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_bounded)]
 class WithdrawalPreviewIn(Request):
     client_id: Text | None = Field(None, max_length=64, description="Code or id; a client's own callers leave it out")
     wallet_id: Id | None = Field(None, description="Whose money it is; the client's default wallet when left out")
-    bank_account_id: Id = Field(description="Where it is paid to; an account of the client")
+    bank_account_id: Id | None = Field(
+        None, description="Where it is paid to, an account of the client; their first choice when left out"
+    )
     amount: PositiveAmount = Field(description="What leaves the wallet, fee and tax included, in currency")
     currency: Annotated[Text, Field(pattern=r"^[A-Z]{3}$")] = Field(description="The account's currency")
     email: Annotated[Text, Field(max_length=254)] | None = Field(
@@ -71,7 +73,11 @@ class WithdrawalPaidIn(Request):
     bank_reference: Annotated[Named, Field(min_length=1, max_length=100)] = Field(
         description="Of the payment, as the bank gives it; each is used once"
     )
-    proof_id: Id = Field(description="Id of a document of the client of the kind payment_proof")
+    proof_id: Id | None = Field(
+        None,
+        description="Id of a document of the client of the kind payment_proof; left out where one about this "
+        "withdrawal was uploaded",
+    )
 
 
 class WithdrawalQuery(PageQuery):

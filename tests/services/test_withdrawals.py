@@ -474,6 +474,25 @@ def test_a_proof_is_a_proof_of_this_client_for_this_payment(house: House) -> Non
         house.step("complete", second, house.olga, "BCP-2", proof)
 
 
+def test_the_proof_may_have_been_uploaded_before(house: House) -> None:
+    first = house.paying()
+    with refused("required", Invalid):
+        house.step("complete", first, house.olga, "BCP-1", None)
+    proof = house.proof()
+    about = {"about_type": "withdrawal", "about_id": first}
+    table = ClientDocument.__table__
+    house.run(lambda session: session.execute(sa.update(table).where(table.c.id == proof).values(about)))
+    house.step("complete", first, house.olga, "BCP-1", None)
+    assert house.get(first).status == "completed"
+
+
+def test_the_first_choice_of_the_currency_is_paid_to_where_none_is_named(house: House) -> None:
+    house.decide(house.add_account(OTHER_CCI), house.cesar)
+    assert house.get(house.ask(bank_account_id=None)).bank_account_id == house.account_id
+    with refused("unknown_account", Invalid):
+        house.ask(bank_account_id=None, currency="PEN")
+
+
 def test_what_is_owed_disputed_or_play_money_stays(house: House) -> None:
     def parts() -> Any:
         return house.firm.database.read(

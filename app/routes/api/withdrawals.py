@@ -195,7 +195,7 @@ def start_withdrawal(withdrawal_id: str) -> ResponseReturnValue:
     session_only=True,
     etag=True,
     if_match=True,
-    errors=("wrong_status", "payer_not_independent", "reference_taken", "unknown_document", "invisible"),
+    errors=("wrong_status", "payer_not_independent", "reference_taken", "unknown_document", "required", "invisible"),
 )
 def complete_withdrawal(withdrawal_id: str) -> ResponseReturnValue:
     given, found = body(WithdrawalPaidIn), _at_version(withdrawal_id, HANDLE)

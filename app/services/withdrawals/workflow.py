@@ -15,7 +15,7 @@ from app.core.errors import Conflict, Forbidden, Invalid
 from app.core.ids import new_id
 from app.core.permissions import SYSTEM, Principal
 from app.domain.approvals import ApprovalKind
-from app.domain.clients import DocumentKind
+from app.domain.clients import BankAccountStatus, DocumentKind
 from app.domain.gate import Act
 from app.domain.ledger import EntryKind, hold_lines, withdrawal_lines
 from app.domain.money import decimals, text
@@ -141,13 +141,7 @@ class Withdrawals:
         return withdrawal
 
     def _plan(self, session: Session, client: Client, wanted: WithdrawalRequest, now: datetime) -> _Plan:
-        account = session.scalars(
-            sa.select(ClientBankAccount).where(
-                ClientBankAccount.id == wanted.bank_account_id, ClientBankAccount.client_id == client.id
-            )
-        ).one_or_none()
-        if account is None:
-            raise Invalid.field("bank_account_id", "unknown_account", "names no account of the client")
+        account = _account(session, client, wanted)
         if account.currency != wanted.currency:
             raise Invalid.field(
                 "currency", "currency_mismatch", f"must be {account.currency}, the account's", wanted.currency
@@ -249,18 +243,21 @@ class Withdrawals:
         session: Session,
         withdrawal: Withdrawal,
         bank_reference: str,
-        proof_id: str,
+        proof_id: str | None,
         principal: Principal,
         now: datetime,
     ) -> Withdrawal:
-        """The bank has paid: what was held leaves the house. ``proof_id``: a document of the client, of the payment.
+        """The bank has paid: what was held leaves the house.
+
+        ``proof_id``: a document of the client that proves it; None where one is about this withdrawal already.
 
         Raises ``Forbidden`` as ``start``, ``Conflict`` (``reference_taken``), ``Invalid`` for a proof that is none.
         """
         withdrawal = lock(session, withdrawal.id)
         _require_payer(session, withdrawal, principal)
         check_step(withdrawal, WithdrawalStatus.COMPLETED)
-        _attach(session, withdrawal, proof_id)
+        proof = _proof(session, withdrawal, proof_id)
+        proof.about_type, proof.about_id = ABOUT, withdrawal.id
         taken = sa.select(Withdrawal.id).where(Withdrawal.bank_reference == bank_reference)
         if session.scalar(taken) is not None:
             raise Conflict("another withdrawal was paid with this reference", code="reference_taken")
@@ -284,7 +281,7 @@ class Withdrawals:
             withdrawal.id,
             now,
             bank_reference=bank_reference,
-            proof=proof_id,
+            proof=proof.id,
         )
         mail(session, withdrawal, "withdrawal_completed", now)
         return withdrawal
@@ -347,6 +344,22 @@ def _new(id_: str, plan: _Plan, wanted: WithdrawalRequest, principal: Principal,
     )
 
 
+def _account(session: Session, client: Client, wanted: WithdrawalRequest) -> ClientBankAccount:
+    query = sa.select(ClientBankAccount).where(ClientBankAccount.client_id == client.id)
+    if wanted.bank_account_id is not None:
+        query = query.where(ClientBankAccount.id == wanted.bank_account_id)
+    else:
+        query = query.where(
+            ClientBankAccount.currency == wanted.currency,
+            ClientBankAccount.status == BankAccountStatus.ACTIVE.value,
+            ClientBankAccount.is_default,
+        )
+    account = session.scalars(query).one_or_none()
+    if account is None:
+        raise Invalid.field("bank_account_id", "unknown_account", "names no account of the client")
+    return account
+
+
 def _destination(account: ClientBankAccount) -> dict[str, Any]:
     return {name: value for name, value in bank_accounts.content(account).items() if name != "client_id"}
 
@@ -360,17 +373,23 @@ def _require_payer(session: Session, withdrawal: Withdrawal, principal: Principa
         raise Forbidden("who asked for it or agreed to it does not pay it", code="payer_not_independent")
 
 
-def _attach(session: Session, withdrawal: Withdrawal, document_id: str) -> None:
+def _proof(session: Session, withdrawal: Withdrawal, document_id: str | None) -> ClientDocument:
     query = sa.select(ClientDocument).where(
-        ClientDocument.id == document_id,
         ClientDocument.client_id == withdrawal.client_id,
         ClientDocument.kind == DocumentKind.PAYMENT_PROOF.value,
         ClientDocument.removed_at.is_(None),
     )
-    document = session.scalars(query.with_for_update(key_share=True)).one_or_none()
-    if document is None or document.about_id not in (None, withdrawal.id):
+    if document_id is None:
+        query = query.where(ClientDocument.about_id == withdrawal.id)
+    else:
+        free = sa.or_(ClientDocument.about_id.is_(None), ClientDocument.about_id == withdrawal.id)
+        query = query.where(ClientDocument.id == document_id, free)
+    found = session.scalars(query.order_by(ClientDocument.id).limit(1).with_for_update(key_share=True)).one_or_none()
+    if found is None and document_id is None:
+        raise Invalid.field("proof_id", "required", "is needed: no proof of this payment has been uploaded")
+    if found is None:
         raise Invalid.field("proof_id", "unknown_document", "names no proof of payment of this client that is free")
-    document.about_type, document.about_id = ABOUT, withdrawal.id
+    return found
 
 
 def _insufficient(parts: Parts, amount: Decimal) -> InsufficientFunds:
