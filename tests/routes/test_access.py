@@ -131,6 +131,8 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /portfolio": EVERYBODY,
     "GET /wallets": EVERYBODY,
     "GET /wallets/<wallet_id>": EVERYBODY,
+    "GET /withdrawals": EVERYBODY - {"trader"},
+    "GET /withdrawals/<withdrawal_id>": EVERYBODY - {"trader"},
     "GET /clients": STAFF,
     "GET /clients/<ref>": STAFF,
     "GET /journal": EVERYBODY,
