@@ -39,6 +39,7 @@ def detail(withdrawal_id: str) -> ResponseReturnValue:
         "withdrawals/detail.html",
         withdrawal=withdrawal_records.show(withdrawal),
         client={"id": client.id, "code": client.code, "name": client.name},
+        wallet=access.wallet_of(db(), withdrawal).name,
         staff=is_staff(),
         cancel=may(Resource.WITHDRAWALS),
         handle=may(Resource.WITHDRAWALS, HANDLE),

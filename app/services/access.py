@@ -147,8 +147,8 @@ def client_of(session: Session, owned: Wallet | Withdrawal | ClientBankAccount |
     return session.get_one(Client, owned.client_id)
 
 
-def wallet_of(session: Session, owned: OrderState | PositionState) -> Wallet:
-    """The wallet of an order or position the caller has been let through to."""
+def wallet_of(session: Session, owned: OrderState | PositionState | Withdrawal) -> Wallet:
+    """The wallet of an order, position or withdrawal the caller has been let through to."""
     return session.get_one(Wallet, owned.wallet_id)
 
 

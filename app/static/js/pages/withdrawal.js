@@ -49,7 +49,7 @@ function show() {
     [t("Type"), label(to.account_type)], [t("Currency"), to.currency], [t("Country"), to.country], withdrawal.concept && [t("Concept"), withdrawal.concept],
   ]));
   $("#facts").replaceChildren(...facts([
-    staff && [t("Client"), clientLink(client.id)], [t("Wallet"), h("a", { href: `/wallets/${withdrawal.wallet_id}` }, withdrawal.wallet_id.slice(-8))],
+    staff && [t("Client"), clientLink(client.id)], [t("Wallet"), h("a", { href: `/wallets/${withdrawal.wallet_id}` }, root.dataset.wallet)],
     [t("Asked for by"), who(withdrawal.requested_by)], [t("Asked for"), format.dateTime(withdrawal.created_at)],
     withdrawal.payer && [t("Paid by"), who(withdrawal.payer)], withdrawal.bank_reference && [t("Bank reference"), h("span", { class: "code" }, withdrawal.bank_reference)],
     withdrawal.completed_at && [t("Paid"), format.dateTime(withdrawal.completed_at)], withdrawal.email && [t("Confirmation to"), withdrawal.email],
