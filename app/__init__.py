@@ -28,6 +28,7 @@ from app.core.transaction import Database
 from app.domain.approvals import ApprovalKind
 from app.domain.instruments import SymbolTable
 from app.domain.order_requests import OrderRequest, OrderRules
+from app.domain.withdrawals import Terms
 from app.engine.lease import process_name
 from app.extensions import build_socketio, csrf, db, init_database, login_manager, migrate
 from app.realtime import handlers
@@ -35,6 +36,7 @@ from app.realtime.bus import SocketBus
 from app.routes import access, api, application, errors, headers, health, metrics, pages, request_gate
 from app.services import catalog
 from app.services.approvals import Approvals
+from app.services.bank_accounts import BankAccounts, Confirmation
 from app.services.bars import BarService
 from app.services.container import Services
 from app.services.document_files import FileLimits
@@ -46,6 +48,8 @@ from app.services.oversight import application_name
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.sockets import SocketAccess
+from app.services.withdrawable import WithdrawableBalance
+from app.services.withdrawals import Review, Withdrawals
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
@@ -127,6 +131,7 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
     quotes = QuoteBook(clock, instruments, cache=cache)
     rules = OrderRules(protection_bps=settings.market_protection_bps, max_orders_per_second=settings.wallet_order_rate)
     orders = Orders(instruments, quotes, rules)
+    withdrawals = _build_withdrawals(settings, quotes)
 
     def enter(session: Session, requests: list[OrderRequest]) -> list[Outcome]:
         return orders.submit_many(session, requests, clock.now())
@@ -147,11 +152,19 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         ),
         positions=Positions(orders, instruments, quotes),
         bars=BarService(instruments),
-        approvals=Approvals({ApprovalKind.KYC_DECISION: KycDecisions()}),
+        approvals=Approvals(
+            {
+                ApprovalKind.KYC_DECISION: KycDecisions(),
+                ApprovalKind.BANK_ACCOUNT: Confirmation(),
+                ApprovalKind.WITHDRAWAL: Review(withdrawals),
+            }
+        ),
         documents=Documents(
             _build_storage(settings, database), FileLimits(settings.max_upload_bytes, settings.max_picture_pixels)
         ),
         kyc=KycAtProvider(_kyc_provider(settings), timedelta(days=settings.kyc_valid_days)),
+        bank_accounts=BankAccounts(timedelta(hours=settings.withdrawal_cool_down_hours)),
+        withdrawals=withdrawals,
     )
 
 
@@ -194,6 +207,12 @@ def documents_folder(settings: Settings, database: Database) -> Path:
         return Path(settings.documents_folder)
     file = make_url(database.url).database if database.is_sqlite else None
     return (Path(file).parent if file else ROOT / "var") / "documents"
+
+
+def _build_withdrawals(settings: Settings, quotes: QuoteBook) -> Withdrawals:
+    terms = Terms(settings.withdrawal_fee_rate, settings.withdrawal_tax_rate, settings.withdrawal_payout_days)
+    balance = WithdrawableBalance(keeps_play_money=settings.production)
+    return Withdrawals(quotes, terms, balance, auto_approve=settings.auto_approve_withdrawals)
 
 
 def _install_routes(app: Flask, settings: Settings) -> None:

@@ -47,6 +47,8 @@ def _checked(settings: Settings) -> Settings:
     if settings.kyc_provider == "sumsub":
         _check_sumsub(settings)
     if settings.production:
+        if settings.auto_approve_withdrawals:
+            raise BadSetting("AUTO_APPROVE_WITHDRAWALS must not be 1 in production.")
         _check_secret(settings.secret_key)
         if not settings.hosts:
             raise BadSetting("PUBLIC_HOSTS must name the hosts of the server in production, such as desk.example.com.")

@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask
+from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from PIL import Image
 from werkzeug.test import TestResponse
@@ -31,13 +33,14 @@ from app.background import build_engine
 from app.config import TestingConfig
 from app.core.clock import ManualClock
 from app.core.ids import new_id
+from app.core.permissions import Principal, Role
 from app.domain.quotes import Quote
 from app.extensions import db
-from app.models import EngineFault, User, UserSession
+from app.models import Approval, ClientBankAccount, ClientDocument, EngineFault, User, UserSession
 from app.realtime.publisher import SilentPublisher
 from app.routes.access import Endpoint
 from app.routes.api.openapi import _ARGUMENT, described
-from app.schemas.examples import CLIENT, FIRM, PERSON, REQUESTS, Example
+from app.schemas.examples import CLIENT, FIRM, OPERATOR, PERSON, REQUESTS, Example
 from app.services.container import LocalEngine
 from app.services.feeds import FeedSupervisor
 from tests.conftest import START
@@ -58,6 +61,9 @@ BUSINESS = (
     "positions",
     "signals",
     "engine_faults",
+    "client_bank_accounts",
+    "withdrawals",
+    "approvals",
 )
 # bookkeeping that follows every change, and what the market moves by itself
 FOLLOWS = frozenset(
@@ -121,9 +127,7 @@ class Demo:
         assert self.engine.start()
         for symbol, profile in PROFILES.items():
             self.quote(symbol, profile.start)
-        self.browser = self.app.test_client()
-        with self.browser.session_transaction() as cookie:
-            cookie["_user_id"], cookie["csrf_token"] = self.run(self._sign_in), "c" * 40
+        self.browsers = {who: self._browser(role) for who, role in ROLES.items()}
         self.csrf = URLSafeTimedSerializer(self.app.secret_key, salt="wtf-csrf-token").dumps("c" * 40)
 
     def close(self) -> None:
@@ -138,16 +142,23 @@ class Demo:
         now = self.clock.now()
         self.engine.take_quote(Quote(symbol, mid - tick, mid + tick, None, now, now, "simulated"), now)
 
-    def _sign_in(self, session: Any) -> str:
+    def _browser(self, role: str) -> FlaskClient:
+        """One in which the demo's person of this role has signed in."""
+        browser = self.app.test_client()
+        with browser.session_transaction() as cookie:
+            cookie["_user_id"], cookie["csrf_token"] = self.run(partial(self._sign_in, role)), "c" * 40
+        return browser
+
+    def _sign_in(self, role: str, session: Any) -> str:
         token, now = secrets.token_urlsafe(32), self.clock.now()
-        master = session.scalars(sa.select(User).where(User.role == "master")).first()
+        person = session.scalars(sa.select(User).where(User.role == role)).first()
         hashed = hashlib.sha256(token.encode()).hexdigest()
-        session.add(UserSession(id=new_id(), user_id=master.id, token_hash=hashed, created_at=now, seen_at=now))
+        session.add(UserSession(id=new_id(), user_id=person.id, token_hash=hashed, created_at=now, seen_at=now))
         return token
 
     def send(self, who: str, method: str, path: str, body: Any = None, file: str = "") -> TestResponse:
         headers = {"X-API-Key": self.keys[who]} if who in self.keys else {"X-CSRFToken": self.csrf}
-        client = self.app.test_client() if who in self.keys else self.browser
+        client = self.app.test_client() if who in self.keys else self.browsers[who]
         options: dict[str, Any] = {} if body is None else {"json": dict(body)}
         if file:
             options = {"data": {**(body or {}), "file": (io.BytesIO(FILES[file]), file)}}
@@ -192,7 +203,54 @@ class Demo:
             assert self.send(FIRM, "POST", "/api/v1/clients", company).status_code == 201
         elif needs == "fault":
             self.run(self._park)
+        elif needs == "second account":
+            self.run(self._add_account)
+        elif needs.endswith("withdrawal"):
+            self._withdraw(needs)
         self.settle()
+
+    def _add_account(self, session: Any) -> None:
+        """One in euros, the first of the list, that is not the first choice."""
+        first = session.scalars(sa.select(ClientBankAccount).where(ClientBankAccount.currency == "USD")).first()
+        columns = {column.key: getattr(first, column.key) for column in ClientBankAccount.__table__.columns}
+        columns |= {"id": new_id(), "number": "00219300000000000118", "currency": "EUR", "is_default": False}
+        session.add(ClientBankAccount(**columns))
+
+    def _withdraw(self, needs: str) -> None:
+        asked = self.send(CLIENT, "POST", "/api/v1/withdrawals", {"amount": "500", "currency": "USD"})
+        assert asked.status_code == 201, asked.get_json()
+        withdrawal = asked.get_json()
+        if needs == "withdrawal":
+            return
+        self.run(partial(self._agree, withdrawal["id"]))
+        if needs.startswith("processing"):
+            path = f"/api/v1/withdrawals/{withdrawal['id']}/start"
+            assert self.send(OPERATOR, "POST", path, {}).status_code == 200
+            self.run(partial(self._prove, withdrawal))
+
+    def _agree(self, withdrawal_id: str, session: Any) -> None:
+        approval = session.scalars(sa.select(Approval).where(Approval.object_id == withdrawal_id)).one()
+        checker = Principal("user", new_id(), "César Rojas", role=Role.MIDDLE_OFFICE)
+        self.parts.approvals.decide(session, approval.id, True, None, checker, self.clock.now())
+        assert self.parts.approvals.carry_out(session, approval.id, self.clock.now())
+
+    def _prove(self, withdrawal: dict[str, Any], session: Any) -> None:
+        session.add(
+            ClientDocument(
+                id=new_id(),
+                client_id=withdrawal["client_id"],
+                kind="payment_proof",
+                filename="proof.pdf",
+                content_type="application/pdf",
+                size_bytes=1,
+                sha256="0" * 64,
+                storage_key="proof",
+                about_type="withdrawal",
+                about_id=withdrawal["id"],
+                uploaded_by="system",
+                created_at=self.clock.now(),
+            )
+        )
 
     def _park(self, session: Any) -> None:
         session.add(
@@ -230,6 +288,8 @@ class Demo:
             "fault_id": "/api/v1/admin/faults?open=true&limit=1",
             "limit_id": "/api/v1/clients/C-1001/limits",
             "document_id": "/api/v1/clients/C-1001/documents",
+            "account_id": "/api/v1/clients/C-1001/bank-accounts",
+            "withdrawal_id": "/api/v1/withdrawals?limit=1",
         }
         return str(self.first(lists[name], PERSON if who == CLIENT and name in STAFF_ONLY else who)["id"])
 
@@ -262,7 +322,9 @@ NEEDS = {
     "fault_id": "fault",
     "entry_id": "position",
     "document_id": "document",
+    "withdrawal_id": "withdrawal",
 }
+ROLES = {PERSON: "master", OPERATOR: "operator"}
 STAFF_TAGS = {"admin", "audit", "system"}
 
 
@@ -327,8 +389,8 @@ def perform(demo: Demo, call: Call) -> TestResponse:
         path += "?name=Ana%20Flores"
     if call.operation == "bars":
         path += "&symbol=BTC/USDT"
-    if call.operation == "list_faults":
-        demo.prepare("fault")
+    if call.operation in ("list_faults", "list_withdrawals"):
+        demo.prepare(call.operation.removeprefix("list_").removesuffix("s"))
     if call.example is None:
         return demo.send(who, call.method, path)
     return demo.send(who, call.method, path, call.example.body, call.example.file)

@@ -133,8 +133,8 @@ def _describe(address: str, keys: dict[str, str]) -> str:
     lines += [f"    {person.role.value:<14}{person.email}" for person in demo.PEOPLE]
     lines += [
         "",
-        f"  API key of client C-1001 (read, trade):              {keys[demo.CLIENT_KEY]}",
-        f"  API key of the firm (all but funding, for clients):  {keys[demo.SYSTEM_KEY]}",
+        f"  API key of client C-1001 (read, trade, funding):  {keys[demo.CLIENT_KEY]}",
+        f"  API key of the firm (for clients):                {keys[demo.SYSTEM_KEY]}",
         f"  Try: curl -H 'X-API-Key: {keys[demo.CLIENT_KEY]}' {address}/api/v1/wallets",
         "",
     ]

@@ -98,6 +98,15 @@ def choice(*allowed: str) -> Kind[str]:
     return Kind(parse, _listed(allowed))
 
 
+def _switch(variable: str, written: str) -> bool:
+    if written not in ("0", "1"):
+        raise BadSetting(f"{variable} must be 0 or 1, not {written!r}.")
+    return written == "1"
+
+
+switch: Final = Kind(_switch, "0 or 1")
+
+
 def _log_level(variable: str, written: str) -> str:
     if written.upper() not in _LOG_LEVELS:
         raise BadSetting(f"{variable} must be one of {', '.join(_LOG_LEVELS)}, not {written!r}.")
@@ -159,6 +168,7 @@ PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS = (
     "Documents",
 )
 KYC: Final = "Verification of clients"
+WITHDRAWALS: Final = "Withdrawals"
 _share, _bps, _rate = number(1), number(10_000), whole(1, 1_000_000)
 
 
@@ -350,6 +360,31 @@ class Settings:
         text,
         "basic-kyc-level,enhanced-kyc-level",
         "what Sumsub calls the levels 1 and 2, comma separated",
+    )
+    withdrawal_cool_down_hours: int = setting(
+        WITHDRAWALS,
+        whole(0, 8760),
+        24,
+        "a client's new bank account is paid to only after so many hours, counted from when the client was told of it",
+    )
+    withdrawal_fee_rate: Decimal = setting(
+        WITHDRAWALS, _share, Decimal("0.001"), "the house's fee, as a part of the amount: 0.001 is 0.1 %"
+    )
+    withdrawal_tax_rate: Decimal = setting(
+        WITHDRAWALS,
+        _share,
+        Decimal("0.00005"),
+        "the tax on financial transactions (Peru's ITF), as a part of the amount; charged in steps of 0.05",
+    )
+    withdrawal_payout_days: int = setting(
+        WITHDRAWALS, whole(0, 30), 1, "how many days, Mondays to Fridays, clients are told that a payout takes"
+    )
+    auto_approve_withdrawals: bool = setting(
+        WITHDRAWALS,
+        switch,
+        False,
+        "1: withdrawals need no second person; for trying things out, and refused in production",
+        example="0",
     )
 
     @property

@@ -30,6 +30,7 @@ from . import (
     positions,
     system,
     wallets,
+    withdrawals,
 )
 from . import users as user_pages
 from .identity import identify, person
@@ -55,6 +56,7 @@ _NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
     (_l("Portfolio"), "/portfolio", "pie-chart", Resource.WALLETS),
     (_l("Wallets"), "/wallets", "wallet2", Resource.WALLETS),
     (_l("Verification"), "/kyc", "person-circle", Resource.KYC),
+    (_l("Withdrawals"), "/withdrawals", "box-arrow-right", Resource.WITHDRAWALS),
     (_l("Clients"), "/clients", "people", Resource.CLIENTS),
     (_l("Journal"), "/journal", "journal-text", Resource.LEDGER),
     (_l("System"), "/system", "hdd-network", Resource.SYSTEM),
@@ -100,6 +102,7 @@ def register(app: Flask) -> None:
         desk,
         clients,
         wallets,
+        withdrawals,
         orders,
         positions,
         portfolio,

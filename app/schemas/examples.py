@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 CLIENT, FIRM, PERSON = "client", "system", "person"  # the demo's two keys, and its Master in a browser
+OPERATOR = "operator"  # the demo's, in a browser
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """``adds`` and ``changes`` are all that it may do: rows by table, columns by table.
 
-    ``needs`` names what must be there first, where the path has an id: order, position, paused wallet, fault.
-    ``at`` has the values of the path where they are not the usual ones; ``file`` is what is uploaded, beside a form.
+    ``needs`` names what must be there first, where the path has an id: order, position, paused wallet, fault, and a
+    withdrawal: open, approved or processing. ``at`` has the values of the path where they are not the usual ones;
+    ``file`` is what is uploaded, beside a form.
     """
 
     name: str
@@ -39,6 +41,7 @@ _STATUS: Final = {"wallets": ("status", "stopped_by")}
 WITHOUT_BODY: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "remove_document": {"client_documents": ("removed_at",)},
     "delete_order": {"orders": ("status", "held", "closed_at", "leaves_qty")},
+    "remove_bank_account": {"client_bank_accounts": ("status", "is_default")},
     "retry_fault": {"engine_faults": ("retry_at", "attempts", "error", "resolved_at", "resolved_by", "resolution")},
 }
 REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
@@ -298,6 +301,95 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
             needs="company",
             at={"ref": "C-1003"},
             adds={"related_persons": 2},
+        ),
+    ),
+    "add_bank_account": (
+        Example(
+            "cci",
+            "Add a savings account in soles, which a second person confirms",
+            {
+                "scheme": "cci",
+                "number": "011-366-000100032542-21",
+                "bank_name": "BBVA",
+                "account_type": "savings",
+                "currency": "PEN",
+            },
+            adds={"client_bank_accounts": 1, "approvals": 1},
+        ),
+    ),
+    "make_default_bank_account": (
+        Example(
+            "default",
+            "Make it the first choice for payouts in its currency",
+            _NOTHING,
+            needs="second account",
+            changes={"client_bank_accounts": ("is_default",)},
+        ),
+    ),
+    "preview_withdrawal": (
+        Example("usd", "See what 500 USD would come to, and store nothing", {"amount": "500", "currency": "USD"}),
+    ),
+    "create_withdrawal": (
+        Example(
+            "dry_run",
+            "See what it would come to, and store nothing",
+            {"amount": "500", "currency": "USD", "dry_run": True},
+            status=200,
+        ),
+        Example(
+            "usd",
+            "Withdraw 500 USD to the client's first choice of their accounts",
+            {"amount": "500", "currency": "USD", "concept": "Savings"},
+            adds={"withdrawals": 1, "approvals": 1},
+        ),
+    ),
+    "cancel_withdrawal": (
+        Example(
+            "cancel",
+            "Cancel it; the money is available again",
+            {"reason": "Not needed any more"},
+            needs="withdrawal",
+            changes={"withdrawals": ("status", "reason"), "approvals": ("status", "reason", "decided_at")},
+        ),
+    ),
+    "reject_withdrawal": (
+        Example(
+            "reject",
+            "Do not pay it; the client has the money back",
+            {"reason": "The bank knows no such holder"},
+            OPERATOR,
+            needs="approved withdrawal",
+            changes={"withdrawals": ("status", "reason")},
+        ),
+    ),
+    "start_withdrawal": (
+        Example(
+            "start",
+            "Begin to pay it",
+            _NOTHING,
+            OPERATOR,
+            needs="approved withdrawal",
+            changes={"withdrawals": ("status", "payer")},
+        ),
+    ),
+    "complete_withdrawal": (
+        Example(
+            "paid",
+            "The bank has paid it; the proof is uploaded already",
+            {"bank_reference": "BCP-2026-000123"},
+            OPERATOR,
+            needs="processing withdrawal",
+            changes={"withdrawals": ("status", "bank_reference", "completed_at")},
+        ),
+    ),
+    "fail_withdrawal": (
+        Example(
+            "returned",
+            "The bank has returned it; the client has the money back",
+            {"reason": "Returned: account closed"},
+            OPERATOR,
+            needs="processing withdrawal",
+            changes={"withdrawals": ("status", "reason")},
         ),
     ),
     "set_client_limit": (

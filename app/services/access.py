@@ -16,7 +16,7 @@ from app.core.errors import Invalid, NotFound
 from app.core.permissions import READ, WRITE, Principal, Reach, Resource
 from app.domain.execution import OrderState
 from app.domain.positions import PositionState
-from app.models import Client, Order, Position, Wallet, table_of
+from app.models import Client, ClientBankAccount, Order, Position, Wallet, Withdrawal, table_of
 
 from .locks import Locks
 
@@ -128,13 +128,36 @@ def wallet_for(session: Session, client: Client, wallet_id: str | None) -> Walle
     return found
 
 
-def client_of(session: Session, owned: Wallet | OrderState | PositionState) -> Client:
+def bank_account(
+    session: Session, principal: Principal, account_id: str, right: str, *, lock: bool = False
+) -> ClientBankAccount:
+    """Where a client is paid, by id; one that was removed is still to be seen."""
+    query = sa.select(ClientBankAccount).where(ClientBankAccount.id == account_id.lower())
+    query = _restrict(query, ClientBankAccount.client_id, principal, Resource.BANK_ACCOUNTS, right)
+    query = query.with_for_update(key_share=True).execution_options(populate_existing=True) if lock else query
+    found: ClientBankAccount | None = session.scalars(query).one_or_none() if is_uuid(account_id) else None
+    if found is None:
+        raise NotFound("there is no such bank account")
+    return found
+
+
+def withdrawal(session: Session, principal: Principal, withdrawal_id: str, right: str) -> Withdrawal:
+    """A withdrawal by id, not locked."""
+    query = sa.select(Withdrawal).where(Withdrawal.id == withdrawal_id.lower())
+    query = _restrict(query, Withdrawal.client_id, principal, Resource.WITHDRAWALS, right)
+    found: Withdrawal | None = session.scalars(query).one_or_none() if is_uuid(withdrawal_id) else None
+    if found is None:
+        raise NotFound("there is no such withdrawal")
+    return found
+
+
+def client_of(session: Session, owned: Wallet | Withdrawal | ClientBankAccount | OrderState | PositionState) -> Client:
     """The client of an object the caller has been let through to."""
     return session.get_one(Client, owned.client_id)
 
 
-def wallet_of(session: Session, owned: OrderState | PositionState) -> Wallet:
-    """The wallet of an order or position the caller has been let through to."""
+def wallet_of(session: Session, owned: OrderState | PositionState | Withdrawal) -> Wallet:
+    """The wallet of an order, position or withdrawal the caller has been let through to."""
     return session.get_one(Wallet, owned.wallet_id)
 
 

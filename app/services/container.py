@@ -17,6 +17,7 @@ from app.schemas.market import feed_json
 from .access import EntryWallets
 from .api_keys import RecentKeys
 from .approvals import Approvals
+from .bank_accounts import BankAccounts
 from .bars import BarService
 from .documents import Documents
 from .feeds import FeedSupervisor
@@ -24,6 +25,7 @@ from .kyc_provider import KycAtProvider
 from .orders import Orders, Outcome
 from .positions import Positions
 from .quotes import QuoteBook
+from .withdrawals import Withdrawals
 
 
 class EngineStatus(Protocol):
@@ -65,6 +67,8 @@ class Services:
     approvals: Approvals
     documents: Documents
     kyc: KycAtProvider
+    bank_accounts: BankAccounts
+    withdrawals: Withdrawals
     local: LocalEngine | None = None
     recent_keys: RecentKeys = field(init=False)
     entry_wallets: EntryWallets = field(default_factory=EntryWallets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,9 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.errors import Unauthenticated
+from app.core.ids import new_id
 from app.core.permissions import SYSTEM, Role
-from app.domain.clients import ClientKind, IdentityType
-from app.models import ApiKey, Client, User
+from app.domain.clients import AccountScheme, BankAccountStatus, ClientKind, IdentityType
+from app.domain.identifiers import check_account
+from app.domain.kyc import KycStatus
+from app.models import ApiKey, Client, ClientBankAccount, User, Verification
 
 from . import api_keys, clients, market, passwords, users, wallets
 
@@ -23,6 +26,12 @@ BALANCES: Final = {
     "C-1001": {"USDT": "100000", "USD": "50000", "EUR": "10000", "PEN": "20000", "BTC": "0.5"},
     "C-1002": {"USDT": "100000", "USD": "50000", "EUR": "5000", "PEN": "10000", "BTC": "0.25"},
 }
+# numbers whose control digits are right, of nobody in particular
+BANK_ACCOUNTS: Final = {
+    "C-1001": {"USD": "00219312345678901218", "PEN": "00219355556666777716"},
+    "C-1002": {"USD": "00219300000000000118"},
+}
+VERIFIED_FOR: Final = timedelta(days=365)
 CLIENT_KEY, SYSTEM_KEY = "client", "system"
 CLIENT_KEY_NAME, SYSTEM_KEY_NAME = "Demo bot of C-1001", "Demo system"
 
@@ -99,10 +108,63 @@ def load(session: Session, password_hashes: Mapping[str, str], now: datetime) ->
         client = clients.create(session, code, name, SYSTEM, now, trader_id=trader_id, **PROFILES.get(code, {}))
         starting = {asset: Decimal(amount) for asset, amount in BALANCES[code].items()}
         wallet = wallets.create(session, client, "Paper", starting, SYSTEM, now)
+        _verify(session, client, now)
+        _add_bank_accounts(session, client, now)
         added["clients"].append(code)
         added["wallets"].append(wallet.id)
     _add_people(session, [person for person in PEOPLE if person.client is not None], password_hashes, now, added)
     return added
+
+
+def _verify(session: Session, client: Client, now: datetime) -> None:
+    """As after their documents: they may deposit and withdraw up to the limits of that level."""
+    client.kyc_status, client.kyc_level, client.kyc_expires_at = KycStatus.APPROVED.value, 1, now + VERIFIED_FOR
+    session.add(
+        Verification(
+            id=new_id(),
+            client_id=client.id,
+            provider="mock",
+            session_id=f"demo-{client.code}",
+            level=1,
+            status=KycStatus.APPROVED.value,
+            provider_data={},
+            document_kinds=[],
+            requested_by=SYSTEM.actor,
+            version=1,
+            created_at=now,
+            changed_at=now,
+            verified_at=now,
+            expires_at=client.kyc_expires_at,
+        )
+    )
+
+
+def _add_bank_accounts(session: Session, client: Client, now: datetime) -> None:
+    """Confirmed long ago: what the demo shows of payouts needs no day of waiting."""
+    for currency, number in BANK_ACCOUNTS[client.code].items():
+        checked = check_account(AccountScheme.CCI, number)
+        session.add(
+            ClientBankAccount(
+                id=new_id(),
+                client_id=client.id,
+                scheme=checked.scheme.value,
+                number=checked.number,
+                bank_code=checked.bank_code,
+                bank_name="BCP",
+                account_type="savings",
+                currency=currency,
+                holder=client.name,
+                country=checked.country,
+                is_default=True,
+                status=BankAccountStatus.ACTIVE.value,
+                usable_from=now,
+                created_by=SYSTEM.actor,
+                version=1,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+    session.flush()
 
 
 def _add_people(
@@ -134,9 +196,12 @@ def ensure_keys(session: Session, known: Mapping[str, str], now: datetime) -> di
     """
     client = session.scalars(sa.select(Client).where(Client.code == "C-1001")).one()
     requests = {
-        CLIENT_KEY: api_keys.KeyRequest(name=CLIENT_KEY_NAME, scopes=("read", "trade"), client=client),
+        CLIENT_KEY: api_keys.KeyRequest(name=CLIENT_KEY_NAME, scopes=("read", "trade", "funding"), client=client),
         SYSTEM_KEY: api_keys.KeyRequest(
-            name=SYSTEM_KEY_NAME, scopes=("read", "trade", "clients", "admin"), system=True, act_for_clients=True
+            name=SYSTEM_KEY_NAME,
+            scopes=("read", "trade", "funding", "clients", "admin"),
+            system=True,
+            act_for_clients=True,
         ),
     }
     return {

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.domain.approvals import ApprovalKind
 from app.domain.instruments import SymbolTable
 from app.domain.ledger import NormalSide
 from app.domain.money import ZERO, text, unit
 from app.domain.orders import LIVE, TERMINAL, OrderStatus, Side
 from app.models import (
+    WITHDRAWAL_HOLDS,
+    Approval,
+    ApprovalVote,
     EngineFault,
     Event,
     Execution,
@@ -22,6 +26,7 @@ from app.models import (
     Order,
     Position,
     Posting,
+    Withdrawal,
     exact_sum,
     table_of,
 )
@@ -32,6 +37,7 @@ from . import audit, market
 orders, executions, positions = table_of(Order), table_of(Execution), table_of(Position)
 accounts, entries, postings = table_of(LedgerAccount), table_of(JournalEntry), table_of(Posting)
 events = table_of(Event)
+withdrawals, approvals, votes = table_of(Withdrawal), table_of(Approval), table_of(ApprovalVote)
 ROWS_SHOWN = 20
 STATEMENT_MINUTES = 10  # it reads every row there is: more than a request's statement has
 _ZERO = sa.literal(ZERO, ExactDecimal())
@@ -66,6 +72,7 @@ def reconcile(session: Session, instruments: SymbolTable) -> dict[str, Any]:
     _entries(session, report)
     _accounts(session, report)
     _holds(session, report)
+    _withdrawals(session, report)
     _scales(session, report)
     totals = _read_executions(session, report, instruments)
     _orders(session, report, totals["orders"])
@@ -164,7 +171,7 @@ def _accounts(session: Session, report: Report) -> None:
 
 
 def _holds(session: Session, report: Report) -> None:
-    """L6, L7: what is held is what live orders hold; terminal ones hold nothing."""
+    """L6, L7: what is held is what live orders and open withdrawals hold; finished ones hold nothing."""
     held_by_orders = {
         (row.wallet_id, row.hold_currency): row.held
         for row in session.execute(
@@ -179,16 +186,19 @@ def _holds(session: Session, report: Report) -> None:
             sa.select(accounts.c.owner, accounts.c.currency, accounts.c.balance).where(accounts.c.kind == "held")
         )
     }
-    for key in held.keys() | held_by_orders.keys():
-        balance, wanted = held.get(key, ZERO), held_by_orders.get(key, ZERO)
-        if balance != wanted:
+    held_by_withdrawals = _open_withdrawals(session)
+    for key in held.keys() | held_by_orders.keys() | held_by_withdrawals.keys():
+        balance, of_orders = held.get(key, ZERO), held_by_orders.get(key, ZERO)
+        of_withdrawals = held_by_withdrawals.get(key, ZERO)
+        if balance != of_orders + of_withdrawals:
             report.add(
                 "HOLD_MISMATCH",
-                "L7: the held balance is not what live orders hold",
+                "L7: the held balance is not what live orders and open withdrawals hold",
                 wallet_id=key[0],
                 currency=key[1],
                 held=balance,
-                orders=wanted,
+                orders=of_orders,
+                withdrawals=of_withdrawals,
             )
     query = sa.select(orders.c.id, orders.c.status, orders.c.held).where(
         orders.c.status.in_(_TERMINAL), orders.c.held != _ZERO
@@ -197,6 +207,57 @@ def _holds(session: Session, report: Report) -> None:
         report.add(
             "HOLD_NOT_RELEASED", "L6: a finished order still holds", order_id=row.id, status=row.status, held=row.held
         )
+
+
+def _open_withdrawals(session: Session) -> dict[tuple[str, str], Decimal]:
+    """What they hold, by wallet and currency."""
+    query = (
+        sa.select(withdrawals.c.wallet_id, withdrawals.c.currency, exact_sum(withdrawals.c.amount).label("held"))
+        .where(WITHDRAWAL_HOLDS)
+        .group_by(withdrawals.c.wallet_id, withdrawals.c.currency)
+    )
+    return {(row.wallet_id, row.currency): row.held for row in session.execute(query)}
+
+
+_BACK: Final = ["hold", "release"]
+_SETTLED: Final = {"completed": ["hold", "withdrawal"], "rejected": _BACK, "canceled": _BACK, "failed": _BACK}
+
+
+def _withdrawals(session: Session, report: Report) -> None:
+    """M2: held before it is paid, paid or given back once, and by nobody who asked for it or agreed to it."""
+    booked = defaultdict(list)
+    query = sa.select(entries.c.about_id, entries.c.kind).where(entries.c.about_type == "withdrawal")
+    for about, kind in session.execute(query.order_by(entries.c.number)):
+        booked[about].append(kind)
+    involved = defaultdict(set)
+    decided = (
+        sa.select(approvals.c.object_id, approvals.c.maker, votes.c.checker)
+        .join(votes, votes.c.approval_id == approvals.c.id)
+        .where(approvals.c.kind == ApprovalKind.WITHDRAWAL.value)
+    )
+    for about, maker, checker in session.execute(decided):
+        involved[about].add(checker)
+        if checker == maker:
+            report.add("OWN_APPROVAL", "M2: somebody agreed to their own proposal", withdrawal_id=about)
+    count = 0
+    for row in session.execute(sa.select(withdrawals)):
+        count += 1
+        if booked[row.id] != _SETTLED.get(row.status, ["hold"]):
+            report.add(
+                "WITHDRAWAL_ENTRIES_MISMATCH",
+                "M2: the journal does not say of a withdrawal what its status says",
+                withdrawal_id=row.id,
+                status=row.status,
+                entries=booked[row.id],
+            )
+        if row.payer is not None and row.payer in {row.requested_by, *involved[row.id]}:
+            report.add(
+                "PAYER_NOT_INDEPENDENT",
+                "M2: who asked for a withdrawal or agreed to it has paid it",
+                withdrawal_id=row.id,
+                payer=row.payer,
+            )
+    report.checked["withdrawals"] = count
 
 
 def _scales(session: Session, report: Report) -> None:

@@ -109,6 +109,14 @@ def remember_equity(wallet: Wallet, equity: Decimal, now: datetime) -> None:
         wallet.peak_equity_usd = round(equity, 8)
 
 
+def note_withdrawal(wallet: Wallet, usd: Decimal) -> None:
+    """Money that was taken out is no loss: the day's start and the peak fall with it; the wallet must be locked."""
+    if wallet.day_start_equity_usd is not None:
+        wallet.day_start_equity_usd = max(round(wallet.day_start_equity_usd - usd, 8), ZERO)
+    if wallet.peak_equity_usd is not None:
+        wallet.peak_equity_usd = max(round(wallet.peak_equity_usd - usd, 8), ZERO)
+
+
 @dataclass(slots=True)
 class _Seen:
     """What has been read of one wallet; None where no limit has asked for it yet."""

@@ -21,6 +21,9 @@ CALLERS = [*ROLES, *KEYS]
 SEEING = EVERYBODY | READERS
 TRADING = {"trader", "client"} | TRADERS - {"key:firm-trade"}  # a firm's key trades only where it may act
 SUPERVISING = {"master", "operator", "middle_office"} | ADMINS
+FUNDED = {"master", "operator", "middle_office", "client"} | READERS  # a trader has no part in it
+FUNDING = {"operator", "client"} | {name for name, key in KEYS.items() if "funding" in key["scopes"]}
+PAYING = {"operator"}  # in a browser
 AUDITING = {"master", "middle_office"} | ADMINS
 ANYBODY = {*CALLERS, None}
 
@@ -77,6 +80,21 @@ API = {
     "POST /api/v1/wallets/<wallet_id>/resume": MANAGING | TRADING,
     "GET /api/v1/wallets/<wallet_id>/balances": SEEING,
     "GET /api/v1/wallets/<wallet_id>/movements": SEEING,
+    "GET /api/v1/clients/<ref>/bank-accounts": FUNDED,
+    "POST /api/v1/clients/<ref>/bank-accounts": FUNDING,
+    "GET /api/v1/bank-accounts/<account_id>": FUNDED,
+    "DELETE /api/v1/bank-accounts/<account_id>": FUNDING,
+    "POST /api/v1/bank-accounts/<account_id>/make-default": FUNDING,
+    "GET /api/v1/funding/withdrawable": FUNDED,
+    "GET /api/v1/withdrawals": FUNDED,
+    "POST /api/v1/withdrawals": FUNDING,
+    "POST /api/v1/withdrawals/preview": FUNDING,
+    "GET /api/v1/withdrawals/<withdrawal_id>": FUNDED,
+    "POST /api/v1/withdrawals/<withdrawal_id>/cancel": FUNDING,
+    "POST /api/v1/withdrawals/<withdrawal_id>/reject": PAYING,
+    "POST /api/v1/withdrawals/<withdrawal_id>/start": PAYING,
+    "POST /api/v1/withdrawals/<withdrawal_id>/complete": PAYING,
+    "POST /api/v1/withdrawals/<withdrawal_id>/fail": PAYING,
     "GET /api/v1/market/instruments": SEEING,
     "GET /api/v1/market/quotes": SEEING,
     "POST /api/v1/market/quotes": MANAGING,
@@ -129,6 +147,8 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /wallets": EVERYBODY,
     "GET /wallets/<wallet_id>": EVERYBODY,
     "GET /kyc": {"client"},
+    "GET /withdrawals": EVERYBODY - {"trader"},
+    "GET /withdrawals/<withdrawal_id>": EVERYBODY - {"trader"},
     "GET /clients": STAFF,
     "GET /clients/<ref>": STAFF,
     "GET /journal": EVERYBODY,

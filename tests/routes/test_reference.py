@@ -51,7 +51,6 @@ NOT_OVER_HTTP = {
     "wrong_password",
     "not_ready",
     "malformed",
-    "insufficient_funds",
     "BUSINESS_REJECT",
     "TOO_LATE",
 }

@@ -30,6 +30,7 @@ def csv(text: str, name: str) -> Response:
 def register(app: Flask) -> None:
     from . import (
         audit,
+        bank_accounts,
         client_limits,
         clients,
         documents,
@@ -47,10 +48,12 @@ def register(app: Flask) -> None:
         users,
         venue_control,
         wallets,
+        withdrawals,
     )
 
     areas = (
         audit,
+        bank_accounts,
         client_limits,
         clients,
         documents,
@@ -67,6 +70,7 @@ def register(app: Flask) -> None:
         users,
         venue_control,
         wallets,
+        withdrawals,
     )
     assert all(areas)
     if not blueprint._got_registered_once:

@@ -36,6 +36,7 @@ _TAGS = {
     "market": "Instruments, quotes and bars.",
     "portfolio": "Equity, profit, fees and win rate over a time.",
     "wallets": "Balances, movements and limits.",
+    "funding": "Bank accounts and withdrawals.",
     "events": "What happened, in order: over HTTP by cursor; live over Socket.IO, see above.",
     "journal": "The double-entry journal behind every balance.",
     "clients": "For the firm: clients and their trading limits.",
@@ -60,6 +61,8 @@ _PATH_ARGUMENTS = {
     "key_id": "Id of the key, or its prefix",
     "user_id": "Id of the user",
     "fault_id": "Id of the fault",
+    "account_id": "Id of the bank account",
+    "withdrawal_id": "Id of the withdrawal",
 }
 _PATH_EXAMPLES = {"ref": "C-1001", "symbol": "BTCUSDT"}
 _RESPONSE_HEADERS = {

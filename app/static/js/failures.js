@@ -1,7 +1,7 @@
 // What was refused, in the reader's words: checks of pre-trade risk with their values, wrong fields, whole requests.
 
 import { neighbours } from "./decimal.js";
-import { number } from "./format.js";
+import { dateTime, number } from "./format.js";
 import { t } from "./i18n.js";
 
 const TEXTS = {
@@ -16,6 +16,7 @@ const TEXTS = {
   PRICE_OUT_OF_BAND: t("The price is too far from the market"), REDUCE_ONLY: t("It would do more than reduce the position"),
   POST_ONLY_WOULD_CROSS: t("It would have executed at once"), VENUE_REJECTED: t("The venue refused it"), BUSINESS_REJECT: t("The venue could not read the message"),
   VENUE_DOES_NOT_ANSWER: t("The venue does not answer"), HALTED: t("Trading is halted"), RATE_LIMITED: t("Too many orders per second"), INVALID_QTY: t("The quantity is not valid"),
+  insufficient_funds: t("More than may be withdrawn"), account_not_usable: t("The bank account is not confirmed, or too new"),
 };
 const VALUES = {
   required: t("needed"), available: t("available"), limit: t("limit"), limit_usd: t("limit (USD)"), notional_usd: t("value (USD)"),
@@ -23,12 +24,14 @@ const VALUES = {
   price: t("price"), low: t("lowest"), high: t("highest"), age_seconds: t("age (s)"), limit_seconds: t("limit (s)"),
   currency: t("currency"), open: t("open"), symbol: t("instrument"), loss_usd: t("loss (USD)"),
   drawdown_percent: t("drawdown (%)"), limit_percent: t("limit (%)"), status: t("status"),
+  withdrawable: t("may be withdrawn"), account_status: t("status"), usable_from: t("from"),
 };
+const TIMES = new Set(["usable_from"]);
 
 /** [sentence, values] of one failing check. */
 export function failureText(failure) {
   const values = Object.entries(failure.values ?? {}).map(([name, value]) => {
-    const shown = number(value);
+    const shown = TIMES.has(name) ? dateTime(value) : number(value);
     return `${VALUES[name] ?? name}: ${shown === "–" ? value : shown}`;
   });
   return [TEXTS[failure.code] ?? failure.message, values.join(" · ")];
@@ -64,6 +67,9 @@ const FIELDS = {
   trail_too_wide: t("The distance is too wide."), trail_too_narrow: t("The distance is less than one tick."), market_buy_only: t("An amount of money is for market buys."),
   post_only_market: t("Not possible on a market order."), post_only_immediate: t("Contradicts an immediate order."),
   crossed: t("The bid must be below the ask."), jump: t("Too far from the last price."), string_too_short: t("Is too short."), string_too_long: t("Is too long."),
+  account_format: t("Does not have the form of such a number."), account_check_digit: t("Has a wrong check digit: look for a typing mistake."),
+  unknown_currency: t("Is no currency of banks here."), unknown_account: t("Is no account of the client."), currency_mismatch: t("Is not the account's currency."),
+  unknown_document: t("Is no proof of a payment that is free."),
 };
 
 const STEPS = { tick_size: t("Must be a multiple of the tick of %(step)s; nearest: %(near)s."), lot_size: t("Must be a multiple of the lot of %(step)s; nearest: %(near)s.") };
@@ -137,6 +143,10 @@ const PROBLEMS = {
   conflict: t("It contradicts the present state."), unchanged: t("It is so already."), code_taken: t("Another client has this code."), email_taken: t("Another user has this address."),
   last_master: t("The firm keeps at least one active Master."), own_account: t("Nobody changes their own role or disables themselves."), stale_version: t("Somebody else has changed it meanwhile; load the page again."),
   not_in_production: t("Not in production."), feed_not_settable: t("The price feed takes no quotes by hand."), feed_not_running: t("The price feed does not run."),
+  account_known: t("The client has this account already."), account_in_use: t("A withdrawal to this account is not finished."),
+  account_not_usable: t("The bank account is not confirmed, or too new."), insufficient_funds: t("That is more than may be withdrawn."),
+  wrong_status: t("Somebody was faster; load the page again."), payer_not_independent: t("Who asked for it or agreed to it does not pay it."),
+  reference_taken: t("Another withdrawal was paid with this reference."),
   too_large: t("Too large"), idempotency_key_reused: t("This was sent before with other values. Look at the orders before you send it again."),
 };
 

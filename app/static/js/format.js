@@ -7,7 +7,7 @@ import { group, mark } from "./numbers.js";
 
 const grouped = (digits) => digits.replace(/\B(?=(\d{3})+$)/g, group);
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-const day = new Intl.DateTimeFormat(locale, { day: "2-digit", month: "short" });
+const dayMonth = new Intl.DateTimeFormat(locale, { day: "2-digit", month: "short" });
 const dayAndYear = new Intl.DateTimeFormat(locale, { day: "2-digit", month: "short", year: "numeric" });
 const EMPTY = "–";
 
@@ -53,7 +53,7 @@ export function dateTime(iso) {
   if (!iso) return EMPTY;
   const date = new Date(iso);
   const thisYear = date.getFullYear() === new Date(now()).getFullYear();
-  return `${(thisYear ? day : dayAndYear).format(date)} ${clock.format(date)}`;
+  return `${(thisYear ? dayMonth : dayAndYear).format(date)} ${clock.format(date)}`;
 }
 const exact = new Intl.DateTimeFormat(locale, { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false });
 /** To the millisecond, where the order of things matters. */
@@ -61,6 +61,9 @@ export const precise = (iso) => (iso ? exact.format(new Date(iso)) : EMPTY);
 export const time = (iso) => (iso ? clock.format(new Date(iso)) : EMPTY);
 /** The time today, day and time before. */
 export const when = (iso) => (iso && new Date(iso).toDateString() === new Date(now()).toDateString() ? time(iso) : dateTime(iso));
+
+/** A calendar day, YYYY-MM-DD, which is the same day wherever it is read. */
+export const day = (text) => (text ? dayAndYear.format(new Date(`${text}T00:00:00`)) : EMPTY);
 
 export function duration(minutes) {
   if (minutes === null || minutes === undefined) return EMPTY;

@@ -20,6 +20,12 @@ const names = {
   connecting: t("Connecting"), healthy: t("Healthy"), degraded: t("Degraded"), down: t("Down"), running: t("Running"), stopped: t("Stopped"),
   failed: t("Failed"), starting: t("Starting"), finished: t("Finished"), live: t("Live"),
   parked: t("Parked"), retrying: t("Waits for the engine"), resolved: t("Resolved"), stale: t("Stale"),
+  pending_review: t("In review"), approved: t("Approved"), processing: t("Being paid"), completed: t("Completed"), rejected: t("Rejected"),
+  canceled: t("Canceled"), removed: t("Removed"), waiting: t("Waiting"), savings: t("Savings"), checking: t("Checking"), withdrawal: t("Withdrawal"), tax: t("Tax"),
+  "withdrawal.created": t("Withdrawal asked for"), "withdrawal.approved": t("Withdrawal approved"), "withdrawal.processing": t("Withdrawal is being paid"),
+  "withdrawal.completed": t("Withdrawal paid"), "withdrawal.rejected": t("Withdrawal rejected"), "withdrawal.canceled": t("Withdrawal canceled"),
+  "withdrawal.failed": t("Withdrawal failed"), "client.bank_account_added": t("Bank account added"), "client.bank_account_confirmed": t("Bank account confirmed"),
+  "client.bank_account_rejected": t("Bank account rejected"), "client.bank_account_removed": t("Bank account removed"), "client.bank_account_updated": t("Bank account changed"),
   "order.amended": t("Amended"), "position.opened": t("Opened"), "position.updated": t("Updated"),
   "position.closed": t("Closed"), "position.protection": t("Protection changed"), "wallet.created": t("Wallet opened"),
   "wallet.balance": t("Balance changed"), "wallet.active": t("Wallet resumed"), "wallet.paused": t("Wallet paused"),
@@ -35,7 +41,7 @@ const accounts = {
   "Funds outside the house": t("Funds outside the house"), "Receivables from clients": t("Receivables from clients"),
   "Clearing with venues": t("Clearing with venues"), "Clients: available": t("Clients: available"),
   "Clients: held for orders": t("Clients: held for orders"), "Rounding differences": t("Rounding differences"),
-  "Trading fees": t("Trading fees"),
+  "Trading fees": t("Trading fees"), "Taxes collected": t("Taxes collected"),
 };
 
 const TONES = {
@@ -43,6 +49,7 @@ const TONES = {
   PENDING_CANCEL: "warn", PENDING_REPLACE: "warn", REJECTED: "bad", FAILED: "bad", UNKNOWN: "bad",
   OPENING: "warn", CLOSING: "warn", active: "good", paused: "warn", suspended: "bad",
   healthy: "good", running: "good", live: "good", finished: "info", degraded: "warn", stale: "warn", starting: "warn", down: "bad",
+  pending_review: "warn", approved: "info", processing: "warn", completed: "good", rejected: "bad",
   failed: "bad", parked: "bad", retrying: "warn", resolved: "good",
 };
 const LIVE = new Set(["NEW", "PENDING_SEND", "SENT", "OPEN", "PARTIALLY_FILLED", "PENDING_REPLACE", "PENDING_CANCEL", "UNKNOWN"]);

@@ -1,0 +1,61 @@
+// Withdrawals: what may be withdrawn, the accounts it goes to, and the list.
+
+import { get } from "../api.js";
+import { bankAccounts } from "../bank_accounts.js";
+import { clientNames } from "../columns.js";
+import { $, h } from "../dom.js";
+import * as format from "../format.js";
+import { t } from "../i18n.js";
+import { tag } from "../labels.js";
+import * as live from "../live.js";
+import { newWithdrawal } from "../new_withdrawal.js";
+import { Table } from "../table.js";
+import { toast } from "../toast.js";
+
+const root = $("#withdrawals");
+const staff = root.dataset.staff === "true";
+const clients = JSON.parse(root.dataset.clients);
+const client = staff ? clientNames(root) : null;
+const own = document.body.dataset.client;
+
+const destination = (row) => `${row.destination.bank_name} •${row.destination.number.slice(-4)}`;
+const table = new Table($("#list"), {
+  path: "/api/v1/withdrawals", filters: $("#filters"), name: "withdrawals",
+  none: [t("No withdrawals yet"), t("They appear here as soon as one is asked for.")],
+  columns: [
+    { label: t("Time"), cell: (row) => h("a", { href: `/withdrawals/${row.id}` }, format.when(row.created_at)), csv: (row) => row.created_at },
+    client && { label: t("Client"), cell: (row) => client(row.client_id), csv: (row) => client(row.client_id) },
+    { label: t("Amount"), end: true, cell: (row) => format.money(row.amount, row.currency), csv: (row) => `${row.amount} ${row.currency}` },
+    { label: t("Arrives"), end: true, cell: (row) => format.money(row.arrives, row.currency), csv: (row) => `${row.arrives} ${row.currency}` },
+    { label: t("To"), wide: true, cell: (row) => h("span", { class: "long-text" }, `${destination(row)} · ${row.destination.holder}`), csv: (row) => `${destination(row)} ${row.destination.holder}` },
+    { label: t("Status"), cell: (row) => tag(row.status), csv: (row) => row.status },
+    { label: t("Bank reference"), cell: (row) => row.bank_reference ?? "–", csv: (row) => row.bank_reference },
+  ].filter(Boolean),
+});
+
+/** One card for each wallet and currency; what is kept back is said below. */
+async function showBalances() {
+  const { items } = await get("/api/v1/funding/withdrawable");
+  const parts = [["owed", t("owed to the house")], ["disputed", t("disputed deposits")], ["play_money", t("play money")], ["held_by_orders", t("held for orders")], ["held_by_withdrawals", t("held for withdrawals")]];
+  const nothing = (text) => /^0$/.test(text);
+  $("#balances").replaceChildren(...items.map((item) => h("div", { class: "panel card-figure", "data-currency": item.currency },
+    h("span", { class: "label" }, t("May be withdrawn")), h("span", { class: "value" }, format.money(item.withdrawable, item.currency)),
+    h("span", { class: "note" }, [t("available %(amount)s", { amount: format.money(item.available, item.currency) }), ...parts.filter(([name]) => !nothing(item[name])).map(([name, text]) => `${text} ${format.money(item[name], item.currency)}`)].join(" · ")))));
+}
+
+if (!staff) {
+  await Promise.all([showBalances(), bankAccounts($("#accounts"), { client: own, write: root.dataset.ask === "true" })]);
+  let timer = 0;
+  live.on("wallet.balance", () => { clearTimeout(timer); timer = setTimeout(() => showBalances().catch(() => {}), 250); });
+}
+live.on("withdrawal.*", ({ data }) => { if (!table.update(data) && table.page === 1) table.refresh(); });
+live.on("reset", () => location.reload());
+live.start();
+
+$("#new-withdrawal")?.addEventListener("click", async () => {
+  const made = await newWithdrawal(staff ? clients : [], { staff });
+  if (!made) return;
+  toast(t("Withdrawal asked for"), { tone: "good", detail: t("The money is set aside until it is paid.") });
+  location.assign(`/withdrawals/${made.id}`);
+});
+root.dataset.ready = "true";
