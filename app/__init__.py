@@ -11,12 +11,16 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, config
 from app.adapters.marketdata.redis_quotes import RedisQuoteCache
+from app.adapters.payments.base import PaymentProvider
+from app.adapters.payments.mock import MockPayments
+from app.adapters.payments.stripe import StripePayments
 from app.core import logs
 from app.core.clock import Clock, SystemClock
 from app.core.connections import Connections
 from app.core.group_commit import GroupCommit
 from app.core.settings import TESTING, Settings
 from app.core.transaction import Database
+from app.domain.approvals import ApprovalKind
 from app.domain.instruments import SymbolTable
 from app.domain.order_requests import OrderRequest, OrderRules
 from app.engine.lease import process_name
@@ -26,10 +30,12 @@ from app.realtime.bus import SocketBus
 from app.routes import access, api, application, errors, headers, health, limits, metrics, pages, request_gate
 from app.services import catalog
 from app.services.approvals import Approvals
+from app.services.bank_transfers import DepositSubject
 from app.services.bars import BarService
 from app.services.container import Services
 from app.services.orders import Orders, Outcome
 from app.services.oversight import application_name
+from app.services.payments import Payments
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.sockets import SocketAccess
@@ -130,8 +136,18 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         ),
         positions=Positions(orders, instruments, quotes),
         bars=BarService(instruments),
-        approvals=Approvals({}),
+        approvals=Approvals({ApprovalKind.DEPOSIT: DepositSubject()}),
+        payments=Payments(_payment_providers(settings), settings.base_url),
     )
+
+
+def _payment_providers(settings: Settings) -> dict[str, PaymentProvider]:
+    """By name; the mock one is a sandbox's."""
+    providers: list[PaymentProvider] = [] if settings.production else [MockPayments()]
+    if settings.stripe_secret_key is not None and settings.stripe_webhook_secret is not None:
+        api_base = settings.stripe_api_base
+        providers.append(StripePayments(settings.stripe_secret_key, settings.stripe_webhook_secret, api_base))
+    return {provider.name: provider for provider in providers}
 
 
 def _install_routes(app: Flask, settings: Settings) -> None:

@@ -151,7 +151,11 @@ def _start_engine(app: Flask, parts: Services, notifier: Notifier) -> Engine:
 
 def build_chores(parts: Services, database: Database) -> list[Chore]:
     """What is done outside, after commits, where the lease is."""
-    return [Chore("approvals", 1, partial(approvals.carry_out_waiting, database, parts.approvals))]
+    return [
+        Chore("approvals", 1, partial(approvals.carry_out_waiting, database, parts.approvals)),
+        Chore("payments", 1, partial(parts.payments.work_off, database)),
+        Chore("payment_sweep", 10, partial(parts.payments.sweep, database)),
+    ]
 
 
 def build_feed(parts: Services, sleep: Sleep) -> Feed:

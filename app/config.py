@@ -44,10 +44,14 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 def _checked(settings: Settings) -> Settings:
     if settings.market_feed == "replay" and not (settings.replay_file and settings.replay_instrument):
         raise BadSetting("MARKET_FEED=replay needs REPLAY_FILE and REPLAY_INSTRUMENT.")
+    if (settings.stripe_secret_key is None) != (settings.stripe_webhook_secret is None):
+        raise BadSetting("STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: set both, or none.")
     if settings.production:
         _check_secret(settings.secret_key)
         if not settings.hosts:
             raise BadSetting("PUBLIC_HOSTS must name the hosts of the server in production, such as desk.example.com.")
+        if settings.stripe_secret_key is not None and not settings.stripe_api_base.startswith("https://"):
+            raise BadSetting("STRIPE_API_BASE must begin with https:// in production: the secret key is sent there.")
     return settings
 
 

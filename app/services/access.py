@@ -67,7 +67,12 @@ def client(
 
 
 def acting_client(session: Session, principal: Principal, ref: str | None) -> Client:
-    """The client an order is for.
+    """The client an order is for: ``client_to_act_for``."""
+    return client_to_act_for(session, principal, ref, Resource.ORDERS)
+
+
+def client_to_act_for(session: Session, principal: Principal, ref: str | None, resource: Resource) -> Client:
+    """The client for whom something of a resource is to be written.
 
     A client's own caller needs no ``ref`` and may only name itself; staff and system keys with the right
     to act for clients must name one. Without that right a ``ref`` is refused, not ignored.
@@ -78,10 +83,10 @@ def acting_client(session: Session, principal: Principal, ref: str | None) -> Cl
         if ref is not None and ref not in (own.id, own.code):
             raise NotFound("there is no such client")
         return own
-    principal.require(Resource.ORDERS, WRITE)  # before anything is said about what was named
+    principal.require(resource, WRITE)  # before anything is said about what was named
     if ref is None:
         raise Invalid.field("client_id", "required", "must name the client the request is for")
-    return client(session, principal, ref, "write", Resource.ORDERS)
+    return client(session, principal, ref, WRITE, resource)
 
 
 def wallet(

@@ -20,6 +20,7 @@ from .approvals import Approvals
 from .bars import BarService
 from .feeds import FeedSupervisor
 from .orders import Orders, Outcome
+from .payments import Payments
 from .positions import Positions
 from .quotes import QuoteBook
 
@@ -61,6 +62,7 @@ class Services:
     positions: Positions
     bars: BarService
     approvals: Approvals
+    payments: Payments
     local: LocalEngine | None = None
     recent_keys: RecentKeys = field(init=False)
     entry_wallets: EntryWallets = field(default_factory=EntryWallets)
