@@ -200,7 +200,7 @@ def _attach_proof(session: Session, deposit: Deposit, document_id: str) -> None:
         .with_for_update()
     ).one_or_none()
     if document is None:
-        raise Invalid.field("proof_document_id", "unknown_document", "is no payment proof that is free", document_id)
+        raise Invalid.field("proof_document_id", "unknown_proof", "is no payment proof that is free", document_id)
     document.about_type, document.about_id = "deposit", deposit.id
     session.flush()
 

@@ -22,6 +22,7 @@ SEEING = EVERYBODY | READERS
 TRADING = {"trader", "client"} | TRADERS - {"key:firm-trade"}  # a firm's key trades only where it may act
 SUPERVISING = {"master", "operator", "middle_office"} | ADMINS
 AUDITING = {"master", "middle_office"} | ADMINS
+PAYING_IN = {"client", "key:funding"}
 ANYBODY = {*CALLERS, None}
 
 API = {
@@ -54,6 +55,18 @@ API = {
     "GET /api/v1/clients/<ref>/limits": SEEING,
     "PUT /api/v1/clients/<ref>/limits": {"master", "middle_office"} | ADMINS,
     "DELETE /api/v1/clients/<ref>/limits/<limit_id>": {"master", "middle_office"} | ADMINS,
+    "GET /api/v1/deposits": SEEING,
+    "POST /api/v1/deposits": PAYING_IN,
+    "GET /api/v1/deposits/mismatches": SEEING,  # who is no staff finds nothing there
+    "POST /api/v1/deposits/mismatches/<mismatch_id>/resolve": {"operator"},
+    "GET /api/v1/deposits/<deposit_id>": SEEING,
+    "POST /api/v1/deposits/<deposit_id>/cancel": PAYING_IN,
+    "POST /api/v1/deposits/<deposit_id>/match": {"operator"},
+    "POST /api/v1/deposits/<deposit_id>/reject": {"operator"},
+    "POST /api/v1/deposits/simulate-payment-success/<deposit_id>": PAYING_IN,
+    "POST /api/v1/stripe/webhook": ANYBODY,  # whoever signs as Stripe does; see test_stripe
+    "POST /api/v1/stripe/create-checkout-session": PAYING_IN,
+    "GET /api/v1/stripe/session/<session_id>": PAYING_IN,
     "GET /api/v1/wallets": SEEING,
     "POST /api/v1/wallets": MANAGING,
     "GET /api/v1/wallets/<wallet_id>": SEEING,

@@ -91,7 +91,7 @@ def list_deposits() -> ResponseReturnValue:
     status=201,
     needs=WRITING,
     etag=True,
-    errors=(*REFUSALS, "method_not_available", "unknown_document"),
+    errors=(*REFUSALS, "method_not_available", "unknown_proof"),
     description="A card deposit has the address to pay at in payment_url; null while the provider does not answer: "
     "it follows as the event deposit.updated. A deposit the provider refuses is answered as failed, with the reason.",
 )
@@ -184,7 +184,7 @@ def cancel_deposit(deposit_id: str) -> ResponseReturnValue:
     response=DepositOut,
     needs=HANDLING,
     etag=True,
-    errors=("too_late", "wrong_amount", "movement_taken", "not_a_transfer", "approval_pending"),
+    errors=("too_late", "wrong_amount", "movement_taken", "not_a_transfer"),
     description="It is credited once a second person has approved it.",
 )
 def match_deposit(deposit_id: str) -> ResponseReturnValue:
