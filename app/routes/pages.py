@@ -16,7 +16,21 @@ from app.core.permissions import READ, Principal, Resource, Role
 from app.services import events, users
 from app.services.user_sessions import SignedIn
 
-from . import account, audit, auth, clients, dashboard, desk, journal, orders, portfolio, positions, system, wallets
+from . import (
+    account,
+    audit,
+    auth,
+    clients,
+    dashboard,
+    deposits,
+    desk,
+    journal,
+    orders,
+    portfolio,
+    positions,
+    system,
+    wallets,
+)
 from . import users as user_pages
 from .identity import identify, person
 
@@ -40,6 +54,7 @@ _NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
     (_l("Positions"), "/positions", "briefcase", Resource.ORDERS),
     (_l("Portfolio"), "/portfolio", "pie-chart", Resource.WALLETS),
     (_l("Wallets"), "/wallets", "wallet2", Resource.WALLETS),
+    (_l("Deposits"), "/deposits", "download", Resource.DEPOSITS),
     (_l("Clients"), "/clients", "people", Resource.CLIENTS),
     (_l("Journal"), "/journal", "journal-text", Resource.LEDGER),
     (_l("System"), "/system", "hdd-network", Resource.SYSTEM),
@@ -85,6 +100,7 @@ def register(app: Flask) -> None:
         desk,
         clients,
         wallets,
+        deposits,
         orders,
         positions,
         portfolio,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core import json
@@ -40,20 +40,23 @@ class DepositIn(_Payment):
         description="card: by Stripe Checkout; bank_transfer; mock: a sandbox's, paid at once"
     )
     bank_reference: Reference | None = Field(
-        default=None, description="What the bank transfer carries, so that it is recognized; for bank_transfer alone"
+        default=None,
+        validate_default=True,
+        description="What the bank transfer carries, so that it is recognized; for bank_transfer alone",
     )
     proof_document_id: Id | None = Field(
         default=None, description="Id of an uploaded document of the kind payment_proof; for bank_transfer alone"
     )
 
-    @model_validator(mode="after")
-    def _fits_the_method(self) -> Self:
-        if self.method is DepositMethod.BANK_TRANSFER:
-            if self.bank_reference is None:
-                raise PydanticCustomError("required", "bank_reference is needed for a bank transfer")
-        elif self.bank_reference is not None or self.proof_document_id is not None:
-            raise PydanticCustomError("contradiction", "bank_reference and proof_document_id are of a bank transfer")
-        return self
+    @field_validator("bank_reference", "proof_document_id")
+    @classmethod
+    def _fits_the_method(cls, value: str | None, told: ValidationInfo) -> str | None:
+        transfer = told.data.get("method") is DepositMethod.BANK_TRANSFER
+        if transfer and value is None and told.field_name == "bank_reference":
+            raise PydanticCustomError("required", "is needed for a bank transfer")
+        if not transfer and value is not None:
+            raise PydanticCustomError("contradiction", "is for bank transfers alone")
+        return value
 
 
 class CheckoutIn(_Payment):

@@ -114,6 +114,11 @@ def of_session(session: Session, principal: Principal, reference: str, right: st
     return found
 
 
+def client_of(session: Session, deposit: Deposit) -> Client:
+    """The client of a deposit the caller has been let through to."""
+    return session.get_one(Client, deposit.client_id)
+
+
 # -- declaring -----------------------------------------------------------------------------------------------
 
 

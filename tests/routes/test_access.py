@@ -124,6 +124,9 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /positions": EVERYBODY,
     "GET /positions/<position_id>": EVERYBODY,
     "GET /portfolio": EVERYBODY,
+    "GET /deposits": EVERYBODY,
+    "GET /deposits/mismatches": EVERYBODY,  # who is no staff finds nothing there
+    "GET /deposits/<deposit_id>": EVERYBODY,
     "GET /wallets": EVERYBODY,
     "GET /wallets/<wallet_id>": EVERYBODY,
     "GET /clients": STAFF,

@@ -85,8 +85,8 @@ def test_yen_have_no_cents(open_app: Callable[..., Firm], stripe: Stripe) -> Non
         ({"currency": "EUR"}, "currency", "unknown_asset"),  # in the catalogue, and not taken here
         ({"method": "cash"}, "method", "invalid_choice"),
         ({"status": "completed"}, "status", "unknown_field"),
-        ({"method": "bank_transfer"}, "body", "required"),
-        ({"bank_reference": "OP-1"}, "body", "contradiction"),
+        ({"method": "bank_transfer"}, "bank_reference", "required"),
+        ({"bank_reference": "OP-1"}, "bank_reference", "contradiction"),
         ({"details": {"x": "y" * 5000}}, "body", "too_large"),
         ({"method": "bank_transfer", "bank_reference": "1", "proof_document_id": new_id()}, None, "unknown_proof"),
     ],

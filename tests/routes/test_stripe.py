@@ -286,7 +286,7 @@ def test_a_fault_of_ours_is_tried_again_and_told_in_the_end(funding: Funding, mo
     path = "/api/v1/events?types=alert.provider_event"
     assert len(funding.firm.call("key:firm", "GET", path).get_json()["items"]) == 1
     funding.work_off()
-    assert funding.deposit(made["id"])["status"] == "completed"
+    assert funding.deposit(made["id"], "key:read")["status"] == "completed"
 
 
 def test_reconciling_finds_a_deposit_that_the_journal_does_not_know(funding: Funding) -> None:

@@ -58,7 +58,7 @@ const FIELDS = {
   invalid_hours: t("Write it as 09:00-17:30, in a known time zone."), hours_need_zone: t("Hours and time zone go together."), spread: t("Bid and ask lie too far apart."),
   non_positive_price: t("Must be above zero."), needs_confirmation: t("Has to be confirmed."), wrong_password: t("Is wrong."),
   invalid_choice: t("Is not one of the choices."), invalid_email: t("Is no e-mail address."), invalid_code: t("Letters, digits, points and dashes alone."),
-  unknown_asset: t("Is no known asset."), unknown_instrument: t("Is no known instrument."), exceeds_position: t("Is more than the position."),
+  unknown_asset: t("Is no known asset."), method_not_available: t("Is not set up here."), unknown_proof: t("Is no payment proof that is free."), unknown_instrument: t("Is no known instrument."), exceeds_position: t("Is more than the position."),
   below_cum_qty: t("Is below what is filled already."), protection_on_sell: t("Exits go with the order that opens a position."),
   stop_wrong_side: t("The stop must be below the market."), target_wrong_side: t("The target must be above the market."),
   trail_too_wide: t("The distance is too wide."), trail_too_narrow: t("The distance is less than one tick."), market_buy_only: t("An amount of money is for market buys."),
@@ -117,6 +117,8 @@ const PROBLEMS = {
   conflict: t("It contradicts the present state."), unchanged: t("It is so already."), code_taken: t("Another client has this code."), email_taken: t("Another user has this address."),
   last_master: t("The firm keeps at least one active Master."), own_account: t("Nobody changes their own role or disables themselves."), stale_version: t("Somebody else has changed it meanwhile; load the page again."),
   not_in_production: t("Not in production."), feed_not_settable: t("The price feed takes no quotes by hand."), feed_not_running: t("The price feed does not run."),
+  gate_closed: t("This is not allowed now."), wrong_amount: t("Another amount came in than was declared."),
+  movement_taken: t("The bank movement has been matched to another deposit."), not_a_transfer: t("It is no bank transfer."),
   too_large: t("Too large"), idempotency_key_reused: t("This was sent before with other values. Look at the orders before you send it again."),
 };
 

@@ -26,6 +26,18 @@ const names = {
   "wallet.suspended": t("Wallet suspended"), "alert.risk": t("Limit reached"), "wallet.updated": t("Wallet changed"), "execution.created": t("Execution"),
   "client.limit_set": t("Client limit set"), "client.limit_remove": t("Client limit lifted"),
   "client.created": t("Client created"), "client.updated": t("Client changed"),
+  pending: t("Pending"), processing: t("Processing"), completed: t("Completed"), canceled: t("Canceled"),
+  card: t("Card"), bank_transfer: t("Bank transfer"), mock: t("Sandbox"), refund: t("Refund"),
+  "deposit.created": t("Deposit declared"), "deposit.updated": t("Deposit changed"), "deposit.pending": t("Deposit waits to be matched"),
+  "deposit.processing": t("Deposit on its way"), "deposit.completed": t("Deposit credited"), "deposit.failed": t("Deposit failed"),
+  "deposit.canceled": t("Deposit canceled"), "deposit.attempt_failed": t("Payment declined"), "deposit.refunded": t("Deposit refunded"),
+  "deposit.disputed": t("Deposit disputed"), "deposit.dispute_taken": t("Disputed money taken back"),
+  "deposit.dispute_returned": t("Disputed money returned"), "deposit.dispute_won": t("Dispute won"), "deposit.dispute_lost": t("Dispute lost"),
+  "alert.deposit": t("Deposit needs attention"),
+  wrong_amount: t("Another amount"), wrong_currency: t("Another currency"), wrong_reference: t("Another payment page"),
+  wrong_client: t("Another client"), wrong_wallet: t("Another wallet"), wrong_mode: t("Test money, or real money on a test server"),
+  unknown_deposit: t("No deposit of ours"), unknown_payment: t("No payment of ours"), unreadable: t("Unreadable report"),
+  client_owes: t("The client owes"), payment_disputed: t("Payment disputed"),
 };
 
 // of the first chart of accounts; what a firm names itself stands as it is
@@ -41,6 +53,7 @@ const TONES = {
   PENDING_CANCEL: "warn", PENDING_REPLACE: "warn", REJECTED: "bad", FAILED: "bad", UNKNOWN: "bad",
   OPENING: "warn", CLOSING: "warn", active: "good", paused: "warn", suspended: "bad",
   healthy: "good", running: "good", live: "good", finished: "info", degraded: "warn", stale: "warn", starting: "warn", down: "bad",
+  pending: "warn", processing: "info", completed: "good",
   failed: "bad", parked: "bad", retrying: "warn", resolved: "good",
 };
 const LIVE = new Set(["NEW", "PENDING_SEND", "SENT", "OPEN", "PARTIALLY_FILLED", "PENDING_REPLACE", "PENDING_CANCEL", "UNKNOWN"]);
