@@ -16,6 +16,9 @@ from app.adapters.kyc.base import KycProvider
 from app.adapters.kyc.mock import MockKyc
 from app.adapters.kyc.sumsub import Sumsub
 from app.adapters.marketdata.redis_quotes import RedisQuoteCache
+from app.adapters.payments.base import PaymentProvider
+from app.adapters.payments.mock import MockPayments
+from app.adapters.payments.stripe import StripePayments
 from app.adapters.storage.base import Storage
 from app.adapters.storage.local import LocalStorage
 from app.adapters.storage.s3 import S3Account, S3Storage
@@ -37,6 +40,7 @@ from app.routes import access, api, application, errors, headers, health, metric
 from app.services import catalog
 from app.services.approvals import Approvals
 from app.services.bank_accounts import BankAccounts, Confirmation
+from app.services.bank_transfers import DepositSubject
 from app.services.bars import BarService
 from app.services.container import Services
 from app.services.document_files import FileLimits
@@ -45,6 +49,7 @@ from app.services.kyc import KycDecisions
 from app.services.kyc_provider import KycAtProvider
 from app.services.orders import Orders, Outcome
 from app.services.oversight import application_name
+from app.services.payments import Payments
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.sockets import SocketAccess
@@ -155,6 +160,7 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         approvals=Approvals(
             {
                 ApprovalKind.KYC_DECISION: KycDecisions(),
+                ApprovalKind.DEPOSIT: DepositSubject(),
                 ApprovalKind.BANK_ACCOUNT: Confirmation(),
                 ApprovalKind.WITHDRAWAL: Review(withdrawals),
             }
@@ -165,6 +171,7 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         kyc=KycAtProvider(_kyc_provider(settings), timedelta(days=settings.kyc_valid_days)),
         bank_accounts=BankAccounts(timedelta(hours=settings.withdrawal_cool_down_hours)),
         withdrawals=withdrawals,
+        payments=Payments(_payment_providers(settings), settings.base_url),
     )
 
 
@@ -213,6 +220,15 @@ def _build_withdrawals(settings: Settings, quotes: QuoteBook) -> Withdrawals:
     terms = Terms(settings.withdrawal_fee_rate, settings.withdrawal_tax_rate, settings.withdrawal_payout_days)
     balance = WithdrawableBalance(keeps_play_money=settings.production)
     return Withdrawals(quotes, terms, balance, auto_approve=settings.auto_approve_withdrawals)
+
+
+def _payment_providers(settings: Settings) -> dict[str, PaymentProvider]:
+    """By name; the mock one is a sandbox's."""
+    providers: list[PaymentProvider] = [] if settings.production else [MockPayments()]
+    if settings.stripe_secret_key is not None and settings.stripe_webhook_secret is not None:
+        api_base = settings.stripe_api_base
+        providers.append(StripePayments(settings.stripe_secret_key, settings.stripe_webhook_secret, api_base))
+    return {provider.name: provider for provider in providers}
 
 
 def _install_routes(app: Flask, settings: Settings) -> None:

@@ -169,6 +169,8 @@ def build_chores(parts: Services, database: Database) -> list[Chore]:
         Chore("provider_events", 1, partial(provider_events.work_off, database, handlers)),
         Chore("kyc_sweep", 30, partial(parts.kyc.sweep, database)),
         Chore("kyc_expiry", 300, lambda now: database.run(lambda session: kyc.expire(session, now))),
+        Chore("payments", 1, partial(parts.payments.work_off, database)),
+        Chore("payment_sweep", 10, partial(parts.payments.sweep, database)),
     ]
 
 

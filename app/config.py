@@ -46,12 +46,16 @@ def _checked(settings: Settings) -> Settings:
         raise BadSetting("MARKET_FEED=replay needs REPLAY_FILE and REPLAY_INSTRUMENT.")
     if settings.kyc_provider == "sumsub":
         _check_sumsub(settings)
+    if (settings.stripe_secret_key is None) != (settings.stripe_webhook_secret is None):
+        raise BadSetting("STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: set both, or none.")
     if settings.production:
         if settings.auto_approve_withdrawals:
             raise BadSetting("AUTO_APPROVE_WITHDRAWALS must not be 1 in production.")
         _check_secret(settings.secret_key)
         if not settings.hosts:
             raise BadSetting("PUBLIC_HOSTS must name the hosts of the server in production, such as desk.example.com.")
+        if settings.stripe_secret_key is not None and not settings.stripe_api_base.startswith("https://"):
+            raise BadSetting("STRIPE_API_BASE must begin with https:// in production: the secret key is sent there.")
     return settings
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
@@ -119,6 +120,13 @@ def _database_url(variable: str, written: str) -> str:
     return written
 
 
+def _web_address(variable: str, written: str) -> str:
+    """Scheme and host, and perhaps a port: paths are ours."""
+    if re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?", written) is None:
+        raise BadSetting(f"{variable} must be an address such as https://desk.example.com, not {written!r}.")
+    return written.rstrip("/")
+
+
 def _replay_speed(variable: str, written: str) -> ReplaySpeed:
     return "max" if written == "max" else positive().parse(variable, written)
 
@@ -158,7 +166,7 @@ def setting(
     return field(default=default, repr=not secret, metadata={"variable": variable, "described": described})
 
 
-PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS = (
+PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS, KYC, FUNDING, WITHDRAWALS = (
     "The process",
     "The server",
     "Engine and prices",
@@ -166,9 +174,10 @@ PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS = (
     "Limits of callers",
     "Sessions",
     "Documents",
+    "Verification of clients",
+    "Deposits",
+    "Withdrawals",
 )
-KYC: Final = "Verification of clients"
-WITHDRAWALS: Final = "Withdrawals"
 _share, _bps, _rate = number(1), number(10_000), whole(1, 1_000_000)
 
 
@@ -223,6 +232,13 @@ class Settings:
         text,
         None,
         "in production: the names this server is reached by, comma separated; a request for any other is refused",
+    )
+    public_url: str | None = setting(
+        SERVER,
+        Kind(_web_address, "https://desk.example.com"),
+        None,
+        "the address at which people reach this server, for links that come back from outside: payment pages, mail; "
+        "without it http://HOST:PORT, in production https:// and the first of PUBLIC_HOSTS in the alphabet",
     )
     trusted_proxies: int = setting(
         SERVER, whole(0, 10), 0, "how many reverse proxies in front set X-Forwarded-For, -Proto and -Host"
@@ -386,6 +402,47 @@ class Settings:
         "1: withdrawals need no second person; for trying things out, and refused in production",
         example="0",
     )
+
+    deposit_currencies: str = setting(
+        FUNDING,
+        text,
+        "USD,PEN",
+        "the currencies that clients may pay in, comma separated; each must be in the catalogue",
+    )
+    stripe_secret_key: str | None = setting(
+        FUNDING,
+        Kind(text.parse, "sk_..."),
+        None,
+        "card payments by Stripe Checkout; without it there are none",
+        secret=True,
+    )
+    stripe_webhook_secret: str | None = setting(
+        FUNDING,
+        Kind(text.parse, "whsec_..."),
+        None,
+        "signs what Stripe reports to POST /api/v1/stripe/webhook; goes with STRIPE_SECRET_KEY",
+        secret=True,
+    )
+    stripe_api_base: str = setting(
+        FUNDING,
+        Kind(_web_address, "https://api.stripe.com"),
+        "https://api.stripe.com",
+        "where Stripe's API is; another address for tests",
+    )
+
+    @property
+    def deposit_currency_codes(self) -> frozenset[str]:
+        """The currencies that clients may pay in."""
+        return frozenset(code.strip().upper() for code in self.deposit_currencies.split(",") if code.strip())
+
+    @property
+    def base_url(self) -> str:
+        """The address at which people reach this server, without a slash at its end."""
+        if self.public_url is not None:
+            return self.public_url
+        if self.production:
+            return f"https://{next(iter(sorted(self.hosts)))}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def hosts(self) -> frozenset[str]:

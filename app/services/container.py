@@ -23,6 +23,7 @@ from .documents import Documents
 from .feeds import FeedSupervisor
 from .kyc_provider import KycAtProvider
 from .orders import Orders, Outcome
+from .payments import Payments
 from .positions import Positions
 from .quotes import QuoteBook
 from .withdrawals import Withdrawals
@@ -69,6 +70,7 @@ class Services:
     kyc: KycAtProvider
     bank_accounts: BankAccounts
     withdrawals: Withdrawals
+    payments: Payments
     local: LocalEngine | None = None
     recent_keys: RecentKeys = field(init=False)
     entry_wallets: EntryWallets = field(default_factory=EntryWallets)

@@ -462,12 +462,15 @@ def _funding() -> None:
         sa.Column("method", sa.String(length=20), nullable=False),
         sa.Column("provider", sa.String(length=20), nullable=False),
         sa.Column("provider_reference", sa.String(length=255), nullable=True),
+        sa.Column("payment_reference", sa.String(length=255), nullable=True),
         sa.Column("payment_url", sa.String(length=2000), nullable=True),
         sa.Column("bank_reference", sa.String(length=100), nullable=True),
+        sa.Column("movement", JsonText(), nullable=True),
         sa.Column("status", sa.String(length=10), nullable=False),
         sa.Column("confirmed_amount", ExactDecimal(), nullable=True),
         sa.Column("refunded_amount", ExactDecimal(), nullable=False),
-        sa.Column("disputed", sa.Boolean(), nullable=False),
+        sa.Column("dispute_status", sa.String(length=10), nullable=True),
+        sa.Column("disputed_amount", ExactDecimal(), nullable=False),
         sa.Column("reason", sa.String(length=300), nullable=True),
         sa.Column("details", JsonText(), nullable=False),
         sa.Column("requested_by", sa.String(length=60), nullable=False),
@@ -481,6 +484,7 @@ def _funding() -> None:
             "(status = 'completed') = (confirmed_amount IS NOT NULL)", name=op.f("ck_deposits_completed_is_confirmed")
         ),
         sa.CheckConstraint("method IN ('card', 'bank_transfer', 'mock')", name=op.f("ck_deposits_method")),
+        sa.CheckConstraint("dispute_status IN ('open', 'won', 'lost')", name=op.f("ck_deposits_dispute_status")),
         sa.CheckConstraint(
             "status IN ('pending', 'processing', 'completed', 'failed', 'canceled')", name=op.f("ck_deposits_status")
         ),
@@ -498,6 +502,15 @@ def _funding() -> None:
         unique=False,
         postgresql_where=sa.text("status IN ('pending', 'processing')"),
         sqlite_where=sa.text("status IN ('pending', 'processing')"),
+    )
+    op.create_index(op.f("ix_deposits_payment_reference"), "deposits", ["payment_reference"], unique=False)
+    op.create_index(
+        "ix_deposits_page_open",
+        "deposits",
+        ["updated_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'canceled' AND payment_url IS NOT NULL"),
+        sqlite_where=sa.text("status = 'canceled' AND payment_url IS NOT NULL"),
     )
     op.create_table(
         "deposit_mismatches",

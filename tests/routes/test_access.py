@@ -25,6 +25,7 @@ FUNDED = {"master", "operator", "middle_office", "client"} | READERS  # a trader
 FUNDING = {"operator", "client"} | {name for name, key in KEYS.items() if "funding" in key["scopes"]}
 PAYING = {"operator"}  # in a browser
 AUDITING = {"master", "middle_office"} | ADMINS
+PAYING_IN = {"client", "key:funding"}
 ANYBODY = {*CALLERS, None}
 
 API = {
@@ -72,6 +73,18 @@ API = {
     "GET /api/v1/clients/<ref>/gate": SEEING,
     "POST /api/v1/kyc/start": {"middle_office", "client", "key:firm"},
     "GET /api/v1/kyc/status": SEEING,
+    "GET /api/v1/deposits": SEEING,
+    "POST /api/v1/deposits": PAYING_IN,
+    "GET /api/v1/deposits/mismatches": SEEING,  # who is no staff finds nothing there
+    "POST /api/v1/deposits/mismatches/<mismatch_id>/resolve": {"operator"},
+    "GET /api/v1/deposits/<deposit_id>": SEEING,
+    "POST /api/v1/deposits/<deposit_id>/cancel": PAYING_IN,
+    "POST /api/v1/deposits/<deposit_id>/match": {"operator"},
+    "POST /api/v1/deposits/<deposit_id>/reject": {"operator"},
+    "POST /api/v1/deposits/simulate-payment-success/<deposit_id>": PAYING_IN,
+    "POST /api/v1/stripe/webhook": ANYBODY,  # whoever signs as Stripe does; see test_stripe
+    "POST /api/v1/stripe/create-checkout-session": PAYING_IN,
+    "GET /api/v1/stripe/session/<session_id>": PAYING_IN,
     "GET /api/v1/wallets": SEEING,
     "POST /api/v1/wallets": MANAGING,
     "GET /api/v1/wallets/<wallet_id>": SEEING,
@@ -144,6 +157,9 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /positions": EVERYBODY,
     "GET /positions/<position_id>": EVERYBODY,
     "GET /portfolio": EVERYBODY,
+    "GET /deposits": EVERYBODY,
+    "GET /deposits/mismatches": EVERYBODY,  # who is no staff finds nothing there
+    "GET /deposits/<deposit_id>": EVERYBODY,
     "GET /wallets": EVERYBODY,
     "GET /wallets/<wallet_id>": EVERYBODY,
     "GET /kyc": {"client"},

@@ -61,7 +61,7 @@ const FIELDS = {
   invalid_hours: t("Write it as 09:00-17:30, in a known time zone."), hours_need_zone: t("Hours and time zone go together."), spread: t("Bid and ask lie too far apart."),
   non_positive_price: t("Must be above zero."), needs_confirmation: t("Has to be confirmed."), wrong_password: t("Is wrong."),
   invalid_choice: t("Is not one of the choices."), invalid_email: t("Is no e-mail address."), invalid_code: t("Letters, digits, points and dashes alone."),
-  unknown_asset: t("Is no known asset."), unknown_instrument: t("Is no known instrument."), exceeds_position: t("Is more than the position."),
+  unknown_asset: t("Is no known asset."), method_not_available: t("Is not set up here."), unknown_proof: t("Is no payment proof that is free."), unknown_instrument: t("Is no known instrument."), exceeds_position: t("Is more than the position."),
   below_cum_qty: t("Is below what is filled already."), protection_on_sell: t("Exits go with the order that opens a position."),
   stop_wrong_side: t("The stop must be below the market."), target_wrong_side: t("The target must be above the market."),
   trail_too_wide: t("The distance is too wide."), trail_too_narrow: t("The distance is less than one tick."), market_buy_only: t("An amount of money is for market buys."),
@@ -147,6 +147,8 @@ const PROBLEMS = {
   account_not_usable: t("The bank account is not confirmed, or too new."), insufficient_funds: t("That is more than may be withdrawn."),
   wrong_status: t("Somebody was faster; load the page again."), payer_not_independent: t("Who asked for it or agreed to it does not pay it."),
   reference_taken: t("Another withdrawal was paid with this reference."),
+  gate_closed: t("This is not allowed now."), wrong_amount: t("Another amount came in than was declared."),
+  movement_taken: t("The bank movement has been matched to another deposit."), not_a_transfer: t("It is no bank transfer."),
   too_large: t("Too large"), idempotency_key_reused: t("This was sent before with other values. Look at the orders before you send it again."),
 };
 
