@@ -20,7 +20,7 @@ from app.core.transaction import Database
 from app.domain.instruments import SymbolTable
 from app.domain.order_requests import OrderRequest, OrderRules
 from app.engine.lease import process_name
-from app.extensions import build_socketio, csrf, db, init_database, login_manager, migrate
+from app.extensions import build_socketio, csrf, db, init_database, login_manager, mail, migrate
 from app.realtime import handlers
 from app.realtime.bus import SocketBus
 from app.routes import access, api, application, errors, headers, health, limits, metrics, pages, request_gate
@@ -70,8 +70,16 @@ def _configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_CHECK_DEFAULT=False,
         WTF_CSRF_HEADERS=["X-CSRFToken", "X-CSRF-Token"],
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+        MAIL_SERVER=settings.mail_server,
+        MAIL_PORT=settings.mail_port,
+        MAIL_USE_TLS=settings.mail_security == "starttls",
+        MAIL_USE_SSL=settings.mail_security == "ssl",
+        MAIL_USERNAME=settings.mail_username,
+        MAIL_PASSWORD=settings.mail_password,
+        MAIL_SUPPRESS_SEND=False,  # nothing is sent but by the chore, and by that only where a server is set
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    mail.init_app(app)
 
 
 def _connect(app: Flask, settings: Settings) -> Database:

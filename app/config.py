@@ -44,6 +44,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 def _checked(settings: Settings) -> Settings:
     if settings.market_feed == "replay" and not (settings.replay_file and settings.replay_instrument):
         raise BadSetting("MARKET_FEED=replay needs REPLAY_FILE and REPLAY_INSTRUMENT.")
+    if settings.mail_server and not settings.mail_sender:
+        raise BadSetting("MAIL_SERVER needs MAIL_SENDER: whom mail comes from.")
     if settings.production:
         _check_secret(settings.secret_key)
         if not settings.hosts:

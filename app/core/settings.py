@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from app.domain.money import InvalidAmount, parse_decimal
 
@@ -110,6 +112,20 @@ def _database_url(variable: str, written: str) -> str:
     return written
 
 
+def _address(variable: str, written: str) -> str:
+    parts = urlsplit(written)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise BadSetting(f"{variable} must begin with https:// or http:// and a host, not {written!r}.")
+    return written.rstrip("/")
+
+
+def _mail_sender(variable: str, written: str) -> str:
+    address = parseaddr(written)[1]
+    if "@" not in address or not written.isprintable():
+        raise BadSetting(f"{variable} must be an address such as Cambista <notices@example.com>, not {written!r}.")
+    return written
+
+
 def _replay_speed(variable: str, written: str) -> ReplaySpeed:
     return "max" if written == "max" else positive().parse(variable, written)
 
@@ -149,13 +165,14 @@ def setting(
     return field(default=default, repr=not secret, metadata={"variable": variable, "described": described})
 
 
-PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS = (
+PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, MAIL = (
     "The process",
     "The server",
     "Engine and prices",
     "The simulated venue",
     "Limits of callers",
     "Sessions",
+    "Mail",
 )
 _share, _bps, _rate = number(1), number(10_000), whole(1, 1_000_000)
 
@@ -211,6 +228,13 @@ class Settings:
         text,
         None,
         "in production: the names this server is reached by, comma separated; a request for any other is refused",
+    )
+    public_url: str | None = setting(
+        SERVER,
+        Kind(_address, "https://desk.example.com"),
+        None,
+        "what links in mails begin with; without it https:// and the first of PUBLIC_HOSTS, in development http:// "
+        "with HOST and PORT",
     )
     trusted_proxies: int = setting(
         SERVER, whole(0, 10), 0, "how many reverse proxies in front set X-Forwarded-For, -Proto and -Host"
@@ -301,6 +325,50 @@ class Settings:
     session_absolute_hours: int = setting(
         SESSIONS, whole(1, 10_000), 12, "a browser's session ends after so many hours in any case"
     )
+    step_up_minutes: int = setting(
+        SESSIONS,
+        whole(1, 1440),
+        10,
+        "for what is delicate, such as a new key, a person proves again who they are after so many minutes",
+    )
+    totp_for_staff: str = setting(
+        SESSIONS,
+        choice("always", "production", "never"),
+        "production",
+        "when the firm's people need a code of an authenticator app to sign in; everybody may have one",
+    )
+
+    mail_server: str | None = setting(
+        MAIL,
+        text,
+        None,
+        "the SMTP server; without it mail waits in production, and elsewhere is written to the folder mail beside the "
+        "database",
+    )
+    mail_port: int = setting(MAIL, whole(1, 65535), 587, "its port")
+    mail_security: str = setting(
+        MAIL,
+        choice("starttls", "ssl", "none"),
+        "starttls",
+        "how the connection is encrypted; its certificate is checked",
+    )
+    mail_username: str | None = setting(MAIL, text, None, "the account there, where it wants one")
+    mail_password: str | None = setting(MAIL, text, None, "the account's password", secret=True)
+    mail_sender: str | None = setting(
+        MAIL,
+        Kind(_mail_sender, "Name <address>"),
+        None,
+        "whom mail comes from; needed where MAIL_SERVER is set",
+    )
+    mail_confirmation_sender: str | None = setting(
+        MAIL,
+        Kind(_mail_sender, "Name <address>"),
+        None,
+        "whom confirmations of operations and payments come from; MAIL_SENDER when empty",
+    )
+    mail_timeout_seconds: int = setting(
+        MAIL, whole(1, 300), 15, "how many seconds the server may take for each of its answers"
+    )
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -310,6 +378,18 @@ class Settings:
     @property
     def production(self) -> bool:
         return self.environment == PRODUCTION
+
+    @property
+    def address(self) -> str:
+        """What a link to a page of ours begins with; no slash at its end."""
+        if self.public_url is not None:
+            return self.public_url
+        named = (self.public_hosts or "").split(",")[0].strip()
+        return f"https://{named}" if self.production else f"http://{self.host}:{self.port}"
+
+    @property
+    def staff_need_totp(self) -> bool:
+        return self.totp_for_staff == "always" or (self.production and self.totp_for_staff == "production")
 
 
 def descriptions() -> dict[str, Description]:
