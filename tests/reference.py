@@ -31,11 +31,12 @@ from app.core.clock import ManualClock
 from app.core.ids import new_id
 from app.domain.quotes import Quote
 from app.extensions import db
-from app.models import EngineFault, User, UserSession
+from app.models import EngineFault, Mail, User, UserSession
 from app.realtime.publisher import SilentPublisher
 from app.routes.access import Endpoint
 from app.routes.api.openapi import _ARGUMENT, described
 from app.schemas.examples import CLIENT, FIRM, PERSON, REQUESTS, Example
+from app.services import mails
 from app.services.container import LocalEngine
 from app.services.feeds import FeedSupervisor
 from tests.conftest import START
@@ -138,7 +139,9 @@ class Demo:
         token, now = secrets.token_urlsafe(32), self.clock.now()
         master = session.scalars(sa.select(User).where(User.role == "master")).first()
         hashed = hashlib.sha256(token.encode()).hexdigest()
-        session.add(UserSession(id=new_id(), user_id=master.id, token_hash=hashed, created_at=now, seen_at=now))
+        session.add(
+            UserSession(id=new_id(), user_id=master.id, token_hash=hashed, created_at=now, seen_at=now, proven_at=now)
+        )
         return token
 
     def send(self, who: str, method: str, path: str, body: Any = None) -> TestResponse:
@@ -177,6 +180,11 @@ class Demo:
             assert self.send(CLIENT, "POST", path, {}).status_code == 200
         elif needs == "fault":
             self.run(self._park)
+        elif needs == "failed mail":
+            self.run(self._give_mail_up)
+        elif needs == "second step":
+            step = {"totp_secret": "sealed", "totp_since": self.clock.now()}
+            self.run(lambda session: session.execute(sa.update(User).where(User.role == "trader").values(step)))
         self.settle()
 
     def _park(self, session: Any) -> None:
@@ -191,6 +199,10 @@ class Demo:
                 attempts=1,
             )
         )
+
+    def _give_mail_up(self, session: Any) -> None:
+        mails.queue(session, new_id(), "invitation", "nobody@example.com", {}, self.clock.now())
+        session.execute(sa.update(Mail).values(status="failed", attempts=1, last_error="550 no such mailbox"))
 
     def first(self, path: str, who: str = CLIENT) -> dict[str, Any]:
         items = self.send(who, "GET", path).get_json()["items"]
@@ -213,6 +225,7 @@ class Demo:
             "key_id": "/api/v1/keys?limit=1",
             "user_id": "/api/v1/users?role=trader&limit=1",
             "fault_id": "/api/v1/admin/faults?open=true&limit=1",
+            "mail_id": "/api/v1/admin/mails?limit=1",
             "limit_id": "/api/v1/clients/C-1001/limits",
         }
         return str(self.first(lists[name], PERSON if who == CLIENT and name in STAFF_ONLY else who)["id"])
@@ -230,12 +243,13 @@ class Demo:
         return self.parts.database.read(read)  # type: ignore[no-any-return]
 
 
-STAFF_ONLY = {"key_id", "user_id", "fault_id"}
+STAFF_ONLY = {"key_id", "user_id", "fault_id", "mail_id"}
 NEEDS = {
     "order_id": "order",
     "client_order_id": "order",
     "position_id": "position",
     "fault_id": "fault",
+    "mail_id": "failed mail",
     "entry_id": "position",
 }
 STAFF_TAGS = {"admin", "audit", "system"}
@@ -299,8 +313,8 @@ def perform(demo: Demo, call: Call) -> TestResponse:
         path += "?limit=2"
     if call.operation == "bars":
         path += "&symbol=BTC/USDT"
-    if call.operation == "list_faults":
-        demo.prepare("fault")
+    if call.operation in ("list_faults", "list_mails"):
+        demo.prepare("fault" if call.operation == "list_faults" else "failed mail")
     return demo.send(who, call.method, path, call.example.body if call.example else None)
 
 

@@ -17,7 +17,7 @@ from wtforms.validators import NumberRange, Optional
 from app.core import json
 from app.core.errors import AppError, FieldError, Forbidden, Invalid, RateLimited
 from app.core.permissions import Resource, Role, Scope
-from app.services import access, actors, api_keys, clients, sign_in, user_sessions, users
+from app.services import access, actors, api_keys, clients, sign_in, step_up, totp, user_sessions, users
 
 from .access import principal
 from .application import no_transaction
@@ -33,6 +33,7 @@ from .identity import (
     signed_in,
 )
 from .request import db, now, services
+from .security import SETTING_UP
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 SHOWN_KEYS = 200
@@ -60,6 +61,7 @@ class KeyForm(FlaskForm):  # type: ignore[misc]
     allowed_ips = StringField()
     expires_days = IntegerField(validators=[Optional(), NumberRange(1, 3650)])
     current_password = PasswordField()
+    code = StringField()
 
 
 class PasswordForm(FlaskForm):  # type: ignore[misc]
@@ -67,31 +69,33 @@ class PasswordForm(FlaskForm):  # type: ignore[misc]
     password = PasswordField()
 
 
-# a one-time password
+# what comes first
 
-_BEFORE_OWN_PASSWORD = frozenset(
-    {
-        "account.show_password",
-        "account.change_password",
-        "account.set_language",
-        "account.set_theme",
-        "auth.sign_out",
-    }
-)
+_ALWAYS = {"account.set_language", "account.set_theme", "auth.sign_out"}
+_BEFORE = {
+    "password": _ALWAYS | {"account.show_password", "account.change_password"},
+    "totp": _ALWAYS | SETTING_UP,
+}
+_FIRST = {
+    "password": ("choose a password of your own first", "password_change_required", "/account/password"),
+    "totp": ("set up the second step of signing in first", "totp_required", "/account/security"),
+}
 
 
-def require_own_password() -> ResponseReturnValue | None:
-    """Whoever signed in with a password that somebody else knows gets nowhere before choosing their own."""
+def require_what_comes_first() -> ResponseReturnValue | None:
+    """Who signed in with a password that somebody else knows, or has to have a second step, gets nowhere before."""
     me = person()
-    if me is None or not me.user.must_change_password or request.endpoint in _BEFORE_OWN_PASSWORD:
+    first = None if me is None else users.first_has_to(me.user, services().settings.staff_need_totp)
+    if first is None or request.endpoint in _BEFORE[first]:
         return None
     view = current_app.view_functions.get(request.endpoint or "")
     described = getattr(view, "endpoint", None)
     if view is None or (request.endpoint or "").endswith("static") or (described is not None and described.public):
         return None
+    sentence, code, path = _FIRST[first]
     if wants_json():
-        raise Forbidden("choose a password of your own first", code="password_change_required")
-    return redirect("/account/password", 303)
+        raise Forbidden(sentence, code=code)
+    return redirect(path, 303)
 
 
 @blueprint.get("/password")
@@ -192,12 +196,14 @@ def _keys_page(s: Any, form: KeyForm, error: AppError | None = None) -> Response
         error=_sentence(error) if error else None,
         may_create=principal().role in (Role.MASTER, Role.CLIENT),
         master=principal().role is Role.MASTER,
+        with_code=totp.is_on(signed_in().user),
     )
     return page, 200 if error is None else error.status
 
 
 _FIELD_SENTENCES = {
     "wrong_password": _l("Is wrong."),
+    "wrong_code": _l("Is wrong or was used already."),
     "password_length": _l("Must have 12 to 128 characters."),
     "password_common": _l("Is one of those tried first; choose another."),
     "password_contains_email": _l("Must not contain the name of the e-mail address."),
@@ -251,12 +257,13 @@ def create_key() -> ResponseReturnValue:
     try:
         if not form.validate():
             raise Invalid(_("Something in the form is not valid."))
-        sign_in.confirm_password(database, me.user.id, form.current_password.data or "", remote_ip(), moment)
+        given = (form.current_password.data or "", form.code.data or "")
+        step_up.prove(database, services().settings.secret_key, me, *given, remote_ip(), moment)
         key, secret = database.run(work)
     except (Invalid, RateLimited) as error:
         refused = error
         _show_errors(form, refused)
-        form.current_password.data = None
+        form.current_password.data = form.code.data = None
         return database.read(lambda s: _keys_page(s, form, refused))
     response = make_response(render_template("account/key_created.html", key=key, secret=secret), 201)
     response.headers["Cache-Control"] = "no-store"

@@ -16,9 +16,25 @@ from app.core.permissions import READ, Principal, Resource, Role
 from app.services import events, users
 from app.services.user_sessions import SignedIn
 
-from . import account, audit, auth, clients, dashboard, desk, journal, orders, portfolio, positions, system, wallets
+from . import (
+    account,
+    audit,
+    auth,
+    clients,
+    dashboard,
+    desk,
+    invitations,
+    journal,
+    orders,
+    portfolio,
+    positions,
+    security,
+    system,
+    wallets,
+)
 from . import users as user_pages
 from .identity import identify, person
+from .request import services
 
 MODULES = (
     "i18n.js",
@@ -80,7 +96,9 @@ def register(app: Flask) -> None:
     Babel(app, default_locale="en", locale_selector=choose_language)
     pages = (
         auth,
+        invitations,
         account,
+        security,
         dashboard,
         desk,
         clients,
@@ -95,7 +113,7 @@ def register(app: Flask) -> None:
     )
     for module in pages:
         app.register_blueprint(module.blueprint)
-    app.before_request(account.require_own_password)
+    app.before_request(account.require_what_comes_first)
     app.context_processor(_context)
 
 
@@ -127,7 +145,7 @@ def _context() -> dict[str, Any]:
             "name": "" if me is None else me.user.name,
             "theme": theme if theme in users.THEMES else None,
             "number_format": _number_format(None if me is None else me.user.number_format),
-            "nav": [] if me is None or caller is None or me.user.must_change_password else _navigation(caller),
+            "nav": [] if me is None or caller is None or _has_to_do_first(me) else _navigation(caller),
             "roles": _ROLES,
             "role": "" if caller is None or caller.role is None else _ROLES[caller.role],
             "modules": MODULES,
@@ -136,6 +154,10 @@ def _context() -> dict[str, Any]:
             "problem_hint": _problem_hint,
         },
     }
+
+
+def _has_to_do_first(me: SignedIn) -> bool:
+    return users.first_has_to(me.user, services().settings.staff_need_totp) is not None
 
 
 def _number_format(choice: str | None) -> str:

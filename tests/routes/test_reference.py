@@ -52,6 +52,10 @@ NOT_OVER_HTTP = {
     "insufficient_funds",
     "BUSINESS_REJECT",
     "TOO_LATE",
+    "link_ended",
+    "passwords_differ",
+    "totp_is_on",
+    "wrong_code",
 }
 
 

@@ -56,7 +56,7 @@ const FIELDS = {
   code_taken: t("Another client has this code."), email_taken: t("Another user has this address."), invalid_name: t("Enter a name of 1 to 200 characters."),
   unknown_trader: t("Is no trader."), client_of_client: t("Choose the client this user speaks for."), role_of_client: t("Cannot be changed for a user of a client."),
   invalid_hours: t("Write it as 09:00-17:30, in a known time zone."), hours_need_zone: t("Hours and time zone go together."), spread: t("Bid and ask lie too far apart."),
-  non_positive_price: t("Must be above zero."), needs_confirmation: t("Has to be confirmed."), wrong_password: t("Is wrong."),
+  non_positive_price: t("Must be above zero."), needs_confirmation: t("Has to be confirmed."), wrong_password: t("Is wrong."), wrong_code: t("Is wrong or was used already."),
   invalid_choice: t("Is not one of the choices."), invalid_email: t("Is no e-mail address."), invalid_code: t("Letters, digits, points and dashes alone."),
   unknown_asset: t("Is no known asset."), unknown_instrument: t("Is no known instrument."), exceeds_position: t("Is more than the position."),
   below_cum_qty: t("Is below what is filled already."), protection_on_sell: t("Exits go with the order that opens a position."),
@@ -109,6 +109,7 @@ export function changeText({ code, values }, price) {
 const PROBLEMS = {
   unreachable: t("The server could not be reached."), unauthenticated: t("Please sign in again."), forbidden: t("You may not do this."),
   session_required: t("Only a person who has signed in may do this."), csrf: t("The page is too old; load it again."), password_change_required: t("Choose a password of your own first."),
+  totp_required: t("Set up the second step of signing in first."), proof_required: t("Prove again who you are."), not_invitable: t("This user is disabled or has signed in already."),
   firm_only: t("Only the firm may see this."), stopped_by_firm: t("The firm has stopped the wallet; its management lifts that."), may_not_act_for_clients: t("You may not act for clients."),
   not_found: t("It does not exist any more, or is not yours."), no_quote: t("There is no price for the instrument"), rate_limited: t("Too many requests; wait a moment."),
   internal_error: t("Something went wrong on our side."), unavailable: t("Temporarily unavailable; try again in a moment. Nothing was stored."),
