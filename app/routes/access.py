@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from flask import Flask, current_app, g, redirect, request
 from flask.typing import ResponseReturnValue
@@ -103,7 +103,9 @@ def _ask_for_proof() -> ResponseReturnValue | None:
         return None
     if wants_json():
         raise Forbidden("prove again who you are", code="proof_required")
-    here = request.full_path.rstrip("?") if request.method == "GET" else "/account/security"
+    # a form is not sent again by itself: the person goes back to where it was
+    page = urlsplit(request.referrer or "").path or "/account/security"
+    here = request.full_path.rstrip("?") if request.method == "GET" else page
     return redirect(f"/account/prove?{urlencode({'next': here})}", 303)
 
 

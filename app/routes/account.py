@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, current_app, flash, make_response, redirect, render_template, request, session
+from flask import Blueprint, current_app, flash, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -17,9 +17,9 @@ from wtforms.validators import NumberRange, Optional
 from app.core import json
 from app.core.errors import AppError, FieldError, Forbidden, Invalid, RateLimited
 from app.core.permissions import Resource, Role, Scope
-from app.services import access, actors, api_keys, clients, sign_in, step_up, totp, user_sessions, users
+from app.services import access, actors, api_keys, clients, mails, sign_in, step_up, totp, user_sessions, users
 
-from .access import principal
+from .access import needs_fresh_proof, principal
 from .application import no_transaction
 from .errors import wants_json
 from .identity import (
@@ -37,6 +37,7 @@ from .security import SETTING_UP
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 SHOWN_KEYS = 200
+ROTATION_HOURS = 24  # how long the old key goes on
 SHOWN_CLIENTS = 1000
 SHOWN_NAMES = 50
 SCOPE_NAMES = {
@@ -252,7 +253,9 @@ def create_key() -> ResponseReturnValue:
     form = database.read(lambda s: _key_form(s, filled=True))
 
     def work(s: Any) -> tuple[Any, str]:
-        return api_keys.create(s, _key_request(s, form), me.principal, moment)
+        made = api_keys.create(s, _key_request(s, form), me.principal, moment)
+        _tell_of_key(s, made[0])
+        return made
 
     try:
         if not form.validate():
@@ -265,9 +268,33 @@ def create_key() -> ResponseReturnValue:
         _show_errors(form, refused)
         form.current_password.data = form.code.data = None
         return database.read(lambda s: _keys_page(s, form, refused))
-    response = make_response(render_template("account/key_created.html", key=key, secret=secret), 201)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    services().wake_chores()
+    return render_template("account/key_created.html", key=key, secret=secret), 201
+
+
+def _tell_of_key(s: Any, key: Any) -> None:
+    """Whoever holds the account learns of it, also when it was somebody else at their keyboard."""
+    me = signed_in().user
+    mails.queue_to_user(s, me, f"key:{key.id}", "security_notice", {"what": "key"}, now())
+
+
+@blueprint.post("/keys/<key_id>/rotate")
+@needs_fresh_proof
+@no_transaction
+@person_required
+def rotate_key(key_id: str) -> ResponseReturnValue:
+    """A new key like an old one, which goes on for a day: time to put the new one where the old one is."""
+    me, moment = signed_in(), now()
+
+    def work(s: Any) -> tuple[Any, str]:
+        key = api_keys.find(s, me.principal, key_id)
+        made = api_keys.rotate(s, key, ROTATION_HOURS, me.principal, moment)
+        _tell_of_key(s, made[0])
+        return made
+
+    key, secret = services().database.run(work)
+    services().wake_chores()
+    return render_template("account/key_created.html", key=key, secret=secret, rotated=ROTATION_HOURS), 201
 
 
 def _key_request(s: Any, form: KeyForm) -> api_keys.KeyRequest:

@@ -146,6 +146,7 @@ def _context() -> dict[str, Any]:
             "theme": theme if theme in users.THEMES else None,
             "number_format": _number_format(None if me is None else me.user.number_format),
             "nav": [] if me is None or caller is None or _has_to_do_first(me) else _navigation(caller),
+            "second_step": me is not None and me.user.totp_since is not None,
             "roles": _ROLES,
             "role": "" if caller is None or caller.role is None else _ROLES[caller.role],
             "modules": MODULES,

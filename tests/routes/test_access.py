@@ -152,6 +152,7 @@ ELSEWHERE = {
     "POST /sign-out",
     "POST /account/keys",
     "POST /account/keys/<key_id>/revoke",
+    "POST /account/keys/<key_id>/rotate",
     "POST /account/language",
     "POST /account/number-format",
     "GET /account/names",

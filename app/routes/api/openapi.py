@@ -57,6 +57,7 @@ _PATH_ARGUMENTS = {
     "key_id": "Id of the key, or its prefix",
     "user_id": "Id of the user",
     "fault_id": "Id of the fault",
+    "mail_id": "Id of the mail",
 }
 _PATH_EXAMPLES = {"ref": "C-1001", "symbol": "BTCUSDT"}
 _RESPONSE_HEADERS = {
