@@ -33,7 +33,7 @@ from app.domain.instruments import SymbolTable
 from app.domain.order_requests import OrderRequest, OrderRules
 from app.domain.withdrawals import Terms
 from app.engine.lease import process_name
-from app.extensions import build_socketio, csrf, db, init_database, login_manager, migrate
+from app.extensions import build_socketio, csrf, db, init_database, login_manager, mail, migrate
 from app.realtime import handlers
 from app.realtime.bus import SocketBus
 from app.routes import access, api, application, errors, headers, health, metrics, pages, request_gate
@@ -92,8 +92,16 @@ def _configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_CHECK_DEFAULT=False,
         WTF_CSRF_HEADERS=["X-CSRFToken", "X-CSRF-Token"],
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+        MAIL_SERVER=settings.mail_server,
+        MAIL_PORT=settings.mail_port,
+        MAIL_USE_TLS=settings.mail_security == "starttls",
+        MAIL_USE_SSL=settings.mail_security == "ssl",
+        MAIL_USERNAME=settings.mail_username,
+        MAIL_PASSWORD=settings.mail_password,
+        MAIL_SUPPRESS_SEND=False,  # nothing is sent but by the chore, and by that only where a server is set
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    mail.init_app(app)
 
 
 def _connect(app: Flask, settings: Settings) -> Database:
@@ -171,7 +179,7 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         kyc=KycAtProvider(_kyc_provider(settings), timedelta(days=settings.kyc_valid_days)),
         bank_accounts=BankAccounts(timedelta(hours=settings.withdrawal_cool_down_hours)),
         withdrawals=withdrawals,
-        payments=Payments(_payment_providers(settings), settings.base_url),
+        payments=Payments(_payment_providers(settings), settings.address),
     )
 
 
@@ -212,8 +220,7 @@ def documents_folder(settings: Settings, database: Database) -> Path:
     """Where DOCUMENTS=local keeps its files."""
     if settings.documents_folder:
         return Path(settings.documents_folder)
-    file = make_url(database.url).database if database.is_sqlite else None
-    return (Path(file).parent if file else ROOT / "var") / "documents"
+    return (database.folder or ROOT / "var") / "documents"
 
 
 def _build_withdrawals(settings: Settings, quotes: QuoteBook) -> Withdrawals:

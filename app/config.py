@@ -48,6 +48,8 @@ def _checked(settings: Settings) -> Settings:
         _check_sumsub(settings)
     if (settings.stripe_secret_key is None) != (settings.stripe_webhook_secret is None):
         raise BadSetting("STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: set both, or none.")
+    if settings.mail_server and not settings.mail_sender:
+        raise BadSetting("MAIL_SERVER needs MAIL_SENDER: whom mail comes from.")
     if settings.production:
         if settings.auto_approve_withdrawals:
             raise BadSetting("AUTO_APPROVE_WITHDRAWALS must not be 1 in production.")

@@ -11,6 +11,7 @@ from flask import Flask, current_app, g, has_app_context
 from flask_limiter import ApplicationLimit, HeaderNames, Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
+from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_socketio import SocketIO
 from flask_sqlalchemy import SQLAlchemy
@@ -68,6 +69,7 @@ else:
 # a table that SQLite's batch mode copies would lose its triggers, those of the journal among them
 migrate = Migrate(directory=FOLDER, render_as_batch=False)
 login_manager = LoginManager()
+mail = Mail()
 # one check a request, after ``routes/access`` has said in ``g.allowance`` who asks and what it takes; else no limit
 limiter = Limiter(
     get_remote_address,

@@ -36,11 +36,12 @@ from app.core.ids import new_id
 from app.core.permissions import Principal, Role
 from app.domain.quotes import Quote
 from app.extensions import db
-from app.models import Approval, ClientBankAccount, ClientDocument, EngineFault, User, UserSession
+from app.models import Approval, ClientBankAccount, ClientDocument, EngineFault, Mail, User, UserSession
 from app.realtime.publisher import SilentPublisher
 from app.routes.access import Endpoint
 from app.routes.api.openapi import _ARGUMENT, described
 from app.schemas.examples import CLIENT, FIRM, OPERATOR, PERSON, REQUESTS, Example
+from app.services import mails
 from app.services.container import LocalEngine
 from app.services.feeds import FeedSupervisor
 from tests.conftest import START
@@ -153,7 +154,9 @@ class Demo:
         token, now = secrets.token_urlsafe(32), self.clock.now()
         person = session.scalars(sa.select(User).where(User.role == role)).first()
         hashed = hashlib.sha256(token.encode()).hexdigest()
-        session.add(UserSession(id=new_id(), user_id=person.id, token_hash=hashed, created_at=now, seen_at=now))
+        session.add(
+            UserSession(id=new_id(), user_id=person.id, token_hash=hashed, created_at=now, seen_at=now, proven_at=now)
+        )
         return token
 
     def send(self, who: str, method: str, path: str, body: Any = None, file: str = "") -> TestResponse:
@@ -207,6 +210,11 @@ class Demo:
             self.run(self._add_account)
         elif needs.endswith("withdrawal"):
             self._withdraw(needs)
+        elif needs == "failed mail":
+            self.run(self._give_mail_up)
+        elif needs == "second step":
+            step = {"totp_secret": "sealed", "totp_since": self.clock.now()}
+            self.run(lambda session: session.execute(sa.update(User).where(User.role == "trader").values(step)))
         self.settle()
 
     def _add_account(self, session: Any) -> None:
@@ -265,6 +273,10 @@ class Demo:
             )
         )
 
+    def _give_mail_up(self, session: Any) -> None:
+        mails.queue(session, new_id(), "invitation", "nobody@example.com", {}, self.clock.now())
+        session.execute(sa.update(Mail).values(status="failed", attempts=1, last_error="550 no such mailbox"))
+
     def first(self, path: str, who: str = CLIENT) -> dict[str, Any]:
         items = self.send(who, "GET", path).get_json()["items"]
         found: dict[str, Any] = items[0]
@@ -286,6 +298,7 @@ class Demo:
             "key_id": "/api/v1/keys?limit=1",
             "user_id": "/api/v1/users?role=trader&limit=1",
             "fault_id": "/api/v1/admin/faults?open=true&limit=1",
+            "mail_id": "/api/v1/admin/mails?limit=1",
             "limit_id": "/api/v1/clients/C-1001/limits",
             "document_id": "/api/v1/clients/C-1001/documents",
             "account_id": "/api/v1/clients/C-1001/bank-accounts",
@@ -314,12 +327,13 @@ def _picture() -> bytes:
 
 CLIENTS_CSV = "code,name,email\r\nC-3001,Julia Vega,julia@example.com\r\nC-3002,Marco Ruiz,\r\n"
 FILES = {"dni-front.png": _picture(), "clients.csv": CLIENTS_CSV.encode()}
-STAFF_ONLY = {"key_id", "user_id", "fault_id"}
+STAFF_ONLY = {"key_id", "user_id", "fault_id", "mail_id"}
 NEEDS = {
     "order_id": "order",
     "client_order_id": "order",
     "position_id": "position",
     "fault_id": "fault",
+    "mail_id": "failed mail",
     "entry_id": "position",
     "document_id": "document",
     "withdrawal_id": "withdrawal",
@@ -389,8 +403,9 @@ def perform(demo: Demo, call: Call) -> TestResponse:
         path += "?name=Ana%20Flores"
     if call.operation == "bars":
         path += "&symbol=BTC/USDT"
-    if call.operation in ("list_faults", "list_withdrawals"):
-        demo.prepare(call.operation.removeprefix("list_").removesuffix("s"))
+    if call.operation in ("list_faults", "list_withdrawals", "list_mails"):
+        needed = call.operation.removeprefix("list_").removesuffix("s")
+        demo.prepare("failed mail" if needed == "mail" else needed)
     if call.example is None:
         return demo.send(who, call.method, path)
     return demo.send(who, call.method, path, call.example.body, call.example.file)

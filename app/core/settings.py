@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -127,6 +128,13 @@ def _web_address(variable: str, written: str) -> str:
     return written.rstrip("/")
 
 
+def _mail_sender(variable: str, written: str) -> str:
+    address = parseaddr(written)[1]
+    if "@" not in address or not written.isprintable():
+        raise BadSetting(f"{variable} must be an address such as Cambista <notices@example.com>, not {written!r}.")
+    return written
+
+
 def _replay_speed(variable: str, written: str) -> ReplaySpeed:
     return "max" if written == "max" else positive().parse(variable, written)
 
@@ -166,7 +174,7 @@ def setting(
     return field(default=default, repr=not secret, metadata={"variable": variable, "described": described})
 
 
-PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS, KYC, FUNDING, WITHDRAWALS = (
+PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS, KYC, FUNDING, WITHDRAWALS, MAIL = (
     "The process",
     "The server",
     "Engine and prices",
@@ -177,6 +185,7 @@ PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS, KYC, FUNDING, WITHD
     "Verification of clients",
     "Deposits",
     "Withdrawals",
+    "Mail",
 )
 _share, _bps, _rate = number(1), number(10_000), whole(1, 1_000_000)
 
@@ -238,7 +247,7 @@ class Settings:
         Kind(_web_address, "https://desk.example.com"),
         None,
         "the address at which people reach this server, for links that come back from outside: payment pages, mail; "
-        "without it http://HOST:PORT, in production https:// and the first of PUBLIC_HOSTS in the alphabet",
+        "without it http://HOST:PORT, in production https:// and the first of PUBLIC_HOSTS",
     )
     trusted_proxies: int = setting(
         SERVER, whole(0, 10), 0, "how many reverse proxies in front set X-Forwarded-For, -Proto and -Host"
@@ -328,6 +337,50 @@ class Settings:
     )
     session_absolute_hours: int = setting(
         SESSIONS, whole(1, 10_000), 12, "a browser's session ends after so many hours in any case"
+    )
+    step_up_minutes: int = setting(
+        SESSIONS,
+        whole(1, 1440),
+        10,
+        "for what is delicate, such as a new key, a person proves again who they are after so many minutes",
+    )
+    totp_for_staff: str = setting(
+        SESSIONS,
+        choice("always", "production", "never"),
+        "production",
+        "when the firm's people need a code of an authenticator app to sign in; everybody may have one",
+    )
+
+    mail_server: str | None = setting(
+        MAIL,
+        text,
+        None,
+        "the SMTP server; without it mail waits in production, and elsewhere is written to the folder mail beside the "
+        "database",
+    )
+    mail_port: int = setting(MAIL, whole(1, 65535), 587, "its port")
+    mail_security: str = setting(
+        MAIL,
+        choice("starttls", "ssl", "none"),
+        "starttls",
+        "how the connection is encrypted; its certificate is checked",
+    )
+    mail_username: str | None = setting(MAIL, text, None, "the account there, where it wants one")
+    mail_password: str | None = setting(MAIL, text, None, "the account's password", secret=True)
+    mail_sender: str | None = setting(
+        MAIL,
+        Kind(_mail_sender, "Name <address>"),
+        None,
+        "whom mail comes from; needed where MAIL_SERVER is set",
+    )
+    mail_confirmation_sender: str | None = setting(
+        MAIL,
+        Kind(_mail_sender, "Name <address>"),
+        None,
+        "whom confirmations of operations and payments come from; MAIL_SENDER when empty",
+    )
+    mail_timeout_seconds: int = setting(
+        MAIL, whole(1, 300), 15, "how many seconds the server may take for each of its answers"
     )
 
     documents: str = setting(
@@ -436,15 +489,6 @@ class Settings:
         return frozenset(code.strip().upper() for code in self.deposit_currencies.split(",") if code.strip())
 
     @property
-    def base_url(self) -> str:
-        """The address at which people reach this server, without a slash at its end."""
-        if self.public_url is not None:
-            return self.public_url
-        if self.production:
-            return f"https://{next(iter(sorted(self.hosts)))}"
-        return f"http://{self.host}:{self.port}"
-
-    @property
     def hosts(self) -> frozenset[str]:
         """The names under which this server is reached."""
         return frozenset(name.strip().lower() for name in (self.public_hosts or "").split(",") if name.strip())
@@ -457,6 +501,18 @@ class Settings:
     @property
     def production(self) -> bool:
         return self.environment == PRODUCTION
+
+    @property
+    def address(self) -> str:
+        """What a link to a page of ours begins with; no slash at its end."""
+        if self.public_url is not None:
+            return self.public_url
+        named = (self.public_hosts or "").split(",")[0].strip()
+        return f"https://{named}" if self.production else f"http://{self.host}:{self.port}"
+
+    @property
+    def staff_need_totp(self) -> bool:
+        return self.totp_for_staff == "always" or (self.production and self.totp_for_staff == "production")
 
 
 def descriptions() -> dict[str, Description]:

@@ -24,17 +24,20 @@ from . import (
     dashboard,
     deposits,
     desk,
+    invitations,
     journal,
     kyc,
     orders,
     portfolio,
     positions,
+    security,
     system,
     wallets,
     withdrawals,
 )
 from . import users as user_pages
 from .identity import identify, person
+from .request import services
 
 MODULES = (
     "i18n.js",
@@ -99,7 +102,9 @@ def register(app: Flask) -> None:
     Babel(app, default_locale="en", locale_selector=choose_language)
     pages = (
         auth,
+        invitations,
         account,
+        security,
         dashboard,
         desk,
         clients,
@@ -117,7 +122,7 @@ def register(app: Flask) -> None:
     )
     for module in pages:
         app.register_blueprint(module.blueprint)
-    app.before_request(account.require_own_password)
+    app.before_request(account.require_what_comes_first)
     app.context_processor(_context)
 
 
@@ -149,7 +154,8 @@ def _context() -> dict[str, Any]:
             "name": "" if me is None else me.user.name,
             "theme": theme if theme in users.THEMES else None,
             "number_format": _number_format(None if me is None else me.user.number_format),
-            "nav": [] if me is None or caller is None or me.user.must_change_password else _navigation(caller),
+            "nav": [] if me is None or caller is None or _has_to_do_first(me) else _navigation(caller),
+            "second_step": me is not None and me.user.totp_since is not None,
             "roles": _ROLES,
             "role": "" if caller is None or caller.role is None else _ROLES[caller.role],
             "modules": MODULES,
@@ -158,6 +164,10 @@ def _context() -> dict[str, Any]:
             "problem_hint": _problem_hint,
         },
     }
+
+
+def _has_to_do_first(me: SignedIn) -> bool:
+    return users.first_has_to(me.user, services().settings.staff_need_totp) is not None
 
 
 def _number_format(choice: str | None) -> str:

@@ -14,9 +14,9 @@ OPERATOR = "operator"  # the demo's, in a browser
 class Example:
     """``adds`` and ``changes`` are all that it may do: rows by table, columns by table.
 
-    ``needs`` names what must be there first, where the path has an id: order, position, paused wallet, fault, and a
-    withdrawal: open, approved or processing. ``at`` has the values of the path where they are not the usual ones;
-    ``file`` is what is uploaded, beside a form.
+    ``needs`` names what must be there first, where the path has an id: order, position, paused wallet, fault, second
+    step, failed mail, and a withdrawal: open, approved or processing. ``at`` has the values of the path where they
+    are not the usual ones; ``file`` is what is uploaded, beside a form.
     """
 
     name: str
@@ -411,6 +411,26 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
             adds={"users": 1},
         ),
     ),
+    "invite_user": (
+        Example(
+            "client",
+            "Invite somebody who speaks for the client C-1002",
+            {"email": "nora@example.com", "name": "Nora Díaz", "role": "client", "client_id": "C-1002"},
+            PERSON,
+            adds={"users": 1},
+        ),
+    ),
+    "send_invitation": (Example("again", "Mail another link to somebody who has not signed in yet", _NOTHING, PERSON),),
+    "remove_second_step": (
+        Example(
+            "lost",
+            "Somebody has lost their telephone; they sign in with the password alone again",
+            _NOTHING,
+            PERSON,
+            needs="second step",
+            changes={"users": ("totp_secret", "totp_since")},
+        ),
+    ),
     "change_user": (
         Example("name", "Change the name", {"name": "Tomás Huamán Díaz"}, PERSON, changes={"users": ("name",)}),
     ),
@@ -425,6 +445,15 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
     ),
     "end_user_sessions": (Example("end", "Sign the user out everywhere", _NOTHING, PERSON),),
     "change_venue": (Example("latency", "Let the venue look at a request for 50 ms", {"latency_ms": 50}, FIRM),),
+    "send_mail_again": (
+        Example(
+            "again",
+            "Try a mail once more that was given up",
+            _NOTHING,
+            FIRM,
+            needs="failed mail",
+        ),
+    ),
     "resolve_fault": (
         Example(
             "resolve",

@@ -23,6 +23,8 @@ PAGES = {
         "/journal",
         "/account/keys",
         "/account/sessions",
+        "/account/security",
+        "/account/prove",
         "/help",
     ],
     "master": [

@@ -122,6 +122,7 @@ def _sign_in(session: Session, user_id: str, now: datetime) -> str:
             token_hash=hashlib.sha256(token.encode()).hexdigest(),
             created_at=now,
             seen_at=now,
+            proven_at=now,
             ip="127.0.0.1",
         )
     )

@@ -53,6 +53,10 @@ NOT_OVER_HTTP = {
     "malformed",
     "BUSINESS_REJECT",
     "TOO_LATE",
+    "link_ended",
+    "passwords_differ",
+    "totp_is_on",
+    "wrong_code",
 }
 
 

@@ -63,6 +63,7 @@ _PATH_ARGUMENTS = {
     "fault_id": "Id of the fault",
     "account_id": "Id of the bank account",
     "withdrawal_id": "Id of the withdrawal",
+    "mail_id": "Id of the mail",
 }
 _PATH_EXAMPLES = {"ref": "C-1001", "symbol": "BTCUSDT"}
 _RESPONSE_HEADERS = {

@@ -72,7 +72,7 @@ def _of_rights(method: str, meta: Endpoint) -> Iterator[str]:
     if meta.session_only:
         yield "session_required"
     if not meta.public:
-        yield "password_change_required"
+        yield from ("password_change_required", "totp_required")
 
 
 def _of_schema(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
