@@ -7,7 +7,6 @@ from pathlib import Path
 
 from flask import Flask
 from flask_socketio import SocketIO
-from sqlalchemy import make_url
 from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
