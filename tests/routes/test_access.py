@@ -49,6 +49,8 @@ API = {
     "GET /api/v1/positions/<position_id>/executions": SEEING,
     "GET /api/v1/clients": SEEING,
     "POST /api/v1/clients": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
+    "GET /api/v1/clients/export": SEEING,
+    "POST /api/v1/clients/import": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
     "GET /api/v1/clients/duplicates": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
     "GET /api/v1/clients/<ref>": SEEING,
     "POST /api/v1/clients/<ref>/block": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,  # traders: see below

@@ -30,6 +30,7 @@ def csv(text: str, name: str) -> Response:
 def register(app: Flask) -> None:
     from . import (
         audit,
+        client_import,
         client_limits,
         clients,
         documents,
@@ -50,6 +51,7 @@ def register(app: Flask) -> None:
 
     areas = (
         audit,
+        client_import,
         client_limits,
         clients,
         documents,
