@@ -16,7 +16,21 @@ from app.core.permissions import READ, Principal, Resource, Role
 from app.services import events, users
 from app.services.user_sessions import SignedIn
 
-from . import account, audit, auth, clients, dashboard, desk, journal, orders, portfolio, positions, system, wallets
+from . import (
+    account,
+    audit,
+    auth,
+    clients,
+    dashboard,
+    desk,
+    documents,
+    journal,
+    orders,
+    portfolio,
+    positions,
+    system,
+    wallets,
+)
 from . import users as user_pages
 from .identity import identify, person
 
@@ -41,6 +55,7 @@ _NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
     (_l("Portfolio"), "/portfolio", "pie-chart", Resource.WALLETS),
     (_l("Wallets"), "/wallets", "wallet2", Resource.WALLETS),
     (_l("Clients"), "/clients", "people", Resource.CLIENTS),
+    (_l("Documents"), "/documents", "inbox", Resource.DOCUMENTS),
     (_l("Journal"), "/journal", "journal-text", Resource.LEDGER),
     (_l("System"), "/system", "hdd-network", Resource.SYSTEM),
     (_l("Users"), "/users", "person-circle", Resource.USERS),
@@ -84,6 +99,7 @@ def register(app: Flask) -> None:
         dashboard,
         desk,
         clients,
+        documents,
         wallets,
         orders,
         positions,
@@ -160,6 +176,8 @@ def _navigation(caller: Principal) -> list[dict[str, Any]]:
 
 def _is_open(caller: Principal, resource: Resource | None) -> bool:
     if resource is Resource.CLIENTS and caller.client_id is not None:
+        return False
+    if resource is Resource.DOCUMENTS and caller.client_id is None:  # each client's page has its own
         return False
     return resource is None or caller.reach(resource, READ) is not None
 

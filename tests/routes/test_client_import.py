@@ -98,15 +98,14 @@ def test_a_trader_registers_clients_of_their_own(firm: Firm) -> None:
     assert "C-11" in exported and "C-1," in exported and "C-2," not in exported
 
 
-def test_what_is_exported_can_be_imported(firm_on_each: Firm, open_app: Any) -> None:
-    firm = firm_on_each
+def test_what_is_exported_can_be_imported(firm: Firm, shared_firm: Firm) -> None:
     load(firm, FILE)
     formula = {"code": "C-20", "name": "=HYPERLINK(1)", "address": "@home", "phones": ["+51 1 4445566"]}
     assert firm.call("master", "POST", "/api/v1/clients", json=formula).status_code == 201
     answer = firm.call("master", "GET", f"{EXPORT}?q=C-")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="clients.csv"'
     assert ",'=HYPERLINK(1)," in answer.text and ",'@home," in answer.text and ",'+51 1 4445566," in answer.text
-    other = open_app()
+    other = shared_firm
     report = load(other, answer.data).get_json()
     refused = [(item["code"], item["errors"][0]["code"]) for item in report["items"] if item["errors"]]
     assert refused == [("C-1", "code_taken"), ("C-2", "code_taken")]

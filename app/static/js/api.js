@@ -19,8 +19,9 @@ async function send(method, path, body, headers = {}) {
   const options = { method, headers: { Accept: "application/json", ...headers }, credentials: "same-origin" };
   if (method !== "GET") options.headers["X-CSRFToken"] = token();
   if (body !== undefined) {
-    options.headers["Content-Type"] = "application/json";
-    options.body = JSON.stringify(body);
+    const isForm = body instanceof FormData; // whose type, with its boundary, the browser names
+    if (!isForm) options.headers["Content-Type"] = "application/json";
+    options.body = isForm ? body : JSON.stringify(body);
   }
   let response;
   const sent = Date.now();

@@ -26,6 +26,7 @@ const names = {
   "wallet.suspended": t("Wallet suspended"), "alert.risk": t("Limit reached"), "wallet.updated": t("Wallet changed"), "execution.created": t("Execution"),
   "client.limit_set": t("Client limit set"), "client.limit_remove": t("Client limit lifted"),
   "client.created": t("Client created"), "client.updated": t("Client changed"),
+  "client.blocked": t("Client blocked"), "client.unblocked": t("Client unblocked"), "client.document_added": t("Document added"), "client.document_removed": t("Document removed"),
 };
 
 // of the first chart of accounts; what a firm names itself stands as it is
