@@ -63,7 +63,7 @@ function wallets() {
   return table;
 }
 
-const STATUSES = { active: t("Active"), inactive: t("Inactive"), blocked: t("Blocked") };
+const STATUSES = { active: t("Active"), inactive: t("Inactive"), blocked: t("Blocked by the firm") };
 
 function clients() {
   const traders = new Map(JSON.parse(root.dataset.traders).map((trader) => [trader.id, trader.name]));
