@@ -419,6 +419,7 @@ def _reader(call: Call) -> str:
         "remove_client_limit",
         "list_clients",
         "list_duplicates",
+        "remove_document",
     )
     return FIRM if staff else CLIENT
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.core.permissions import SYSTEM
 from app.schemas.base import validate
 from app.schemas.clients import ClientIn
-from app.services import access, client_limits, clients, users
+from app.services import access, client_import, client_limits, clients, users
 
 from .answers import prints_json, run, services
 
@@ -66,3 +68,33 @@ def limits(ref: str) -> dict[str, Any]:
         return {"items": client_limits.of_client(session, client, services().instruments)}
 
     return services().database.read(work)
+
+
+@group.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Look at every row, and store nothing.")
+@prints_json
+def import_clients(file: Path, dry_run: bool) -> dict[str, Any]:
+    """Register the clients of a CSV file; prints the rows that were refused."""
+    rows, parts = client_import.read(file.read_bytes()), services()
+    items: list[Any] = []
+    with click.progressbar(length=len(rows), label="Clients", file=sys.stderr) as bar:
+        for start in range(0, len(rows), client_import.MAX_ROWS):
+            part = rows[start : start + client_import.MAX_ROWS]
+            items += client_import.load(parts.database, part, SYSTEM, parts.clock.now(), dry_run=dry_run)
+            bar.update(len(part))
+    report = client_import.report(items, dry_run=dry_run)
+    return {**report, "items": [item for item in items if item["outcome"] == "refused"]}
+
+
+@group.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, writable=True, path_type=Path))
+@click.option("--search", help="Part of code, name, mail or document number.")
+@click.option("--status", type=click.Choice(["active", "inactive", "blocked"]))
+@prints_json
+def export_clients(file: Path, search: str | None, status: str | None) -> dict[str, Any]:
+    """Write the clients as a CSV file that the import takes."""
+    wanted = clients.ClientFilter(search, status=status)
+    text = services().database.read(lambda session: client_import.export(session, SYSTEM, wanted))
+    file.write_text(text, encoding="utf-8-sig", newline="")
+    return {"file": str(file), "clients": text.count("\r\n") - 1}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
 
 from app.core.errors import Forbidden
 from app.core.permissions import HANDLE, READ, WRITE, Reach, Resource
-from app.services import access, actors, users
+from app.domain.countries import COUNTRIES
+from app.services import access, actors, client_import, users
 from app.services import clients as client_records
 
 from .access import principal
@@ -29,11 +31,25 @@ def _traders() -> list[dict[str, str]]:
     return users.traders(db())
 
 
+def _country(code: str | None) -> str:
+    """Its name in the reader's language."""
+    locale = get_locale()
+    return "–" if code is None else str(code if locale is None else locale.territories.get(code, code))
+
+
 @blueprint.get("")
 @needs(Resource.CLIENTS)
 def index() -> ResponseReturnValue:
     _staff_only()
-    return render_template("clients/index.html", create=may(Resource.CLIENTS), traders=_traders())
+    create, countries = may(Resource.CLIENTS), sorted(COUNTRIES)
+    return render_template("clients/index.html", create=create, traders=_traders(), countries=countries)
+
+
+@blueprint.get("/import")
+@needs(Resource.CLIENTS, WRITE)
+def import_() -> ResponseReturnValue:
+    _staff_only()
+    return render_template("clients/import.html", columns=client_import.COLUMNS)
 
 
 @blueprint.get("/<ref>")
@@ -43,7 +59,11 @@ def detail(ref: str) -> ResponseReturnValue:
     client = access.client(db(), principal(), ref, READ)
     return render_template(
         "clients/detail.html",
-        client=client_records.show(client),
+        client=client_records.show(client, to_firm=True),
+        country=_country,
+        countries=sorted(COUNTRIES),
+        block=principal().reach(Resource.CLIENTS, WRITE) is Reach.ALL,
+        add_documents=may(Resource.DOCUMENTS),
         trader=client.trader_id and actors.name(db(), principal(), f"user:{client.trader_id}"),
         edit=may(Resource.CLIENTS),
         open_wallet=may(Resource.WALLETS),

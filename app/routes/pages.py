@@ -24,6 +24,7 @@ from . import (
     dashboard,
     deposits,
     desk,
+    documents,
     invitations,
     journal,
     kyc,
@@ -63,6 +64,7 @@ _NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
     (_l("Withdrawals"), "/withdrawals", "box-arrow-right", Resource.WITHDRAWALS),
     (_l("Deposits"), "/deposits", "download", Resource.DEPOSITS),
     (_l("Clients"), "/clients", "people", Resource.CLIENTS),
+    (_l("Documents"), "/documents", "inbox", Resource.DOCUMENTS),
     (_l("Journal"), "/journal", "journal-text", Resource.LEDGER),
     (_l("System"), "/system", "hdd-network", Resource.SYSTEM),
     (_l("Users"), "/users", "person-circle", Resource.USERS),
@@ -108,6 +110,7 @@ def register(app: Flask) -> None:
         dashboard,
         desk,
         clients,
+        documents,
         wallets,
         withdrawals,
         deposits,
@@ -193,7 +196,7 @@ def _navigation(caller: Principal) -> list[dict[str, Any]]:
 def _is_open(caller: Principal, resource: Resource | None) -> bool:
     if resource is Resource.CLIENTS and caller.client_id is not None:
         return False
-    if resource is Resource.KYC and caller.client_id is None:  # the firm's people find it under each client
+    if resource in (Resource.KYC, Resource.DOCUMENTS) and caller.client_id is None:  # on each client's page
         return False
     return resource is None or caller.reach(resource, READ) is not None
 

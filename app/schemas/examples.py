@@ -275,6 +275,17 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
             adds={"client_documents": 1},
         ),
     ),
+    "import_clients": (
+        Example("dry_run", "Look at a file and store nothing", {"dry_run": "true"}, FIRM, file="clients.csv"),
+        Example(
+            "import",
+            "Register the clients of a file",
+            {"dry_run": "false"},
+            FIRM,
+            file="clients.csv",
+            adds={"clients": 2},
+        ),
+    ),
     "set_related_persons": (
         Example(
             "company",

@@ -24,6 +24,7 @@ from .events import Events
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
+_NO_CODES: Final = ("duplicates", "export", "import")  # an address of the API where a client's stands otherwise
 # what a unique index says in its name (PostgreSQL) or by its columns (SQLite): the code and the sentence
 _TAKEN: Final = {
     "code": ("code_taken", "another client has this code"),
@@ -67,7 +68,7 @@ def create(
         if trader_id not in (None, principal.id):
             raise Forbidden("a trader registers clients of their own")
         trader_id = principal.id
-    if not _CODE.fullmatch(code) or is_uuid(code):
+    if not _CODE.fullmatch(code) or is_uuid(code) or code.lower() in _NO_CODES:
         raise Invalid.field("code", "invalid_code", "must be 1 to 32 letters, digits, points or dashes", code[:40])
     values = client_profiles.checked(kind, profile, now)
     name = name or client_profiles.full_name(values)

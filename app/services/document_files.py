@@ -80,6 +80,7 @@ def inspect(name: str, data: bytes, limits: FileLimits) -> InspectedFile:
 def _checked_name(name: str) -> str:
     name = name.strip()
     unsafe = _UNSAFE_NAME.search(name) or "/" in name or "\\" in name or not is_visible(name)
+    unsafe = unsafe or name.startswith(".")
     if unsafe or not 1 <= len(name) <= MAX_NAME:
         message = f"must have 1 to {MAX_NAME} characters, and no path"
         raise Invalid.field("file", "invalid_filename", message, name[:60])

@@ -63,6 +63,17 @@ def test_client_wallet_and_key_from_nothing(run: Run, database: Database, clock:
     assert actors == {"system"}
 
 
+def test_clients_from_a_file_and_into_one(run: Run, database: Database, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("code,name,identity_type,identity_number\nC-7,Ana,dni,10117410-2\nC-8,Eva,dni,1\n")
+    tried = run("clients", "import", str(source), "--dry-run")
+    assert (tried["dry_run"], tried["good"], run("clients", "list")["total"]) == (True, 1, 0)
+    made = run("clients", "import", str(source))
+    assert (made["good"], [item["code"] for item in made["items"]]) == (1, ["C-8"])
+    assert run("clients", "export", str(target), "--status", "active") == {"file": str(target), "clients": 1}
+    assert "C-7,person,Ana,,,,dni,10117410,PE" in target.read_text(encoding="utf-8-sig")
+
+
 @pytest.mark.parametrize("name", ["a\u200bb", "a\u202eb", " ", "x" * 201])
 @pytest.mark.parametrize(
     "command",

@@ -53,6 +53,8 @@ API = {
     "GET /api/v1/positions/<position_id>/executions": SEEING,
     "GET /api/v1/clients": SEEING,
     "POST /api/v1/clients": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
+    "GET /api/v1/clients/export": SEEING,
+    "POST /api/v1/clients/import": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
     "GET /api/v1/clients/duplicates": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
     "GET /api/v1/clients/<ref>": SEEING,
     "POST /api/v1/clients/<ref>/block": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,  # traders: see below
@@ -171,7 +173,9 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /withdrawals": EVERYBODY - {"trader"},
     "GET /withdrawals/<withdrawal_id>": EVERYBODY - {"trader"},
     "GET /clients": STAFF,
+    "GET /clients/import": {"master", "trader", "middle_office"},
     "GET /clients/<ref>": STAFF,
+    "GET /documents": EVERYBODY,
     "GET /journal": EVERYBODY,
     "GET /journal/<entry_id>": EVERYBODY,
     "GET /journal/trial-balance": {"master", "operator", "middle_office"},

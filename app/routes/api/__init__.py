@@ -31,6 +31,7 @@ def register(app: Flask) -> None:
     from . import (
         audit,
         bank_accounts,
+        client_import,
         client_limits,
         clients,
         deposits,
@@ -57,6 +58,7 @@ def register(app: Flask) -> None:
     areas = (
         audit,
         bank_accounts,
+        client_import,
         client_limits,
         clients,
         documents,

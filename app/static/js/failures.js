@@ -56,7 +56,7 @@ const FIELDS = {
   too_few: t("Has too few members."), too_many: t("Has too many members."), invalid_characters: t("Has characters that are not allowed here."),
   invisible: t("Must show something: a letter or a digit."), invalid_id: t("Is no id."), invalid_time: t("Must be a date and time."), reversed_range: t("Ends before it begins."),
   unknown_field: t("Is not known here."), invalid_qty: t("Give either a quantity or an amount."), idempotency_required: t("Could not be repeated safely; load the page again."),
-  code_taken: t("Another client has this code."), email_taken: t("Another user has this address."), invalid_name: t("Enter a name of 1 to 200 characters."),
+  code_taken: t("Another client has this code."), email_taken: t("Somebody else has this address."), invalid_name: t("Enter a name of 1 to 200 characters."),
   unknown_trader: t("Is no trader."), client_of_client: t("Choose the client this user speaks for."), role_of_client: t("Cannot be changed for a user of a client."),
   invalid_hours: t("Write it as 09:00-17:30, in a known time zone."), hours_need_zone: t("Hours and time zone go together."), spread: t("Bid and ask lie too far apart."),
   non_positive_price: t("Must be above zero."), needs_confirmation: t("Has to be confirmed."), wrong_password: t("Is wrong."), wrong_code: t("Is wrong or was used already."),
@@ -70,6 +70,11 @@ const FIELDS = {
   account_format: t("Does not have the form of such a number."), account_check_digit: t("Has a wrong check digit: look for a typing mistake."),
   unknown_currency: t("Is no currency of banks here."), unknown_account: t("Is no account of the client."), currency_mismatch: t("Is not the account's currency."),
   unknown_document: t("Is no proof of a payment that is free."),
+  identity_taken: t("Another client has this document."), identity_format: t("Is not as such documents are numbered."), identity_check_digit: t("The check digit is wrong; compare it with the document."),
+  identity_country: t("Choose the country that issued it."), identity_unsuitable: t("A company has a RUC, a person another document."), unknown_country: t("Is no country."), invalid_date: t("Must be a date."),
+  birth_in_future: t("Lies in the future."), birth_too_early: t("Lies too far back."), under_age: t("Clients are 18 or older."), persons_only: t("Is for persons alone."), name_required: t("Enter a name, or given names and first surname."),
+  share_out_of_range: t("Must be above 25 percent, and 100 at most together."),
+  invalid_filename: t("Give the file a plain name."), damaged_file: t("The file is damaged, or not complete."), too_many_pixels: t("The picture has too many pixels."), invalid_csv: t("Cannot be read: the first row names the columns, and code is one of them."), too_many_rows: t("Has too many rows at once."),
 };
 
 const STEPS = { tick_size: t("Must be a multiple of the tick of %(step)s; nearest: %(near)s."), lot_size: t("Must be a multiple of the lot of %(step)s; nearest: %(near)s.") };
@@ -141,7 +146,8 @@ const PROBLEMS = {
   internal_error: t("Something went wrong on our side."), unavailable: t("Temporarily unavailable; try again in a moment. Nothing was stored."),
   outcome_unknown: t("It is not known whether this was done. Look before you send it again."), engine_not_leading: t("No engine leads at the moment."), engine_not_listening: t("No engine listens at the moment."),
   DUPLICATE_ORDER: t("This was sent before with other values. Look at the orders before you send it again."), too_late: t("Too late: it is finished already."), in_progress: t("It is still being done; wait a moment."),
-  conflict: t("It contradicts the present state."), unchanged: t("It is so already."), code_taken: t("Another client has this code."), email_taken: t("Another user has this address."),
+  conflict: t("It contradicts the present state."), unchanged: t("It is so already."), code_taken: t("Another client has this code."), email_taken: t("Somebody else has this address."),
+  identity_taken: t("Another client has this document."), client_blocked: t("The firm has blocked the client."), companies_only: t("Is for companies alone."), document_in_use: t("The document proves something and stays."), unsupported_document: t("Send a JPEG, a PNG or a PDF, under a name with one extension."),
   last_master: t("The firm keeps at least one active Master."), own_account: t("Nobody changes their own role or disables themselves."), stale_version: t("Somebody else has changed it meanwhile; load the page again."),
   not_in_production: t("Not in production."), feed_not_settable: t("The price feed takes no quotes by hand."), feed_not_running: t("The price feed does not run."),
   account_known: t("The client has this account already."), account_in_use: t("A withdrawal to this account is not finished."),

@@ -46,6 +46,7 @@ const names = {
   wrong_client: t("Another client"), wrong_wallet: t("Another wallet"), wrong_mode: t("Test money, or real money on a test server"),
   unknown_deposit: t("No deposit of ours"), unknown_payment: t("No payment of ours"), unreadable: t("Unreadable report"),
   client_owes: t("The client owes"), payment_disputed: t("Payment disputed"),
+  "client.blocked": t("Client blocked"), "client.unblocked": t("Client unblocked"), "client.document_added": t("Document added"), "client.document_removed": t("Document removed"),
 };
 
 // of the first chart of accounts; what a firm names itself stands as it is

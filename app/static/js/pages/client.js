@@ -1,8 +1,10 @@
 // One client: tabs that load when they are opened first.
 
-import { get, patch } from "../api.js";
+import { get, post } from "../api.js";
+import { clientForm } from "../client_form.js";
 import { about, orderColumns, positionColumns, walletColumns } from "../columns.js";
-import { formDialog } from "../confirm.js";
+import { confirm, formDialog } from "../confirm.js";
+import { documents } from "../documents.js";
 import { $, $$, empty, h } from "../dom.js";
 import { clientKyc } from "../client_kyc.js";
 import { limits } from "../client_limits.js";
@@ -11,10 +13,13 @@ import { t } from "../i18n.js";
 import { eventLabel, tag } from "../labels.js";
 import * as live from "../live.js";
 import { openWallet } from "../open_wallet.js";
+import { relatedPersons } from "../related_persons.js";
 import { Table } from "../table.js";
+import { complain } from "../toast.js";
 
 const root = $("#client");
 const id = root.dataset.client;
+const codes = JSON.parse(root.dataset.countries);
 const fixed = { client_id: id };
 const nothing = { tick: () => null, quote: () => null };
 const tables = {};
@@ -26,6 +31,8 @@ const openers = {
   movements: (node) => new Table(node, { path: "/api/v1/journal/entries", columns: journalColumns(), fixed, url: false, name: "journal", none: [t("The journal is empty"), ""] }),
   limits: (node) => limits(node, { client: root.dataset.code, instruments: JSON.parse(root.dataset.instruments), set: root.dataset.setLimits === "true" }),
   kyc: (node) => clientKyc(node, { client: id, decide: root.dataset.decideKyc === "true" }),
+  documents: (node) => documents(node, { client: id, edit: root.dataset.addDocuments === "true" }),
+  related: (node) => relatedPersons(node, { client: root.dataset.code, edit: root.dataset.edit === "true", codes }),
   timeline,
 };
 
@@ -49,7 +56,7 @@ async function timeline(node) {
   let before = null;
   const list = h("ol", { class: "timeline" });
   const more = h("button", { type: "button", class: "btn btn-quiet btn-sm mt-2", onclick: () => older() }, t("Older"));
-  const line = (event) => h("li", { class: { "order.filled": "good", "order.rejected": "bad" }[event.type] ?? null, "data-event": event.id },
+  const line = (event) => h("li", { class: { "order.filled": "good", "order.rejected": "bad", "client.blocked": "bad" }[event.type] ?? null, "data-event": event.id },
     h("div", { class: "fw-semibold" }, eventLabel(event.type), event.data.symbol ? ` · ${event.data.symbol}` : ""), h("div", { class: "when" }, format.dateTime(event.at)));
   const draw = () => {
     list.replaceChildren(...items.map(line));
@@ -61,7 +68,7 @@ async function timeline(node) {
     before = answer.has_more ? answer.cursor : null;
     draw();
   }
-  for (const family of ["order.*", "position.*", "wallet.*", "execution.*", "client.*", "kyc.*"]) {
+  for (const family of ["order.*", "position.*", "wallet.*", "execution.*", "client.*", "deposit.*", "withdrawal.*", "kyc.*"]) {
     live.on(family, (event) => {
       if (event.stream !== id || event.type === SILENT || event.type === "position.sample" || items.some((known) => known.id === event.id)) return;
       items.unshift(event);
@@ -95,19 +102,23 @@ wallet?.addEventListener("click", async () => {
 const edit = $("#edit-client");
 edit?.addEventListener("click", async () => {
   const client = JSON.parse(edit.dataset.client);
-  const traders = JSON.parse(edit.dataset.traders);
-  const input = (name, text, type) => h("div", { class: "mb-3" }, h("label", { class: "form-label", for: `edit-${name}` }, text), h("input", { class: "form-control", type, id: `edit-${name}`, name, value: client[name] ?? "" }));
-  const fields = [
-    input("name", t("Name"), "text"), input("email", t("Email"), "email"),
-    traders.length ? h("div", { class: "mb-3" }, h("label", { class: "form-label", for: "edit-trader" }, t("Trader")), h("select", { class: "form-select", id: "edit-trader", name: "trader_id" },
-      h("option", { value: "" }, t("nobody")), traders.map((trader) => h("option", { value: trader.id, selected: trader.id === client.trader_id }, trader.name)))) : null,
-    h("div", { class: "form-check" }, h("input", { class: "form-check-input", type: "checkbox", id: "edit-active", name: "active", checked: client.active }), h("label", { class: "form-check-label", for: "edit-active" }, t("Active: may trade"))),
-  ];
-  const saved = await formDialog(t("Edit client"), fields, (form) => {
-    const body = { name: form.elements.name.value.trim(), email: form.elements.email.value.trim() || null, active: form.elements.active.checked };
-    if (traders.length) body.trader_id = form.elements.trader_id.value || null;
-    return patch(`/api/v1/clients/${client.id}`, body, client.version);
-  });
-  if (saved) location.reload();
+  if (await clientForm({ client, traders: JSON.parse(edit.dataset.traders), codes })) location.reload();
+});
+
+$("#block-client")?.addEventListener("click", async () => {
+  const blocked = await formDialog(t("Block the client?"), [
+    h("p", {}, t("Its people are signed out, its keys are refused, its orders are rejected. The client does not read the reason.")),
+    h("div", {}, h("label", { class: "form-label", for: "block-reason" }, t("Reason")), h("input", { class: "form-control", id: "block-reason", name: "reason", maxlength: "300", autocomplete: "off" })),
+  ], (form) => post(`/api/v1/clients/${id}/block`, { reason: form.elements.reason.value.trim() }), { action: t("Block"), style: "btn-danger" });
+  if (blocked) location.reload();
+});
+$("#unblock-client")?.addEventListener("click", async () => {
+  if (!(await confirm(t("Unblock the client?"), t("It may sign in and trade again."), { action: t("Unblock") }))) return;
+  try {
+    await post(`/api/v1/clients/${id}/unblock`);
+    location.reload();
+  } catch (problem) {
+    complain(problem);
+  }
 });
 root.dataset.ready = "true";

@@ -1,8 +1,8 @@
 // The list pages: orders, positions, wallets, clients, journal.
 
-import { get, post } from "../api.js";
+import { get } from "../api.js";
+import { clientForm, identityName } from "../client_form.js";
 import { about, clientNames, orderColumns, pnl, positionColumns, ticks, walletColumns } from "../columns.js";
-import { formDialog } from "../confirm.js";
 import { $, h, setText } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
@@ -63,6 +63,8 @@ function wallets() {
   return table;
 }
 
+const STATUSES = { active: t("Active"), inactive: t("Inactive"), blocked: t("Blocked by the firm") };
+
 function clients() {
   const traders = new Map(JSON.parse(root.dataset.traders).map((trader) => [trader.id, trader.name]));
   const columns = [
@@ -70,7 +72,8 @@ function clients() {
     { label: t("Name"), key: "name", wrap: true },
     { label: t("Email"), key: "email" },
     traders.size ? { label: t("Trader"), cell: (row) => traders.get(row.trader_id) ?? "–", csv: (row) => traders.get(row.trader_id) } : null,
-    { label: t("Status"), cell: (row) => tag(row.active ? t("Active") : t("Inactive"), row.active ? "good" : "bad"), csv: (row) => (row.active ? t("Active") : t("Inactive")) },
+    { label: t("Document"), cell: (row) => (row.identity_number ? `${identityName(row.identity_type)} ${row.identity_number}` : "–"), csv: (row) => row.identity_number },
+    { label: t("Status"), cell: (row) => tag(STATUSES[row.status], row.status === "active" ? "good" : "bad"), csv: (row) => STATUSES[row.status] },
     { label: t("Registered"), cell: (row) => format.dateTime(row.created_at), csv: (row) => row.created_at },
   ].filter(Boolean);
   const table = new Table(root, {
@@ -78,21 +81,13 @@ function clients() {
     none: [t("No clients yet"), t("Register the first one with New client.")],
   });
   const button = $("#new-client");
-  button?.addEventListener("click", () => newClient(JSON.parse(button.dataset.traders)));
+  button?.addEventListener("click", async () => {
+    const created = await clientForm({ traders: JSON.parse(button.dataset.traders), codes: JSON.parse(button.dataset.countries) });
+    if (created) location.assign(`/clients/${encodeURIComponent(created.code)}`);
+  });
+  const file = $("#export");
+  file?.addEventListener("click", () => { file.href = `/api/v1/clients/export${location.search.replace(/([?&])(page|limit|offset|sort)=[^&]*/g, "$1")}`; });
   return table;
-}
-
-async function newClient(traders) {
-  const input = (name, text, type = "text") => h("div", { class: "mb-3" }, h("label", { class: "form-label", for: `new-${name}` }, text),
-    h("input", { class: "form-control", type, id: `new-${name}`, name, autocomplete: "off" }));
-  const trader = traders.length ? h("div", {}, h("label", { class: "form-label", for: "new-trader" }, t("Trader")),
-    h("select", { class: "form-select", id: "new-trader", name: "trader_id" }, h("option", { value: "" }, t("nobody")), traders.map((item) => h("option", { value: item.id }, item.name)))) : null;
-  const created = await formDialog(t("New client"), [input("code", t("Code")), input("name", t("Name")), input("email", t("Email"), "email"), trader], (form) => {
-    const body = { code: form.elements.code.value.trim(), name: form.elements.name.value.trim() };
-    for (const name of ["email", "trader_id"]) if (form.elements[name]?.value.trim()) body[name] = form.elements[name].value.trim();
-    return post("/api/v1/clients", body);
-  }, { action: t("Register") });
-  if (created) location.assign(`/clients/${encodeURIComponent(created.code)}`);
 }
 
 function journal() {
