@@ -35,6 +35,7 @@ _TAGS = {
     "market": "Instruments, quotes and bars.",
     "portfolio": "Equity, profit, fees and win rate over a time.",
     "wallets": "Balances, movements and limits.",
+    "deposits": "Money that clients bring in: by card, by bank transfer, and what did not fit.",
     "events": "What happened, in order: over HTTP by cursor; live over Socket.IO, see above.",
     "journal": "The double-entry journal behind every balance.",
     "clients": "For the firm: clients and their trading limits.",
@@ -57,6 +58,9 @@ _PATH_ARGUMENTS = {
     "key_id": "Id of the key, or its prefix",
     "user_id": "Id of the user",
     "fault_id": "Id of the fault",
+    "deposit_id": "Id of the deposit",
+    "mismatch_id": "Id of the mismatch",
+    "session_id": "Stripe's id of the payment page",
 }
 _PATH_EXAMPLES = {"ref": "C-1001", "symbol": "BTCUSDT"}
 _RESPONSE_HEADERS = {
