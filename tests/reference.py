@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask
+from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
@@ -35,12 +37,13 @@ from app.models import EngineFault, User, UserSession
 from app.realtime.publisher import SilentPublisher
 from app.routes.access import Endpoint
 from app.routes.api.openapi import _ARGUMENT, described
-from app.schemas.examples import CLIENT, FIRM, PERSON, REQUESTS, Example
+from app.schemas.examples import CLIENT, FIRM, OPERATOR, PERSON, REQUESTS, Example
 from app.services.container import LocalEngine
 from app.services.feeds import FeedSupervisor
 from tests.conftest import START
 from tests.data import REPOSITORY
 from tests.databases import upgrade
+from tests.stubs.stripe import GOOD_CARD, SECRET_KEY, WEBHOOK_SECRET, Stripe, serve
 
 ANSWERS = REPOSITORY / "app" / "routes" / "api" / "answers.json"
 BUSINESS = (
@@ -54,6 +57,9 @@ BUSINESS = (
     "positions",
     "signals",
     "engine_faults",
+    "deposits",
+    "deposit_mismatches",
+    "approvals",
 )
 # bookkeeping that follows every change, and what the market moves by itself
 FOLLOWS = frozenset(
@@ -106,7 +112,11 @@ class Demo:
 
     def __init__(self, path: Path, keys: dict[str, str]) -> None:
         self.keys, self.clock = keys, ManualClock(START)
-        self.app: Flask = create_app(TestingConfig(database_url=f"sqlite:///{path}"), clock=self.clock)
+        self.stripe = Stripe(now=lambda: self.clock.now().timestamp(), delivers=False)
+        self.stripe_server = serve(self.stripe)
+        funding = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secret": WEBHOOK_SECRET}
+        settings = TestingConfig(database_url=f"sqlite:///{path}", stripe_api_base=self.stripe.base_url, **funding)
+        self.app: Flask = create_app(settings, clock=self.clock)
         self.parts = self.app.extensions["services"]
         self.engine = build_engine(self.parts, self.parts.database, SilentPublisher(), self.clock)
         self.parts.wake = self.engine.wake
@@ -117,12 +127,12 @@ class Demo:
         assert self.engine.start()
         for symbol, profile in PROFILES.items():
             self.quote(symbol, profile.start)
-        self.browser = self.app.test_client()
-        with self.browser.session_transaction() as cookie:
-            cookie["_user_id"], cookie["csrf_token"] = self.run(self._sign_in), "c" * 40
+        self.browsers = {PERSON: self._browser("master"), OPERATOR: self._browser("operator")}
         self.csrf = URLSafeTimedSerializer(self.app.secret_key, salt="wtf-csrf-token").dumps("c" * 40)
 
     def close(self) -> None:
+        self.stripe_server.shutdown()
+        self.stripe_server.server_close()
         self.engine.lease.release()
         self.parts.database.dispose()
 
@@ -134,16 +144,23 @@ class Demo:
         now = self.clock.now()
         self.engine.take_quote(Quote(symbol, mid - tick, mid + tick, None, now, now, "simulated"), now)
 
-    def _sign_in(self, session: Any) -> str:
+    def _browser(self, role: str) -> FlaskClient:
+        """One in which somebody of that role has signed in."""
+        browser = self.app.test_client()
+        with browser.session_transaction() as cookie:
+            cookie["_user_id"], cookie["csrf_token"] = self.run(partial(self._sign_in, role=role)), "c" * 40
+        return browser
+
+    def _sign_in(self, session: Any, role: str) -> str:
         token, now = secrets.token_urlsafe(32), self.clock.now()
-        master = session.scalars(sa.select(User).where(User.role == "master")).first()
+        person = session.scalars(sa.select(User).where(User.role == role)).first()
         hashed = hashlib.sha256(token.encode()).hexdigest()
-        session.add(UserSession(id=new_id(), user_id=master.id, token_hash=hashed, created_at=now, seen_at=now))
+        session.add(UserSession(id=new_id(), user_id=person.id, token_hash=hashed, created_at=now, seen_at=now))
         return token
 
     def send(self, who: str, method: str, path: str, body: Any = None) -> TestResponse:
         headers = {"X-API-Key": self.keys[who]} if who in self.keys else {"X-CSRFToken": self.csrf}
-        client = self.app.test_client() if who in self.keys else self.browser
+        client = self.app.test_client() if who in self.keys else self.browsers[who]
         options: dict[str, Any] = {} if body is None else {"json": dict(body)}
         return client.open(path, method=method, headers=headers, **options)
 
@@ -177,7 +194,22 @@ class Demo:
             assert self.send(CLIENT, "POST", path, {}).status_code == 200
         elif needs == "fault":
             self.run(self._park)
+        elif needs in ("deposit", "transfer", "mismatch"):
+            self._declare(needs)
         self.settle()
+
+    def _declare(self, needs: str) -> None:
+        """A deposit by card or by bank transfer, or one by card with a payment that does not fit it."""
+        wanted = {"method": "card", "amount": "250", "currency": "PEN"}
+        if needs == "transfer":
+            wanted |= {"method": "bank_transfer", "bank_reference": "ANA FLORES 0105"}
+        answer = self.send(CLIENT, "POST", "/api/v1/deposits", wanted)
+        assert answer.status_code == 201
+        if needs == "mismatch":
+            page = answer.get_json()["provider_reference"]
+            self.stripe.sessions[page]["amount_total"] = 24_900
+            self.stripe.pay(page, GOOD_CARD)
+            self.parts.payments.ask(self.parts.database, answer.get_json()["id"], self.clock.now())
 
     def _park(self, session: Any) -> None:
         session.add(
@@ -214,7 +246,11 @@ class Demo:
             "user_id": "/api/v1/users?role=trader&limit=1",
             "fault_id": "/api/v1/admin/faults?open=true&limit=1",
             "limit_id": "/api/v1/clients/C-1001/limits",
+            "deposit_id": "/api/v1/deposits?limit=1",
+            "mismatch_id": "/api/v1/deposits/mismatches?limit=1",
         }
+        if name == "session_id":
+            return str(self.first("/api/v1/deposits?limit=1", who)["provider_reference"])
         return str(self.first(lists[name], PERSON if who == CLIENT and name in STAFF_ONLY else who)["id"])
 
     def snapshot(self) -> Snapshot:
@@ -237,6 +273,8 @@ NEEDS = {
     "position_id": "position",
     "fault_id": "fault",
     "entry_id": "position",
+    "deposit_id": "deposit",
+    "session_id": "deposit",
 }
 STAFF_TAGS = {"admin", "audit", "system"}
 
@@ -301,13 +339,16 @@ def perform(demo: Demo, call: Call) -> TestResponse:
         path += "&symbol=BTC/USDT"
     if call.operation == "list_faults":
         demo.prepare("fault")
+    elif call.operation in ("list_deposits", "list_mismatches"):
+        demo.prepare("mismatch")
     return demo.send(who, call.method, path, call.example.body if call.example else None)
 
 
 def _reader(call: Call) -> str:
     if call.meta.session_only:
         return PERSON
-    staff = call.meta.tag in STAFF_TAGS or call.operation in ("trial_balance", "remove_client_limit", "list_clients")
+    of_the_firm = ("trial_balance", "remove_client_limit", "list_clients", "list_mismatches")
+    staff = call.meta.tag in STAFF_TAGS or call.operation in of_the_firm
     return FIRM if staff else CLIENT
 
 

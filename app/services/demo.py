@@ -107,7 +107,7 @@ def ensure_keys(session: Session, known: Mapping[str, str], now: datetime) -> di
     """
     client = session.scalars(sa.select(Client).where(Client.code == "C-1001")).one()
     requests = {
-        CLIENT_KEY: api_keys.KeyRequest(name=CLIENT_KEY_NAME, scopes=("read", "trade"), client=client),
+        CLIENT_KEY: api_keys.KeyRequest(name=CLIENT_KEY_NAME, scopes=("read", "trade", "funding"), client=client),
         SYSTEM_KEY: api_keys.KeyRequest(
             name=SYSTEM_KEY_NAME, scopes=("read", "trade", "clients", "admin"), system=True, act_for_clients=True
         ),

@@ -59,7 +59,7 @@ async function timeline(node) {
     before = answer.has_more ? answer.cursor : null;
     draw();
   }
-  for (const family of ["order.*", "position.*", "wallet.*", "execution.*", "client.*"]) {
+  for (const family of ["order.*", "position.*", "wallet.*", "execution.*", "client.*", "deposit.*"]) {
     live.on(family, (event) => {
       if (event.stream !== id || event.type === SILENT || event.type === "position.sample" || items.some((known) => known.id === event.id)) return;
       items.unshift(event);
