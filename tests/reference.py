@@ -47,6 +47,7 @@ from app.services.feeds import FeedSupervisor
 from tests.conftest import START
 from tests.data import REPOSITORY
 from tests.databases import upgrade
+from tests.stubs.stripe import GOOD_CARD, SECRET_KEY, WEBHOOK_SECRET, Stripe, serve
 
 ANSWERS = REPOSITORY / "app" / "routes" / "api" / "answers.json"
 BUSINESS = (
@@ -64,6 +65,8 @@ BUSINESS = (
     "engine_faults",
     "client_bank_accounts",
     "withdrawals",
+    "deposits",
+    "deposit_mismatches",
     "approvals",
 )
 # bookkeeping that follows every change, and what the market moves by itself
@@ -117,7 +120,11 @@ class Demo:
 
     def __init__(self, path: Path, keys: dict[str, str]) -> None:
         self.keys, self.clock = keys, ManualClock(START)
-        self.app: Flask = create_app(TestingConfig(database_url=f"sqlite:///{path}"), clock=self.clock)
+        self.stripe = Stripe(now=lambda: self.clock.now().timestamp(), delivers=False)
+        self.stripe_server = serve(self.stripe)
+        funding = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secret": WEBHOOK_SECRET}
+        settings = TestingConfig(database_url=f"sqlite:///{path}", stripe_api_base=self.stripe.base_url, **funding)
+        self.app: Flask = create_app(settings, clock=self.clock)
         self.parts = self.app.extensions["services"]
         self.engine = build_engine(self.parts, self.parts.database, SilentPublisher(), self.clock)
         self.parts.wake = self.engine.wake
@@ -132,6 +139,8 @@ class Demo:
         self.csrf = URLSafeTimedSerializer(self.app.secret_key, salt="wtf-csrf-token").dumps("c" * 40)
 
     def close(self) -> None:
+        self.stripe_server.shutdown()
+        self.stripe_server.server_close()
         self.engine.lease.release()
         self.parts.database.dispose()
 
@@ -215,6 +224,8 @@ class Demo:
         elif needs == "second step":
             step = {"totp_secret": "sealed", "totp_since": self.clock.now()}
             self.run(lambda session: session.execute(sa.update(User).where(User.role == "trader").values(step)))
+        elif needs in ("deposit", "transfer", "mismatch"):
+            self._declare(needs)
         self.settle()
 
     def _add_account(self, session: Any) -> None:
@@ -260,6 +271,19 @@ class Demo:
             )
         )
 
+    def _declare(self, needs: str) -> None:
+        """A deposit by card or by bank transfer, or one by card with a payment that does not fit it."""
+        wanted = {"method": "card", "amount": "250", "currency": "PEN"}
+        if needs == "transfer":
+            wanted |= {"method": "bank_transfer", "bank_reference": "ANA FLORES 0105"}
+        answer = self.send(CLIENT, "POST", "/api/v1/deposits", wanted)
+        assert answer.status_code == 201
+        if needs == "mismatch":
+            page = answer.get_json()["provider_reference"]
+            self.stripe.sessions[page]["amount_total"] = 24_900
+            self.stripe.pay(page, GOOD_CARD)
+            self.parts.payments.ask(self.parts.database, answer.get_json()["id"], self.clock.now())
+
     def _park(self, session: Any) -> None:
         session.add(
             EngineFault(
@@ -303,7 +327,11 @@ class Demo:
             "document_id": "/api/v1/clients/C-1001/documents",
             "account_id": "/api/v1/clients/C-1001/bank-accounts",
             "withdrawal_id": "/api/v1/withdrawals?limit=1",
+            "deposit_id": "/api/v1/deposits?limit=1",
+            "mismatch_id": "/api/v1/deposits/mismatches?limit=1",
         }
+        if name == "session_id":
+            return str(self.first("/api/v1/deposits?limit=1", who)["provider_reference"])
         return str(self.first(lists[name], PERSON if who == CLIENT and name in STAFF_ONLY else who)["id"])
 
     def snapshot(self) -> Snapshot:
@@ -337,6 +365,8 @@ NEEDS = {
     "entry_id": "position",
     "document_id": "document",
     "withdrawal_id": "withdrawal",
+    "deposit_id": "deposit",
+    "session_id": "deposit",
 }
 ROLES = {PERSON: "master", OPERATOR: "operator"}
 STAFF_TAGS = {"admin", "audit", "system"}
@@ -403,9 +433,9 @@ def perform(demo: Demo, call: Call) -> TestResponse:
         path += "?name=Ana%20Flores"
     if call.operation == "bars":
         path += "&symbol=BTC/USDT"
-    if call.operation in ("list_faults", "list_withdrawals", "list_mails"):
-        needed = call.operation.removeprefix("list_").removesuffix("s")
-        demo.prepare("failed mail" if needed == "mail" else needed)
+    if call.operation in ("list_faults", "list_withdrawals", "list_mails", "list_deposits", "list_mismatches"):
+        needed = call.operation.removeprefix("list_").removesuffix("es" if "mismatches" in call.operation else "s")
+        demo.prepare({"mail": "failed mail", "deposit": "mismatch"}.get(needed, needed))
     if call.example is None:
         return demo.send(who, call.method, path)
     return demo.send(who, call.method, path, call.example.body, call.example.file)
@@ -419,6 +449,7 @@ def _reader(call: Call) -> str:
         "remove_client_limit",
         "list_clients",
         "list_duplicates",
+        "list_mismatches",
         "remove_document",
     )
     return FIRM if staff else CLIENT

@@ -15,8 +15,8 @@ class Example:
     """``adds`` and ``changes`` are all that it may do: rows by table, columns by table.
 
     ``needs`` names what must be there first, where the path has an id: order, position, paused wallet, fault, second
-    step, failed mail, and a withdrawal: open, approved or processing. ``at`` has the values of the path where they
-    are not the usual ones; ``file`` is what is uploaded, beside a form.
+    step, failed mail, deposit, transfer, mismatch, and a withdrawal: open, approved or processing. ``at`` has the
+    values of the path where they are not the usual ones; ``file`` is what is uploaded, beside a form.
     """
 
     name: str
@@ -401,6 +401,75 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
             OPERATOR,
             needs="processing withdrawal",
             changes={"withdrawals": ("status", "reason")},
+        ),
+    ),
+    "create_deposit": (
+        Example(
+            "card",
+            "Pay in 100 USD by card; payment_url is where",
+            {"method": "card", "amount": "100", "currency": "USD"},
+            adds={"deposits": 1},
+        ),
+        Example(
+            "transfer",
+            "Declare a bank transfer of 250 PEN",
+            {"method": "bank_transfer", "amount": "250", "currency": "PEN", "bank_reference": "ANA FLORES 0105"},
+            adds={"deposits": 1},
+        ),
+    ),
+    "create_checkout_session": (
+        Example("card", "Open a payment page for 100 USD", {"amount": "100", "currency": "USD"}, adds={"deposits": 1}),
+    ),
+    "cancel_deposit": (
+        Example(
+            "cancel",
+            "Cancel it; its payment page closes",
+            _NOTHING,
+            needs="deposit",
+            changes={"deposits": ("status", "reason", "payment_url", "asked_at")},
+        ),
+    ),
+    "simulate_payment_success": (
+        Example(
+            "paid",
+            "Pretend that the client has paid",
+            _NOTHING,
+            needs="deposit",
+            changes={"deposits": ("status", "confirmed_amount", "completed_at", "payment_url")},
+        ),
+    ),
+    "match_deposit": (
+        Example(
+            "match",
+            "Say which movement of the bank it is",
+            {"reference": "OP-0012345", "account": "BCP soles", "amount": "250", "received_on": "2026-01-05"},
+            OPERATOR,
+            needs="transfer",
+            adds={"approvals": 1},
+            changes={"deposits": ("status", "provider_reference", "movement")},
+        ),
+    ),
+    "reject_deposit": (
+        Example(
+            "reject",
+            "Give it up; the client reads the reason",
+            {"reason": "The transfer never came"},
+            OPERATOR,
+            needs="transfer",
+            changes={"deposits": ("status", "reason")},
+        ),
+    ),
+    "resolve_mismatch": (
+        Example(
+            "refunded",
+            "Note that the payer has the money back",
+            {"resolution": "Refunded at Stripe"},
+            OPERATOR,
+            needs="mismatch",
+            changes={
+                "deposit_mismatches": ("resolved_at", "resolved_by", "resolution"),
+                "deposits": ("status", "reason", "payment_url"),
+            },
         ),
     ),
     "set_client_limit": (

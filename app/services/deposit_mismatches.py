@@ -12,10 +12,10 @@ from app.core.clock import iso
 from app.core.errors import Conflict, NotFound
 from app.core.ids import new_id
 from app.core.permissions import HANDLE, READ, Principal, Resource
-from app.domain.deposits import Mismatch
+from app.domain.deposits import OPEN, DepositStatus, Mismatch
 from app.models import Deposit, DepositMismatch, ProviderEvent
 
-from . import audit, faults
+from . import audit, deposits, faults
 from .access import is_uuid, visible_clients
 
 
@@ -89,6 +89,8 @@ def resolve(
         raise Conflict("it has been dealt with already", code="unchanged")
     row.resolved_at, row.resolved_by, row.resolution = now, principal.actor, resolution
     session.flush()
+    if row.deposit_id is not None:
+        _end(session, row.deposit_id, row, now)
     audit.record(
         session,
         principal,
@@ -102,6 +104,15 @@ def resolve(
         resolution=resolution,
     )
     return show(row, session.get_one(ProviderEvent, row.provider_event_id))
+
+
+def _end(session: Session, deposit_id: str, row: DepositMismatch, now: datetime) -> None:
+    """What was paid on the deposit's own page is dealt with, and that page takes no second payment: it has ended."""
+    deposit = deposits.locked(session, deposit_id)
+    on_its_page = row.found.get("reference") in (None, deposit.provider_reference)
+    if on_its_page and DepositStatus(deposit.status) in OPEN:
+        deposit.payment_url = None
+        deposits.move(session, deposit, DepositStatus.FAILED, now, "what was paid does not fit it")
 
 
 def show(row: DepositMismatch, event: ProviderEvent) -> dict[str, Any]:

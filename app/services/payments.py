@@ -122,6 +122,7 @@ class Payments:
             return provider.close_page(reference)
 
         self._converse(database, deposit_id, closes, now)
+        database.run(partial(_forget_page, deposit_id=deposit_id))
 
     def ask(self, database: Database, deposit_id: str, now: datetime) -> None:
         """Ask how a page stands and apply the answer."""
@@ -241,6 +242,13 @@ class Payments:
 
 def _note_attempt(session: Session, deposit_id: str, now: datetime) -> None:
     deposits.locked(session, deposit_id).asked_at = now
+
+
+def _forget_page(session: Session, deposit_id: str) -> None:
+    """It was closed, or the provider will not hear of it: there is nothing left to do about it."""
+    deposit = deposits.locked(session, deposit_id)
+    if deposit.status == DepositStatus.CANCELED:
+        deposit.payment_url = None
 
 
 def _without_page(session: Session, providers: list[str], now: datetime) -> list[str]:

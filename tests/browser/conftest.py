@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.stubs.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe, serve
+
 from .server import PASSWORD, Server, start
 
 ARGUMENTS = [
@@ -38,8 +40,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = start(tmp_path_factory)
+def stripe() -> Iterator[Stripe]:
+    """A stand-in for Stripe that reports to the server."""
+    account = Stripe()
+    server = serve(account)
+    yield account
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, stripe: Stripe) -> Iterator[Server]:
+    running = start(
+        tmp_path_factory,
+        STRIPE_SECRET_KEY=SECRET_KEY,
+        STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET,
+        STRIPE_API_BASE=stripe.base_url,
+    )
+    stripe.webhook_url = f"{running.url}/api/v1/stripe/webhook"
     yield running
     running.stop()
 

@@ -316,6 +316,8 @@ class Handler(BaseHTTPRequestHandler):
         account = self.server.account
         if path.startswith("/c/pay/"):
             self._checkout(account, path.rpartition("/")[2], dict(parse_qsl(body)) if method == "POST" else None)
+        elif path == "/favicon.ico":
+            self._send(204, "image/x-icon", "")
         elif path.startswith("/_stub/"):
             self._world(account, path[7:], dict(parse_qsl(body)))
         else:

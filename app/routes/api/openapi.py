@@ -37,6 +37,7 @@ _TAGS = {
     "portfolio": "Equity, profit, fees and win rate over a time.",
     "wallets": "Balances, movements and limits.",
     "funding": "Bank accounts and withdrawals.",
+    "deposits": "Money that clients bring in: by card, by bank transfer, and what did not fit.",
     "events": "What happened, in order: over HTTP by cursor; live over Socket.IO, see above.",
     "journal": "The double-entry journal behind every balance.",
     "clients": "For the firm: clients and their trading limits.",
@@ -64,6 +65,9 @@ _PATH_ARGUMENTS = {
     "account_id": "Id of the bank account",
     "withdrawal_id": "Id of the withdrawal",
     "mail_id": "Id of the mail",
+    "deposit_id": "Id of the deposit",
+    "mismatch_id": "Id of the mismatch",
+    "session_id": "Stripe's id of the payment page",
 }
 _PATH_EXAMPLES = {"ref": "C-1001", "symbol": "BTCUSDT"}
 _RESPONSE_HEADERS = {

@@ -82,8 +82,8 @@ export function movementColumns() {
 
 /** Links to what an entry is about. */
 export function about(row) {
-  const pages = { order: "orders", position: "positions", wallet: "wallets" };
-  const names = { order: t("Order"), position: t("Position"), wallet: t("Wallet"), execution: t("Execution") };
+  const pages = { order: "orders", position: "positions", wallet: "wallets", deposit: "deposits" };
+  const names = { order: t("Order"), position: t("Position"), wallet: t("Wallet"), execution: t("Execution"), deposit: t("Deposit") };
   const text = `${names[row.about_type] ?? row.about_type} ${shortId(row.about_id)}`;
   return pages[row.about_type] ? h("a", { href: `/${pages[row.about_type]}/${row.about_id}` }, text) : text;
 }

@@ -30,7 +30,7 @@ export function declareDeposit({ methods, currencies, client }) {
   return formDialog(t("New deposit"), fields, async (form) => {
     const body = { method: method.value, amount: amount(form.elements.amount), currency: form.elements.currency.value };
     if (body.method === "bank_transfer") {
-      body.bank_reference = form.elements.bank_reference.value.trim();
+      body.bank_reference = form.elements.bank_reference.value.trim() || undefined;
       const [file] = form.elements.file.files;
       if (file) {
         if (proof?.file !== file) proof = { file, id: await upload(client, file) };

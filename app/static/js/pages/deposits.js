@@ -19,13 +19,12 @@ const table = new Table(root, {
   columns: [
     { label: t("Time"), cell: (row) => h("a", { href: `/deposits/${row.id}` }, h("time", { datetime: row.created_at }, format.when(row.created_at))), csv: (row) => row.created_at },
     client && { label: t("Client"), cell: (row) => client(row.client_id), csv: (row) => client(row.client_id) },
-    { label: t("Amount"), end: true, cell: (row) => format.money(row.amount, row.currency), csv: (row) => row.amount },
-    { label: t("Currency"), key: "currency" },
+    { label: t("Amount"), end: true, cell: (row) => format.money(row.amount, row.currency), csv: (row) => `${row.amount} ${row.currency}` },
     { label: t("Method"), cell: (row) => label(row.method), csv: (row) => row.method },
     { label: t("Status"), cell: (row) => h("span", { class: "d-inline-flex gap-1" }, tag(row.status), row.dispute_status === "open" && tag("payment_disputed", "bad"), row.refunded_amount !== "0" && tag("refund", "info")), csv: (row) => row.status },
     { label: t("Reference"), wrap: true, cell: (row) => row.movement?.reference ?? row.bank_reference ?? "–", csv: (row) => row.movement?.reference ?? row.bank_reference },
     { label: t("Credited"), cell: (row) => format.when(row.completed_at), csv: (row) => row.completed_at },
-  ].filter((column) => column && column.label !== t("Currency")),
+  ].filter(Boolean),
 });
 live.on("deposit.*", ({ data }) => { if (!table.update(data) && table.page === 1) table.refresh(); });
 live.on("reset", () => table.load());
