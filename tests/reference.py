@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask
+from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
@@ -35,7 +37,7 @@ from app.models import EngineFault, User, UserSession
 from app.realtime.publisher import SilentPublisher
 from app.routes.access import Endpoint
 from app.routes.api.openapi import _ARGUMENT, described
-from app.schemas.examples import CLIENT, FIRM, PERSON, REQUESTS, Example
+from app.schemas.examples import CLIENT, FIRM, OFFICER, PERSON, REQUESTS, Example
 from app.services.container import LocalEngine
 from app.services.feeds import FeedSupervisor
 from tests.conftest import START
@@ -54,6 +56,7 @@ BUSINESS = (
     "positions",
     "signals",
     "engine_faults",
+    "approvals",
 )
 # bookkeeping that follows every change, and what the market moves by itself
 FOLLOWS = frozenset(
@@ -117,9 +120,7 @@ class Demo:
         assert self.engine.start()
         for symbol, profile in PROFILES.items():
             self.quote(symbol, profile.start)
-        self.browser = self.app.test_client()
-        with self.browser.session_transaction() as cookie:
-            cookie["_user_id"], cookie["csrf_token"] = self.run(self._sign_in), "c" * 40
+        self.browsers = {who: self._browser(role) for who, role in ROLES.items()}
         self.csrf = URLSafeTimedSerializer(self.app.secret_key, salt="wtf-csrf-token").dumps("c" * 40)
 
     def close(self) -> None:
@@ -134,16 +135,23 @@ class Demo:
         now = self.clock.now()
         self.engine.take_quote(Quote(symbol, mid - tick, mid + tick, None, now, now, "simulated"), now)
 
-    def _sign_in(self, session: Any) -> str:
+    def _browser(self, role: str) -> FlaskClient:
+        """One in which the demo's person of this role has signed in."""
+        browser = self.app.test_client()
+        with browser.session_transaction() as cookie:
+            cookie["_user_id"], cookie["csrf_token"] = self.run(partial(self._sign_in, role)), "c" * 40
+        return browser
+
+    def _sign_in(self, role: str, session: Any) -> str:
         token, now = secrets.token_urlsafe(32), self.clock.now()
-        master = session.scalars(sa.select(User).where(User.role == "master")).first()
+        person = session.scalars(sa.select(User).where(User.role == role)).first()
         hashed = hashlib.sha256(token.encode()).hexdigest()
-        session.add(UserSession(id=new_id(), user_id=master.id, token_hash=hashed, created_at=now, seen_at=now))
+        session.add(UserSession(id=new_id(), user_id=person.id, token_hash=hashed, created_at=now, seen_at=now))
         return token
 
     def send(self, who: str, method: str, path: str, body: Any = None) -> TestResponse:
         headers = {"X-API-Key": self.keys[who]} if who in self.keys else {"X-CSRFToken": self.csrf}
-        client = self.app.test_client() if who in self.keys else self.browser
+        client = self.app.test_client() if who in self.keys else self.browsers[who]
         options: dict[str, Any] = {} if body is None else {"json": dict(body)}
         return client.open(path, method=method, headers=headers, **options)
 
@@ -175,6 +183,9 @@ class Demo:
         elif needs == "paused wallet":
             path = f"/api/v1/wallets/{self.first('/api/v1/wallets')['id']}/pause"
             assert self.send(CLIENT, "POST", path, {}).status_code == 200
+        elif needs == "proposal":
+            decision = {"approve": True, "level": 2, "reason": "Source of funds was proven"}
+            assert self.send(OFFICER, "POST", "/api/v1/clients/C-1002/kyc/decide", decision).status_code == 202
         elif needs == "fault":
             self.run(self._park)
         self.settle()
@@ -238,6 +249,7 @@ NEEDS = {
     "fault_id": "fault",
     "entry_id": "position",
 }
+ROLES = {PERSON: "master", OFFICER: "middle_office"}
 STAFF_TAGS = {"admin", "audit", "system"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,8 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.errors import Unauthenticated
+from app.core.ids import new_id
 from app.core.permissions import SYSTEM, Role
-from app.models import ApiKey, Client, User
+from app.domain.kyc import KycStatus
+from app.models import ApiKey, Client, User, Verification
 
 from . import api_keys, clients, market, passwords, users, wallets
 
@@ -22,6 +24,8 @@ BALANCES: Final = {
     "C-1001": {"USDT": "100000", "USD": "50000", "EUR": "10000", "PEN": "20000", "BTC": "0.5"},
     "C-1002": {"USDT": "100000", "USD": "50000", "EUR": "5000", "PEN": "10000", "BTC": "0.25"},
 }
+VERIFIED: Final = "C-1001"  # the other one is there to be verified
+VERIFIED_FOR: Final = timedelta(days=365)
 CLIENT_KEY, SYSTEM_KEY = "client", "system"
 CLIENT_KEY_NAME, SYSTEM_KEY_NAME = "Demo bot of C-1001", "Demo system"
 
@@ -72,10 +76,35 @@ def load(session: Session, password_hashes: Mapping[str, str], now: datetime) ->
         client = clients.create(session, code, name, SYSTEM, now, trader_id=trader_id)
         starting = {asset: Decimal(amount) for asset, amount in BALANCES[code].items()}
         wallet = wallets.create(session, client, "Paper", starting, SYSTEM, now)
+        if code == VERIFIED:
+            _verify(session, client, now)
         added["clients"].append(code)
         added["wallets"].append(wallet.id)
     _add_people(session, [person for person in PEOPLE if person.client is not None], password_hashes, now, added)
     return added
+
+
+def _verify(session: Session, client: Client, now: datetime) -> None:
+    """As after their documents: they may deposit and withdraw up to the limits of that level."""
+    client.kyc_status, client.kyc_level, client.kyc_expires_at = KycStatus.APPROVED.value, 1, now + VERIFIED_FOR
+    session.add(
+        Verification(
+            id=new_id(),
+            client_id=client.id,
+            provider="mock",
+            session_id=f"demo-{client.code}",
+            level=1,
+            status=KycStatus.APPROVED.value,
+            provider_data={},
+            document_kinds=[],
+            requested_by=SYSTEM.actor,
+            version=1,
+            created_at=now,
+            changed_at=now,
+            verified_at=now,
+            expires_at=client.kyc_expires_at,
+        )
+    )
 
 
 def _add_people(
