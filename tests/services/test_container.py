@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_type_hints
 
 from app.services.container import LocalEngine, Services
 
 nothing: Any = None
+MISSED = MISSING, MISSING  # without a default
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Engine:
 
 
 def services(local: LocalEngine | None) -> Services:
-    parts = "settings", "clock", "database", "instruments", "quotes", "orders", "order_entry", "positions", "bars"
+    parts = [part.name for part in fields(Services) if part.init and (part.default, part.default_factory) == MISSED]
     return Services(**dict.fromkeys(parts, nothing), local=local)
 
 

@@ -13,6 +13,7 @@ const TEXTS = {
   MAX_OPEN_POSITIONS: t("Too many open positions"), DAILY_LOSS_LIMIT: t("The day's loss limit is reached"),
   MAX_DRAWDOWN: t("The maximum drawdown is reached"), MARKET_CLOSED: t("The market is closed"),
   WALLET_PAUSED: t("The wallet is paused"), WALLET_SUSPENDED: t("The wallet is suspended"), CLIENT_INACTIVE: t("The client is not active"),
+  KYC_REJECTED: t("The verification was rejected."),
   PRICE_OUT_OF_BAND: t("The price is too far from the market"), REDUCE_ONLY: t("It would do more than reduce the position"),
   POST_ONLY_WOULD_CROSS: t("It would have executed at once"), VENUE_REJECTED: t("The venue refused it"), BUSINESS_REJECT: t("The venue could not read the message"),
   VENUE_DOES_NOT_ANSWER: t("The venue does not answer"), HALTED: t("Trading is halted"), RATE_LIMITED: t("Too many orders per second"), INVALID_QTY: t("The quantity is not valid"),
