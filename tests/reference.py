@@ -40,7 +40,7 @@ from app.models import Approval, ClientBankAccount, ClientDocument, EngineFault,
 from app.realtime.publisher import SilentPublisher
 from app.routes.access import Endpoint
 from app.routes.api.openapi import _ARGUMENT, described
-from app.schemas.examples import CLIENT, FIRM, OPERATOR, PERSON, REQUESTS, Example
+from app.schemas.examples import CLIENT, FIRM, OFFICER, OPERATOR, PERSON, REQUESTS, Example
 from app.services import mails
 from app.services.container import LocalEngine
 from app.services.feeds import FeedSupervisor
@@ -213,6 +213,9 @@ class Demo:
         elif needs == "company":  # one of the demo's past, which this demo has not
             company = {"code": "C-1003", "kind": "company", "name": "Inversiones Andinas S.A.C."}
             assert self.send(FIRM, "POST", "/api/v1/clients", company).status_code == 201
+        elif needs == "proposal":
+            decision = {"approve": True, "level": 2, "reason": "Source of funds was proven"}
+            assert self.send(OFFICER, "POST", "/api/v1/clients/C-1002/kyc/decide", decision).status_code == 202
         elif needs == "fault":
             self.run(self._park)
         elif needs == "second account":
@@ -368,7 +371,7 @@ NEEDS = {
     "deposit_id": "deposit",
     "session_id": "deposit",
 }
-ROLES = {PERSON: "master", OPERATOR: "operator"}
+ROLES = {PERSON: "master", OPERATOR: "operator", OFFICER: "middle_office"}
 STAFF_TAGS = {"admin", "audit", "system"}
 
 

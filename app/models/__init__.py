@@ -9,7 +9,7 @@ from .engine import REQUEST_IS_UNANSWERED, EngineCommand, EngineFault, EngineHea
 from .events import Event, EventStream
 from .gate import GateDecision
 from .idempotency import IdempotencyRecord
-from .kyc import KycLimit, Verification
+from .kyc import VERIFICATION_IS_APPROVED, VERIFICATION_IS_PENDING, KycLimit, Verification
 from .ledger import ChartAccount, JournalEntry, LedgerAccount, Posting
 from .mails import Mail
 from .market import Bar, Currency, InstrumentRow
@@ -69,6 +69,8 @@ __all__ = [
     "UserSession",
     "UserToken",
     "VenueRequest",
+    "VERIFICATION_IS_APPROVED",
+    "VERIFICATION_IS_PENDING",
     "Verification",
     "Wallet",
     "Withdrawal",

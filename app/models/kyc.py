@@ -15,6 +15,9 @@ from app.extensions import db
 
 from .base import JsonText, Uuid, one_of, uuid_pk
 
+VERIFICATION_IS_PENDING = sa.text("status = 'pending'")
+VERIFICATION_IS_APPROVED = sa.text("status = 'approved'")
+
 
 class Verification(db.Model):
     """One session with a KYC provider. ``changed_at`` is the provider's own time of the newest thing it said."""
@@ -27,14 +30,14 @@ class Verification(db.Model):
             "uq_verifications_pending",
             "client_id",
             unique=True,
-            postgresql_where=sa.text("status = 'pending'"),
-            sqlite_where=sa.text("status = 'pending'"),
+            postgresql_where=VERIFICATION_IS_PENDING,
+            sqlite_where=VERIFICATION_IS_PENDING,
         ),
         sa.Index(
             "ix_verifications_approved",
             "expires_at",
-            postgresql_where=sa.text("status = 'approved'"),
-            sqlite_where=sa.text("status = 'approved'"),
+            postgresql_where=VERIFICATION_IS_APPROVED,
+            sqlite_where=VERIFICATION_IS_APPROVED,
         ),
     )
 

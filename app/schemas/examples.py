@@ -8,6 +8,7 @@ from typing import Any, Final
 
 CLIENT, FIRM, PERSON = "client", "system", "person"  # the demo's two keys, and its Master in a browser
 OPERATOR = "operator"  # the demo's, in a browser
+OFFICER = "officer"  # its person of the middle office in a browser
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ _BUY: Final = {"symbol": "BTC/USDT", "side": "BUY", "type": "MARKET", "qty": "0.
 _REST: Final = {"symbol": "BTC/USDT", "side": "BUY", "type": "LIMIT", "qty": "0.01", "price": "65000"}
 _NOTHING: Final[dict[str, Any]] = {}
 _FILLED: Final = {"orders": 1, "executions": 1}
+_VERIFIED: Final = {"clients": ("kyc_status", "kyc_level", "kyc_expires_at")}
 _STATUS: Final = {"wallets": ("status", "stopped_by")}
 
 # what operations without a body change, by table and column
@@ -479,6 +481,34 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
             {"symbol": "XAU/USD", "max_notional_usd": "250000"},
             FIRM,
             adds={"client_limits": 1},
+        ),
+    ),
+    "start_kyc": (
+        Example("first", "Begin the verification of C-1002", {"client_id": "C-1002"}, FIRM, changes=_VERIFIED),
+        Example(
+            "pending",
+            "Begin it again: the pending one is answered",
+            {"client_id": "C-1002"},
+            FIRM,
+            needs="proposal",
+            status=200,
+        ),
+    ),
+    "decide_kyc": (
+        Example(
+            "papers",
+            "Approve for level 1, after the papers were shown at the counter",
+            {"approve": True, "level": 1, "reason": "Papers were shown at the counter"},
+            OFFICER,
+            changes=_VERIFIED,
+        ),
+        Example(
+            "enhanced",
+            "Propose level 2 to a second person",
+            {"approve": True, "level": 2, "reason": "Source of funds was proven"},
+            OFFICER,
+            status=202,
+            adds={"approvals": 1},
         ),
     ),
     "revoke_key": (Example("revoke", "End this key at once", _NOTHING, PERSON, changes={"api_keys": ("revoked_at",)}),),

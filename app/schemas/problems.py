@@ -86,6 +86,7 @@ REJECTIONS: Final[dict[str, str]] = {
     "WALLET_PAUSED": "The wallet takes no entries until it is resumed.",
     "WALLET_SUSPENDED": "The wallet takes no entries until a person of the firm resumes it.",
     "CLIENT_INACTIVE": "The client may not trade.",
+    "KYC_REJECTED": "The client's verification was rejected; what closes a position is taken.",
     "REDUCE_ONLY": "The order would do more than reduce the position.",
     "RATE_LIMITED": "The wallet has sent more orders in the last second than it may.",
     "HALTED": "Trading is halted.",

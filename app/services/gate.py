@@ -5,6 +5,7 @@ What is refused rolls back, so a refusal is stored in a transaction of its own a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -86,6 +87,17 @@ def gather(
     session: Session, client: Client, act: Act, now: datetime, amount_usd: Decimal | None, about: About | None
 ) -> Inputs:
     """All that an answer depends on, as it is now."""
+    return replace(
+        standing(client, act, now),
+        moves_money=act in MOVED,
+        amount_usd=amount_usd,
+        limits=limits(session, act),
+        used=used(session, client.id, act, now, about),
+    )
+
+
+def standing(client: Client, act: Act, now: datetime) -> Inputs:
+    """What is known of the client alone: enough for acts that move no money."""
     return Inputs(
         act=act,
         at=now,
@@ -94,10 +106,6 @@ def gather(
         kyc_status=KycStatus(client.kyc_status),
         kyc_level=client.kyc_level,
         kyc_expires_at=client.kyc_expires_at,
-        moves_money=act in MOVED,
-        amount_usd=amount_usd,
-        limits=limits(session, act),
-        used=used(session, client.id, act, now, about),
     )
 
 

@@ -21,7 +21,15 @@ from app.core.permissions import SYSTEM, Principal
 from app.domain.approvals import ApprovalKind
 from app.domain.clients import ClientKind, DocumentKind, IdentityType, PersonRole
 from app.domain.kyc import LEVELS, KycStatus, effective_level
-from app.models import Approval, Client, ClientDocument, RelatedPerson, Verification
+from app.models import (
+    VERIFICATION_IS_APPROVED,
+    VERIFICATION_IS_PENDING,
+    Approval,
+    Client,
+    ClientDocument,
+    RelatedPerson,
+    Verification,
+)
 
 from . import approvals, audit, clients, gate, mails
 from .access import is_uuid
@@ -318,9 +326,7 @@ def _content(client: Client, verification: Verification) -> dict[str, Any]:
 
 def expire(session: Session, now: datetime) -> bool:
     """End the approvals whose time is over; True when there may be more."""
-    late = sa.select(Verification.id).where(
-        Verification.status == KycStatus.APPROVED.value, Verification.expires_at <= now
-    )
+    late = sa.select(Verification.id).where(VERIFICATION_IS_APPROVED, Verification.expires_at <= now)
     ended = list(session.scalars(late.order_by(Verification.expires_at, Verification.id).limit(EXPIRED_AT_ONCE)))
     for verification_id in ended:
         client, verification = _locked(session, verification_id)
@@ -442,9 +448,7 @@ def by_report(session: Session, provider: str, report: Report) -> str | None:
 
 def _pending(session: Session, client_id: str) -> Verification | None:
     """The one that is not decided; the client must be locked."""
-    query = sa.select(Verification).where(
-        Verification.client_id == client_id, Verification.status == KycStatus.PENDING.value
-    )
+    query = sa.select(Verification).where(Verification.client_id == client_id, VERIFICATION_IS_PENDING)
     return session.scalars(query.with_for_update()).one_or_none()
 
 

@@ -21,7 +21,7 @@ from app.adapters.kyc.base import Access, Applicant, KycProvider, ProviderError,
 from app.core.transaction import Database
 from app.domain.clients import ClientKind
 from app.domain.kyc import KycStatus
-from app.models import Client, ProviderEvent, Verification
+from app.models import VERIFICATION_IS_PENDING, Client, ProviderEvent, Verification
 
 from . import kyc, provider_events
 
@@ -94,7 +94,7 @@ class KycAtProvider:
     def _claim(self, session: Session, now: datetime) -> list[tuple[str, str | None]]:
         """What is to be asked now, marked as asked before it is: a provider that is away is not asked in a circle."""
         query = sa.select(Verification).where(
-            Verification.status == KycStatus.PENDING.value,
+            VERIFICATION_IS_PENDING,
             Verification.provider == self.provider.name,
             sa.or_(
                 Verification.asked_at.is_(None),

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.calendars import TradingHours
 from app.domain.execution import OrderState
+from app.domain.gate import Act, decide
 from app.domain.instruments import SymbolTable
 from app.domain.money import ZERO, text
 from app.domain.order_requests import Draft, OrderRequest, OrderRules
@@ -36,7 +37,7 @@ from app.domain.risk import (
 )
 from app.models import Client, ClientLimit, Order, Position, Wallet, table_of
 
-from . import ledger
+from . import gate, ledger
 from .quotes import QuoteBook
 
 orders, positions = table_of(Order), table_of(Position)
@@ -175,6 +176,9 @@ class Checks:
         account = self._account(client, wallet, draft, available, request.opens)
         limits = limits_of(wallet)
         failures = check_order(candidate, draft.instrument, draft.quote, account, client_limits, limits, self.now)
+        if request.opens and client.active:  # what closes a position is nobody refused
+            answer = decide(gate.standing(client, Act.ORDER, self.now))
+            failures += [Failure(why.code.upper(), why.message, dict(why.values)) for why in answer.reasons]
         if request.reduce_only:
             held = position_qty(self.session, wallet.id, draft.instrument.id)
             held -= self._reducing(wallet.id, draft.instrument.id)

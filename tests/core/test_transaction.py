@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.errors import Unavailable
+from app.core.errors import Conflict, Unavailable
 from app.core.ids import new_id
-from app.core.transaction import MAX_ATTEMPTS, Database, after_commit, normalize_url
+from app.core.transaction import MAX_ATTEMPTS, Database, after_commit, in_any_case, normalize_url
 from app.domain.ledger import AccountKind, NormalSide
 from app.models.engine import EngineLease
 from app.models.events import EventStream
@@ -425,3 +425,28 @@ def test_an_empty_pool_is_unavailable(database: Database) -> None:
     with pytest.raises(Unavailable) as caught:
         database.run(work)
     assert caught.value.retry_after == 1
+
+
+def test_what_must_be_on_record_is_stored_after_a_commit_and_after_a_refusal(database: Database) -> None:
+    def work(session: Session, refused: bool) -> None:
+        put("refused" if refused else "done", 1)(session)
+        in_any_case(session, put(f"record of {refused}", 2))
+        if refused:
+            raise Conflict
+
+    database.run(lambda session: work(session, False))
+    with pytest.raises(Conflict):
+        database.run(lambda session: work(session, True))
+    assert stored(database) == {"done": 1, "record of False": 2, "record of True": 2}
+
+
+def test_a_failure_of_ours_leaves_no_record_and_a_record_that_fails_changes_no_answer(database: Database) -> None:
+    def fails(session: Session) -> None:
+        in_any_case(session, put("record", 1))
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        database.run(fails)
+    database.run(put("taken", 1))
+    assert database.run(lambda session: in_any_case(session, put("taken", 2))) is None
+    assert stored(database) == {"taken": 1}

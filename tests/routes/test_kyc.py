@@ -179,6 +179,7 @@ def test_middle_office_decides_and_a_second_person_agrees_for_level_two(firm_on_
     approval_id = second.get_json()["approval_id"]
     assert second.status_code == 202 and approval_id
     assert decide(approve=True).get_json()["code"] == "approval_pending"
+    assert start(firm).status_code == 200  # the provider has no part in what waits for a person
     assert status(firm)["level"] == 1
     parts = firm.app.extensions["services"]
     checker = Principal(kind="user", id=firm.ids["master"], label="master", role=Role.MASTER)
@@ -213,3 +214,13 @@ def test_what_the_gate_answered_is_listed(firm: Firm) -> None:
     listed = firm.call("client", "GET", "/api/v1/clients/C-1/gate").get_json()
     assert listed["total"] == 1
     assert listed["items"][0]["reasons"][0]["code"] == "kyc_required"
+
+
+def test_an_order_that_opens_is_not_taken_from_whom_the_firm_rejected(firm: Firm) -> None:
+    assert firm.order().get_json()["status"] == "NEW"
+    decision = {"approve": False, "reason": "forged papers"}
+    firm.call("middle_office", "POST", "/api/v1/clients/C-1/kyc/decide", json=decision)
+    refused = firm.order().get_json()
+    assert (refused["status"], [why["code"] for why in refused["reject_values"]]) == ("REJECTED", ["KYC_REJECTED"])
+    closing = firm.order(side="SELL", reduce_only=True).get_json()
+    assert "KYC_REJECTED" not in [why["code"] for why in closing["reject_values"]]

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 from app.services.container import LocalEngine, Services
 
 nothing: Any = None
+MISSED = MISSING, MISSING  # without a default
 
 
 @dataclass

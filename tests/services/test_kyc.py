@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -99,6 +100,23 @@ def test_a_pending_verification_is_returned_instead_of_a_new_one(desk: Desk) -> 
     first = desk.start()
     assert desk.standing() == ("pending", 0)
     assert desk.start() == desk.start(level=1) == first
+    assert desk.told() == ["kyc.started"]
+
+
+def test_begun_by_many_at_once_there_is_one(desk: Desk) -> None:
+    found: list[str] = []
+    ready = threading.Barrier(10)
+
+    def one() -> None:
+        ready.wait()
+        found.append(desk.start())
+
+    threads = [threading.Thread(target=one) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(found), len(set(found))) == (10, 1)
     assert desk.told() == ["kyc.started"]
 
 

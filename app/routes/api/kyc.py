@@ -56,7 +56,11 @@ def start_kyc() -> ResponseReturnValue:
     def begin(session: Session) -> tuple[str, bool, bool]:
         client = access.acting_client(session, who, named, Resource.KYC)
         verification, new = kyc.start(session, client, given.level, at_provider.provider.name, who, moment, ip)
-        return verification.id, new, verification.session_id is None
+        return (
+            verification.id,
+            new,
+            verification.session_id is None and verification.provider == at_provider.provider.name,
+        )
 
     verification_id, new, unopened = parts.database.run(begin)
     if unopened:

@@ -13,6 +13,7 @@ const TEXTS = {
   MAX_OPEN_POSITIONS: t("Too many open positions"), DAILY_LOSS_LIMIT: t("The day's loss limit is reached"),
   MAX_DRAWDOWN: t("The maximum drawdown is reached"), MARKET_CLOSED: t("The market is closed"),
   WALLET_PAUSED: t("The wallet is paused"), WALLET_SUSPENDED: t("The wallet is suspended"), CLIENT_INACTIVE: t("The client is not active"),
+  KYC_REJECTED: t("The verification was rejected."),
   PRICE_OUT_OF_BAND: t("The price is too far from the market"), REDUCE_ONLY: t("It would do more than reduce the position"),
   POST_ONLY_WOULD_CROSS: t("It would have executed at once"), VENUE_REJECTED: t("The venue refused it"), BUSINESS_REJECT: t("The venue could not read the message"),
   VENUE_DOES_NOT_ANSWER: t("The venue does not answer"), HALTED: t("Trading is halted"), RATE_LIMITED: t("Too many orders per second"), INVALID_QTY: t("The quantity is not valid"),
@@ -136,7 +137,7 @@ export function reasonText({ code, message, remedy, values }) {
 }
 
 const PROBLEMS = {
-  client_inactive: t("The client is not active"), kyc_rejected: t("The verification was rejected."), kyc_level_skipped: t("This level comes after another one."),
+  gate_closed: t("The client may not do this now."), client_inactive: t("The client is not active"), kyc_rejected: t("The verification was rejected."), kyc_level_skipped: t("This level comes after another one."),
   already_verified: t("The client is verified for this already."), approval_pending: t("A proposal about it waits for a second person."),
   unreachable: t("The server could not be reached."), unauthenticated: t("Please sign in again."), forbidden: t("You may not do this."),
   session_required: t("Only a person who has signed in may do this."), csrf: t("The page is too old; load it again."), password_change_required: t("Choose a password of your own first."),
@@ -161,7 +162,7 @@ const PROBLEMS = {
 
 /** A whole request's refusal in the reader's words; the fields' own where it is about fields. */
 export function problemText(body) {
-  if (body.code === "gate_closed") return (body.reasons ?? []).map(reasonText).join(" ") || body.detail;
+  if (body.reasons?.length) return body.reasons.map(reasonText).join(" ");
   if (PROBLEMS[body.code]) return PROBLEMS[body.code];
   const errors = body.errors ?? [];
   return errors.length ? [...new Set(errors.map((error) => fieldText(error)))].join(" ") : body.detail || body.title || PROBLEMS.unreachable;

@@ -10,7 +10,7 @@ const STATUSES = {
   rejected: [t("Verification rejected"), "bad"], expired: [t("Verification expired"), "bad"],
 };
 const LEVELS = [t("before documents"), t("with documents"), t("after enhanced diligence")];
-const ACTS = { deposit: t("Deposits"), withdrawal: t("Withdrawals") };
+const ACTS = { deposit: t("Deposits"), withdrawal: t("Withdrawals"), order: t("Orders"), operation: t("Operations"), wallet: t("Wallets") };
 const MISSING = {
   identity_number: t("Number of the identity document"), born_on: t("Date of birth or foundation"), address: t("Address"),
   occupation: t("Occupation"), source_of_funds: t("Source of funds"), id_front: t("Picture of the document: front"),
@@ -20,6 +20,7 @@ const MISSING = {
 };
 
 export const levelName = (level) => t("%(level)s, %(words)s", { level, words: LEVELS[level] ?? "" });
+export const actName = (act) => ACTS[act] ?? act;
 export const statusTag = (status) => tag(...(STATUSES[status] ?? [status, ""]));
 export const missingName = ({ name }) => MISSING[name] ?? name;
 
@@ -38,16 +39,21 @@ export function standing(shown) {
 /** How much of each limit is used. */
 export function meters(shown) {
   return h("div", { class: "grid-2" }, shown.limits.map((limit) => h("section", { "data-act": limit.act },
-    h("h3", { class: "fs-6" }, ACTS[limit.act] ?? limit.act),
+    h("h3", { class: "fs-6" }, actName(limit.act)),
+    limit.each_usd === "0" ? h("p", { class: "mb-0" }, t("Not before the verification")) : amounts(limit))));
+}
+
+function amounts(limit) {
+  return [
     h("p", { class: "small text-secondary mb-2" }, limit.each_usd === null ? t("One at a time: no limit") : t("One at a time: up to %(most)s", { most: format.usd(limit.each_usd) })),
-    meter(t("24 hours"), limit.day), meter(t("30 days"), limit.month))));
+    meter(t("24 hours"), limit.day), meter(t("30 days"), limit.month)];
 }
 
 function meter(name, { limit_usd, used_usd, left_usd }) {
   if (limit_usd === null) return h("p", { class: "mb-2" }, t("%(window)s: %(used)s used, no limit", { window: name, used: format.usd(used_usd) }));
   const words = t("%(window)s: %(used)s of %(limit)s used, %(left)s left", { window: name, used: format.usd(used_usd), limit: format.usd(limit_usd), left: format.usd(left_usd) });
   return h("div", { class: "mb-2" }, h("div", { class: "small" }, words),
-    h("progress", { max: Number(limit_usd) || 1, value: Number(limit_usd) ? Number(used_usd) : 1, "aria-label": words }));
+    h("progress", { max: Number(limit_usd), value: Number(used_usd), "aria-label": words }));
 }
 
 /** What the next level still needs; nothing where nothing is missing. */
