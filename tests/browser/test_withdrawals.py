@@ -66,3 +66,10 @@ def test_an_account_is_added_with_its_digits_checked(sign_in: SignIn, watched: W
     row = page.locator("#accounts tbody tr", has_text="BBVA Perú")
     expect(row).to_contain_text("01136600010003254221")
     expect(row).to_contain_text("In review")
+
+    theirs = sign_in("operator", "/withdrawals")
+    expect(theirs.get_by_role("heading", name="Bank accounts")).to_be_hidden()
+    theirs.locator("#f-client").select_option("C-1001")
+    expect(theirs.locator("#accounts tbody tr", has_text="BBVA Perú")).to_contain_text("In review")
+    page.goto("/")
+    expect(page.locator("#withdrawable [data-currency=USD]")).to_contain_text("May be withdrawn")
