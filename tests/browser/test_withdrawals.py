@@ -60,7 +60,7 @@ def test_an_account_is_added_with_its_digits_checked(sign_in: SignIn, watched: W
     dialog.get_by_label("Number", exact=True).fill("011-366-000100032542-22")
     dialog.get_by_label("Bank", exact=True).fill("BBVA Perú")
     dialog.get_by_role("button", name="Add").click()
-    expect(dialog.locator(".field-error")).to_contain_text("wrong check digit")
+    expect(dialog.locator(".field-error")).to_contain_text("digits")
     dialog.get_by_label("Number", exact=True).fill("011-366-000100032542-21")
     dialog.get_by_role("button", name="Add").click()
     row = page.locator("#accounts tbody tr", has_text="BBVA Perú")
