@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 from flask import Flask
 from flask_socketio import SocketIO
@@ -10,29 +11,44 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, config
+from app.adapters.kyc.base import KycProvider
+from app.adapters.kyc.mock import MockKyc
+from app.adapters.kyc.sumsub import Sumsub
 from app.adapters.marketdata.redis_quotes import RedisQuoteCache
+from app.adapters.payments.base import PaymentProvider
+from app.adapters.payments.mock import MockPayments
+from app.adapters.payments.stripe import StripePayments
+from app.adapters.storage.base import Storage
+from app.adapters.storage.local import LocalStorage
+from app.adapters.storage.s3 import S3Account, S3Storage
 from app.core import logs
 from app.core.clock import Clock, SystemClock
 from app.core.connections import Connections
 from app.core.group_commit import GroupCommit
-from app.core.settings import TESTING, Settings
+from app.core.settings import ROOT, TESTING, BadSetting, Settings
 from app.core.transaction import Database
 from app.domain.approvals import ApprovalKind
 from app.domain.instruments import SymbolTable
 from app.domain.order_requests import OrderRequest, OrderRules
 from app.domain.withdrawals import Terms
 from app.engine.lease import process_name
-from app.extensions import build_socketio, csrf, db, init_database, login_manager, migrate
+from app.extensions import build_socketio, csrf, db, init_database, login_manager, mail, migrate
 from app.realtime import handlers
 from app.realtime.bus import SocketBus
-from app.routes import access, api, application, errors, headers, health, limits, metrics, pages, request_gate
+from app.routes import access, api, application, errors, headers, health, metrics, pages, request_gate
 from app.services import catalog
 from app.services.approvals import Approvals
 from app.services.bank_accounts import BankAccounts, Confirmation
+from app.services.bank_transfers import DepositSubject
 from app.services.bars import BarService
 from app.services.container import Services
+from app.services.document_files import FileLimits
+from app.services.documents import Documents
+from app.services.kyc import KycDecisions
+from app.services.kyc_provider import KycAtProvider
 from app.services.orders import Orders, Outcome
 from app.services.oversight import application_name
+from app.services.payments import Payments
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.sockets import SocketAccess
@@ -65,7 +81,7 @@ def _configure(app: Flask, settings: Settings) -> None:
     app.config.update(
         SECRET_KEY=settings.secret_key,
         TESTING=settings.environment == TESTING,
-        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_CONTENT_LENGTH=max(settings.max_body_bytes, settings.max_form_bytes),
         SESSION_COOKIE_NAME="__Host-session" if settings.production else "session",
         REMEMBER_COOKIE_NAME="cambista_never_set",  # nobody is remembered: with such a cookie no key would be looked at
         SESSION_COOKIE_HTTPONLY=True,
@@ -75,8 +91,16 @@ def _configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_CHECK_DEFAULT=False,
         WTF_CSRF_HEADERS=["X-CSRFToken", "X-CSRF-Token"],
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+        MAIL_SERVER=settings.mail_server,
+        MAIL_PORT=settings.mail_port,
+        MAIL_USE_TLS=settings.mail_security == "starttls",
+        MAIL_USE_SSL=settings.mail_security == "ssl",
+        MAIL_USERNAME=settings.mail_username,
+        MAIL_PASSWORD=settings.mail_password,
+        MAIL_SUPPRESS_SEND=False,  # nothing is sent but by the chore, and by that only where a server is set
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    mail.init_app(app)
 
 
 def _connect(app: Flask, settings: Settings) -> Database:
@@ -96,7 +120,11 @@ def _bound_connections(app: Flask, settings: Settings, socketio: SocketIO, clock
         per_address=None if settings.trusted_proxies else settings.max_connections_per_address,
     )
     rules = request_gate.Rules(
-        settings.production, settings.hosts, settings.max_body_bytes, settings.body_timeout_seconds
+        settings.production,
+        settings.hosts,
+        settings.max_body_bytes,
+        settings.max_form_bytes,
+        settings.body_timeout_seconds,
     )
     app.wsgi_app = request_gate.RequestGate(app.wsgi_app, connections, rules)  # type: ignore[method-assign]
     return connections
@@ -136,10 +164,62 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         ),
         positions=Positions(orders, instruments, quotes),
         bars=BarService(instruments),
-        approvals=Approvals({ApprovalKind.BANK_ACCOUNT: Confirmation(), ApprovalKind.WITHDRAWAL: Review(withdrawals)}),
+        approvals=Approvals(
+            {
+                ApprovalKind.KYC_DECISION: KycDecisions(),
+                ApprovalKind.DEPOSIT: DepositSubject(),
+                ApprovalKind.BANK_ACCOUNT: Confirmation(),
+                ApprovalKind.WITHDRAWAL: Review(withdrawals),
+            }
+        ),
+        documents=Documents(
+            _build_storage(settings, database), FileLimits(settings.max_upload_bytes, settings.max_picture_pixels)
+        ),
+        kyc=KycAtProvider(_kyc_provider(settings), timedelta(days=settings.kyc_valid_days)),
         bank_accounts=BankAccounts(timedelta(hours=settings.withdrawal_cool_down_hours)),
         withdrawals=withdrawals,
+        payments=Payments(_payment_providers(settings), settings.address),
     )
+
+
+def _kyc_provider(settings: Settings) -> KycProvider:
+    if settings.kyc_provider == "mock":
+        return MockKyc(decides=not settings.production)
+    assert settings.sumsub_app_token and settings.sumsub_secret_key and settings.sumsub_webhook_secret
+    return Sumsub(
+        settings.sumsub_url,
+        settings.sumsub_app_token,
+        settings.sumsub_secret_key,
+        settings.sumsub_webhook_secret,
+        [name.strip() for name in settings.sumsub_levels.split(",")],
+    )
+
+
+def _build_storage(settings: Settings, database: Database) -> Storage:
+    if settings.documents == "local":
+        return LocalStorage(documents_folder(settings, database))
+    return S3Storage(_s3_account(settings))
+
+
+def _s3_account(settings: Settings) -> S3Account:
+    named = {
+        "S3_ENDPOINT": settings.s3_endpoint,
+        "S3_BUCKET": settings.s3_bucket,
+        "S3_ACCESS_KEY": settings.s3_access_key,
+        "S3_SECRET_KEY": settings.s3_secret_key,
+    }
+    missing = [variable for variable, value in named.items() if not value]
+    if missing:
+        raise BadSetting(f"DOCUMENTS=s3 needs {', '.join(missing)}.")
+    endpoint, bucket, access_key, secret_key = (str(value) for value in named.values())
+    return S3Account(endpoint, settings.s3_region, bucket, access_key, secret_key)
+
+
+def documents_folder(settings: Settings, database: Database) -> Path:
+    """Where DOCUMENTS=local keeps its files."""
+    if settings.documents_folder:
+        return Path(settings.documents_folder)
+    return (database.folder or ROOT / "var") / "documents"
 
 
 def _build_withdrawals(settings: Settings, quotes: QuoteBook) -> Withdrawals:
@@ -148,12 +228,20 @@ def _build_withdrawals(settings: Settings, quotes: QuoteBook) -> Withdrawals:
     return Withdrawals(quotes, terms, balance, auto_approve=settings.auto_approve_withdrawals)
 
 
+def _payment_providers(settings: Settings) -> dict[str, PaymentProvider]:
+    """By name; the mock one is a sandbox's."""
+    providers: list[PaymentProvider] = [] if settings.production else [MockPayments()]
+    if settings.stripe_secret_key is not None and settings.stripe_webhook_secret is not None:
+        api_base = settings.stripe_api_base
+        providers.append(StripePayments(settings.stripe_secret_key, settings.stripe_webhook_secret, api_base))
+    return {provider.name: provider for provider in providers}
+
+
 def _install_routes(app: Flask, settings: Settings) -> None:
-    # before a view in this order, after it in the reverse: metrics, request id, the counting of limits, the guard
+    # before a view in this order, after it in the reverse: metrics, request id, the guard with its limits
     metrics.install(app)
     application.install(app)
-    limits.install(app, settings.redis_url)
-    access.install(app)
+    access.install(app, settings.redis_url)
     errors.install(app)
     csrf.init_app(app)
     headers.install(app, https=settings.production)

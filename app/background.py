@@ -10,11 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from flask import Flask
 from flask_socketio import SocketIO
 
+from app.adapters.mail.base import Mailer
+from app.adapters.mail.folder import FolderMailer
+from app.adapters.mail.smtp import SmtpMailer
 from app.adapters.marketdata.base import Feed, Sink, Sleep
 from app.adapters.marketdata.manual import ManualFeed
 from app.adapters.marketdata.recordings import ReplayFile
@@ -23,7 +27,7 @@ from app.adapters.marketdata.simulated import SimulatedFeed
 from app.adapters.venues.fix_gateway import FixGateway
 from app.adapters.venues.simulated import Behaviour, SimulatedVenue, changed, shown
 from app.core.clock import Clock
-from app.core.settings import BadSetting, Settings
+from app.core.settings import ROOT, BadSetting, Settings
 from app.core.transaction import Database
 from app.core.wakeup import Listener, Notifier
 from app.domain.instruments import SymbolTable
@@ -32,9 +36,20 @@ from app.engine import schedules, simulation
 from app.engine.chores import Chore, Chores
 from app.engine.engine import Engine
 from app.engine.relay import Publisher
-from app.extensions import engine_database
+from app.extensions import engine_database, mail
+from app.letters import LetterWriter
 from app.realtime.publisher import SocketPublisher
-from app.services import approvals, catalog, manual_quotes, venue_control
+from app.services import (
+    approvals,
+    catalog,
+    documents,
+    kyc,
+    kyc_provider,
+    mails,
+    manual_quotes,
+    provider_events,
+    venue_control,
+)
 from app.services.assignments import TraderOf
 from app.services.container import LocalEngine, Services
 from app.services.feeds import FeedSupervisor
@@ -143,15 +158,46 @@ def _start_engine(app: Flask, parts: Services, notifier: Notifier) -> Engine:
         _beside(app, Listener(database, engine.wake).run, engine.stopping)
     _beside(app, engine.run)
     _beside(app, engine.relay.run, engine.stopping, take_turns)
-    chores = Chores(build_chores(parts, database), lambda: engine.lease.epoch is not None, clock)
-    parts.wake_chores = chores.wake
-    _beside(app, chores.run, engine.stopping, take_turns)
+    # a loop for each: a mail server that hangs holds up neither a payment nor an approval
+    loops = [
+        Chores([chore], lambda: engine.lease.epoch is not None, clock) for chore in build_chores(app, parts, database)
+    ]
+
+    def wake_chores() -> None:
+        for chores in loops:
+            chores.wake()
+
+    parts.wake_chores = wake_chores
+    for chores in loops:
+        _beside(app, chores.run, engine.stopping, take_turns)
     return engine
 
 
-def build_chores(parts: Services, database: Database) -> list[Chore]:
+def build_chores(app: Flask, parts: Services, database: Database) -> list[Chore]:
     """What is done outside, after commits, where the lease is."""
-    return [Chore("approvals", 1, partial(approvals.carry_out_waiting, database, parts.approvals))]
+    keep_removed = timedelta(days=parts.settings.keep_removed_documents_days)
+    sweep = documents.Sweep(database, parts.documents.storage, keep_removed)
+    handlers = {**kyc_provider.handlers(parts.kyc)}
+    chores = [
+        Chore("approvals", 1, partial(approvals.carry_out_waiting, database, parts.approvals)),
+        Chore("documents", 15, sweep.step),  # all of the storage in about an hour
+        Chore("provider_events", 1, partial(provider_events.work_off, database, handlers)),
+        Chore("kyc_sweep", 30, partial(parts.kyc.sweep, database)),
+        Chore("kyc_expiry", 300, lambda now: database.run(lambda session: kyc.expire(session, now))),
+        Chore("payments", 1, partial(parts.payments.work_off, database)),
+        Chore("payment_sweep", 10, partial(parts.payments.sweep, database)),
+    ]
+    mailer = build_mailer(parts.settings, (database.folder or ROOT / "var") / "mail")
+    if mailer is not None:
+        chores.append(Chore("mail", 5, partial(mails.send_waiting, database, mailer, LetterWriter(app).write)))
+    return chores
+
+
+def build_mailer(settings: Settings, folder: Path) -> Mailer | None:
+    """How mail leaves; None where it waits until a server is set."""
+    if settings.mail_server:
+        return SmtpMailer(mail, timeout=settings.mail_timeout_seconds)
+    return None if settings.production else FolderMailer(folder)
 
 
 def build_feed(parts: Services, sleep: Sleep) -> Feed:

@@ -44,13 +44,28 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 def _checked(settings: Settings) -> Settings:
     if settings.market_feed == "replay" and not (settings.replay_file and settings.replay_instrument):
         raise BadSetting("MARKET_FEED=replay needs REPLAY_FILE and REPLAY_INSTRUMENT.")
+    if settings.kyc_provider == "sumsub":
+        _check_sumsub(settings)
+    if (settings.stripe_secret_key is None) != (settings.stripe_webhook_secret is None):
+        raise BadSetting("STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: set both, or none.")
+    if settings.mail_server and not settings.mail_sender:
+        raise BadSetting("MAIL_SERVER needs MAIL_SENDER: whom mail comes from.")
     if settings.production:
         if settings.auto_approve_withdrawals:
             raise BadSetting("AUTO_APPROVE_WITHDRAWALS must not be 1 in production.")
         _check_secret(settings.secret_key)
         if not settings.hosts:
             raise BadSetting("PUBLIC_HOSTS must name the hosts of the server in production, such as desk.example.com.")
+        if settings.stripe_secret_key is not None and not settings.stripe_api_base.startswith("https://"):
+            raise BadSetting("STRIPE_API_BASE must begin with https:// in production: the secret key is sent there.")
     return settings
+
+
+def _check_sumsub(settings: Settings) -> None:
+    if not (settings.sumsub_app_token and settings.sumsub_secret_key and settings.sumsub_webhook_secret):
+        raise BadSetting("KYC_PROVIDER=sumsub needs SUMSUB_APP_TOKEN, SUMSUB_SECRET_KEY and SUMSUB_WEBHOOK_SECRET.")
+    if len([name for name in settings.sumsub_levels.split(",") if name.strip()]) != 2:
+        raise BadSetting("SUMSUB_LEVELS must name two levels, comma separated.")
 
 
 def _check_secret(key: str) -> None:

@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import sqlalchemy as sa
-from flask import Flask, current_app, has_app_context
-from flask_limiter import HeaderNames, Limiter
+from flask import Flask, current_app, g, has_app_context
+from flask_limiter import ApplicationLimit, HeaderNames, Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
+from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_socketio import SocketIO
 from flask_sqlalchemy import SQLAlchemy
@@ -32,6 +33,7 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 RETRY_AFTER = "X-RateLimit-Retry-After"
+WEIGHT = "weight"  # of requests in a minute
 ENGINE = "engine"  # the bind with the connections of the engine's process
 
 
@@ -67,8 +69,24 @@ else:
 # a table that SQLite's batch mode copies would lose its triggers, those of the journal among them
 migrate = Migrate(directory=FOLDER, render_as_batch=False)
 login_manager = LoginManager()
+mail = Mail()
+# one check a request, after ``routes/access`` has said in ``g.allowance`` who asks and what it takes; else no limit
 limiter = Limiter(
     get_remote_address,
+    application_limits=[
+        ApplicationLimit(
+            lambda: f"{g.allowance.per_second}/second" if "allowance" in g else "",
+            scope=lambda _endpoint: g.allowance.kind,
+            key_function=lambda: g.allowance.caller,
+            cost=lambda: min(g.allowance.cost, g.allowance.per_second),  # a batch larger than that takes all of it
+        ),
+        ApplicationLimit(
+            lambda: f"{g.allowance.per_minute}/minute" if "allowance" in g else "",
+            scope=WEIGHT,
+            key_function=lambda: g.allowance.caller,
+            cost=lambda: g.allowance.cost,
+        ),
+    ],
     strategy="moving-window",
     headers_enabled=True,
     # on every answer; routes/application keeps Retry-After for those that are refused

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import secrets
 import shutil
@@ -22,6 +23,7 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
+from PIL import Image
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -34,11 +36,12 @@ from app.core.ids import new_id
 from app.core.permissions import Principal, Role
 from app.domain.quotes import Quote
 from app.extensions import db
-from app.models import Approval, ClientBankAccount, ClientDocument, EngineFault, User, UserSession
+from app.models import Approval, ClientBankAccount, ClientDocument, EngineFault, Mail, User, UserSession
 from app.realtime.publisher import SilentPublisher
 from app.routes.access import Endpoint
 from app.routes.api.openapi import _ARGUMENT, described
 from app.schemas.examples import CLIENT, FIRM, OPERATOR, PERSON, REQUESTS, Example
+from app.services import mails
 from app.services.container import LocalEngine
 from app.services.feeds import FeedSupervisor
 from tests.conftest import START
@@ -49,6 +52,8 @@ ANSWERS = REPOSITORY / "app" / "routes" / "api" / "answers.json"
 BUSINESS = (
     "clients",
     "client_limits",
+    "related_persons",
+    "client_documents",
     "users",
     "api_keys",
     "wallets",
@@ -149,13 +154,17 @@ class Demo:
         token, now = secrets.token_urlsafe(32), self.clock.now()
         person = session.scalars(sa.select(User).where(User.role == role)).first()
         hashed = hashlib.sha256(token.encode()).hexdigest()
-        session.add(UserSession(id=new_id(), user_id=person.id, token_hash=hashed, created_at=now, seen_at=now))
+        session.add(
+            UserSession(id=new_id(), user_id=person.id, token_hash=hashed, created_at=now, seen_at=now, proven_at=now)
+        )
         return token
 
-    def send(self, who: str, method: str, path: str, body: Any = None) -> TestResponse:
+    def send(self, who: str, method: str, path: str, body: Any = None, file: str = "") -> TestResponse:
         headers = {"X-API-Key": self.keys[who]} if who in self.keys else {"X-CSRFToken": self.csrf}
         client = self.app.test_client() if who in self.keys else self.browsers[who]
         options: dict[str, Any] = {} if body is None else {"json": dict(body)}
+        if file:
+            options = {"data": {**(body or {}), "file": (io.BytesIO(FILES[file]), file)}}
         return client.open(path, method=method, headers=headers, **options)
 
     def settle(self) -> None:
@@ -186,12 +195,26 @@ class Demo:
         elif needs == "paused wallet":
             path = f"/api/v1/wallets/{self.first('/api/v1/wallets')['id']}/pause"
             assert self.send(CLIENT, "POST", path, {}).status_code == 200
+        elif needs == "blocked client":
+            reason = {"reason": "Papers to be explained"}
+            assert self.send(FIRM, "POST", "/api/v1/clients/C-1001/block", reason).status_code == 200
+        elif needs == "document":
+            path = "/api/v1/clients/C-1001/documents"
+            assert self.send(FIRM, "POST", path, {"kind": "id_front"}, "dni-front.png").status_code == 201
+        elif needs == "company":  # one of the demo's past, which this demo has not
+            company = {"code": "C-1003", "kind": "company", "name": "Inversiones Andinas S.A.C."}
+            assert self.send(FIRM, "POST", "/api/v1/clients", company).status_code == 201
         elif needs == "fault":
             self.run(self._park)
         elif needs == "second account":
             self.run(self._add_account)
         elif needs.endswith("withdrawal"):
             self._withdraw(needs)
+        elif needs == "failed mail":
+            self.run(self._give_mail_up)
+        elif needs == "second step":
+            step = {"totp_secret": "sealed", "totp_since": self.clock.now()}
+            self.run(lambda session: session.execute(sa.update(User).where(User.role == "trader").values(step)))
         self.settle()
 
     def _add_account(self, session: Any) -> None:
@@ -250,6 +273,10 @@ class Demo:
             )
         )
 
+    def _give_mail_up(self, session: Any) -> None:
+        mails.queue(session, new_id(), "invitation", "nobody@example.com", {}, self.clock.now())
+        session.execute(sa.update(Mail).values(status="failed", attempts=1, last_error="550 no such mailbox"))
+
     def first(self, path: str, who: str = CLIENT) -> dict[str, Any]:
         items = self.send(who, "GET", path).get_json()["items"]
         found: dict[str, Any] = items[0]
@@ -271,7 +298,9 @@ class Demo:
             "key_id": "/api/v1/keys?limit=1",
             "user_id": "/api/v1/users?role=trader&limit=1",
             "fault_id": "/api/v1/admin/faults?open=true&limit=1",
+            "mail_id": "/api/v1/admin/mails?limit=1",
             "limit_id": "/api/v1/clients/C-1001/limits",
+            "document_id": "/api/v1/clients/C-1001/documents",
             "account_id": "/api/v1/clients/C-1001/bank-accounts",
             "withdrawal_id": "/api/v1/withdrawals?limit=1",
         }
@@ -290,13 +319,23 @@ class Demo:
         return self.parts.database.read(read)  # type: ignore[no-any-return]
 
 
-STAFF_ONLY = {"key_id", "user_id", "fault_id"}
+def _picture() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 5), "white").save(out, "PNG")
+    return out.getvalue()
+
+
+CLIENTS_CSV = "code,name,email\r\nC-3001,Julia Vega,julia@example.com\r\nC-3002,Marco Ruiz,\r\n"
+FILES = {"dni-front.png": _picture(), "clients.csv": CLIENTS_CSV.encode()}
+STAFF_ONLY = {"key_id", "user_id", "fault_id", "mail_id"}
 NEEDS = {
     "order_id": "order",
     "client_order_id": "order",
     "position_id": "position",
     "fault_id": "fault",
+    "mail_id": "failed mail",
     "entry_id": "position",
+    "document_id": "document",
     "withdrawal_id": "withdrawal",
 }
 ROLES = {PERSON: "master", OPERATOR: "operator"}
@@ -356,20 +395,31 @@ def perform(demo: Demo, call: Call) -> TestResponse:
     if call.operation in ("remove_client_limit", "list_client_limits"):
         limit = {"symbol": "XAU/USD", "max_notional_usd": "250000"}
         assert demo.send(FIRM, "PUT", "/api/v1/clients/C-1001/limits", limit).status_code == 200
-    path = _ARGUMENT.sub(lambda found: demo.argument(found.group(1), who), call.rule)
+    at = call.example.at if call.example else {}
+    path = _ARGUMENT.sub(lambda found: at.get(found.group(1)) or demo.argument(found.group(1), who), call.rule)
     if call.example is None and call.meta.query is not None and "limit" in call.meta.query.model_fields:
         path += "?limit=2"
+    if call.operation == "list_duplicates":
+        path += "?name=Ana%20Flores"
     if call.operation == "bars":
         path += "&symbol=BTC/USDT"
-    if call.operation in ("list_faults", "list_withdrawals"):
-        demo.prepare(call.operation.removeprefix("list_").removesuffix("s"))
-    return demo.send(who, call.method, path, call.example.body if call.example else None)
+    if call.operation in ("list_faults", "list_withdrawals", "list_mails"):
+        needed = call.operation.removeprefix("list_").removesuffix("s")
+        demo.prepare("failed mail" if needed == "mail" else needed)
+    if call.example is None:
+        return demo.send(who, call.method, path)
+    return demo.send(who, call.method, path, call.example.body, call.example.file)
 
 
 def _reader(call: Call) -> str:
     if call.meta.session_only:
         return PERSON
-    staff = call.meta.tag in STAFF_TAGS or call.operation in ("trial_balance", "remove_client_limit", "list_clients")
+    staff = call.meta.tag in STAFF_TAGS or call.operation in (
+        "trial_balance",
+        "remove_client_limit",
+        "list_clients",
+        "list_duplicates",
+    )
     return FIRM if staff else CLIENT
 
 
@@ -386,7 +436,7 @@ def record() -> dict[str, Any]:
             assert answer.status_code < 300, (call.operation, call.title, answer.get_json())
             name = call.example.name if call.example else "answer"
             shown = {"summary": call.title, "value": answer.get_json()}
-            if call.operation != "metrics":  # as long as a book
+            if call.operation != "metrics" and answer.is_json:  # not as long as a book, and no file
                 found.setdefault(call.operation, {}).setdefault(str(answer.status_code), {})[name] = shown
             demo.close()
             copy.unlink()

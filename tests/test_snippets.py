@@ -24,7 +24,7 @@ FILLED = re.compile(r"order\.filled .*FILLED")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = start(tmp_path_factory.mktemp("snippets"), MARKET_FEED="simulated")
+    running = start(tmp_path_factory, MARKET_FEED="simulated")
     yield running
     running.stop()
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import sqlalchemy as sa
 from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
@@ -28,9 +27,7 @@ group = AppGroup("demo", help="A firm to try everything with.")
 
 def keys_path(database: Database) -> Path:
     """Where the demo's keys are kept: beside a SQLite file, else in ``var/``."""
-    file = sa.make_url(database.url).database if database.is_sqlite else None
-    folder = Path(file).parent if file else ROOT / "var"
-    return folder / "demo_keys.json"
+    return (database.folder or ROOT / "var") / "demo_keys.json"
 
 
 def _known_keys(path: Path) -> dict[str, str]:

@@ -141,6 +141,7 @@ class Past:
             moved = known is None or abs(bar.close - known.mid) * TELLING > known.mid
             if everything or (moved and symbol in self.watched):
                 self.engine.take_quote(walk.quote(bar, now), now)
+        self.engine.book.collect(now)
         if self.engine.book.run(now) or self.engine.watch.fired:
             self._answer()
 

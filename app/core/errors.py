@@ -93,6 +93,12 @@ class UnsupportedMediaType(AppError):
     status, code, title = 415, "unsupported_media_type", "Send JSON"
 
 
+class UnsupportedDocument(AppError):
+    """An uploaded file of a kind that is not taken."""
+
+    status, code, title = 415, "unsupported_document", "Send JPEG, PNG or PDF"
+
+
 class Invalid(AppError):
     """Understood and refused; ``errors`` names each field."""
 

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -119,6 +121,20 @@ def _database_url(variable: str, written: str) -> str:
     return written
 
 
+def _web_address(variable: str, written: str) -> str:
+    """Scheme and host, and perhaps a port: paths are ours."""
+    if re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?", written) is None:
+        raise BadSetting(f"{variable} must be an address such as https://desk.example.com, not {written!r}.")
+    return written.rstrip("/")
+
+
+def _mail_sender(variable: str, written: str) -> str:
+    address = parseaddr(written)[1]
+    if "@" not in address or not written.isprintable():
+        raise BadSetting(f"{variable} must be an address such as Cambista <notices@example.com>, not {written!r}.")
+    return written
+
+
 def _replay_speed(variable: str, written: str) -> ReplaySpeed:
     return "max" if written == "max" else positive().parse(variable, written)
 
@@ -158,15 +174,19 @@ def setting(
     return field(default=default, repr=not secret, metadata={"variable": variable, "described": described})
 
 
-PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS = (
+PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS, KYC, FUNDING, WITHDRAWALS, MAIL = (
     "The process",
     "The server",
     "Engine and prices",
     "The simulated venue",
     "Limits of callers",
     "Sessions",
+    "Documents",
+    "Verification of clients",
+    "Deposits",
+    "Withdrawals",
+    "Mail",
 )
-WITHDRAWALS: Final = "Withdrawals"
 _share, _bps, _rate = number(1), number(10_000), whole(1, 1_000_000)
 
 
@@ -221,6 +241,13 @@ class Settings:
         text,
         None,
         "in production: the names this server is reached by, comma separated; a request for any other is refused",
+    )
+    public_url: str | None = setting(
+        SERVER,
+        Kind(_web_address, "https://desk.example.com"),
+        None,
+        "the address at which people reach this server, for links that come back from outside: payment pages, mail; "
+        "without it http://HOST:PORT, in production https:// and the first of PUBLIC_HOSTS",
     )
     trusted_proxies: int = setting(
         SERVER, whole(0, 10), 0, "how many reverse proxies in front set X-Forwarded-For, -Proto and -Host"
@@ -311,7 +338,98 @@ class Settings:
     session_absolute_hours: int = setting(
         SESSIONS, whole(1, 10_000), 12, "a browser's session ends after so many hours in any case"
     )
+    step_up_minutes: int = setting(
+        SESSIONS,
+        whole(1, 1440),
+        10,
+        "for what is delicate, such as a new key, a person proves again who they are after so many minutes",
+    )
+    totp_for_staff: str = setting(
+        SESSIONS,
+        choice("always", "production", "never"),
+        "production",
+        "when the firm's people need a code of an authenticator app to sign in; everybody may have one",
+    )
 
+    mail_server: str | None = setting(
+        MAIL,
+        text,
+        None,
+        "the SMTP server; without it mail waits in production, and elsewhere is written to the folder mail beside the "
+        "database",
+    )
+    mail_port: int = setting(MAIL, whole(1, 65535), 587, "its port")
+    mail_security: str = setting(
+        MAIL,
+        choice("starttls", "ssl", "none"),
+        "starttls",
+        "how the connection is encrypted; its certificate is checked",
+    )
+    mail_username: str | None = setting(MAIL, text, None, "the account there, where it wants one")
+    mail_password: str | None = setting(MAIL, text, None, "the account's password", secret=True)
+    mail_sender: str | None = setting(
+        MAIL,
+        Kind(_mail_sender, "Name <address>"),
+        None,
+        "whom mail comes from; needed where MAIL_SERVER is set",
+    )
+    mail_confirmation_sender: str | None = setting(
+        MAIL,
+        Kind(_mail_sender, "Name <address>"),
+        None,
+        "whom confirmations of operations and payments come from; MAIL_SENDER when empty",
+    )
+    mail_timeout_seconds: int = setting(
+        MAIL, whole(1, 300), 15, "how many seconds the server may take for each of its answers"
+    )
+
+    documents: str = setting(
+        DOCUMENTS,
+        choice("local", "s3"),
+        "local",
+        "where uploaded files are kept: in DOCUMENTS_FOLDER of this machine, or in a bucket that speaks S3",
+    )
+    documents_folder: str | None = setting(
+        DOCUMENTS,
+        text,
+        None,
+        "for local: the folder, which no web server may serve and all processes must see; without it documents beside "
+        "a SQLite file, else var/documents in the repository",
+    )
+    s3_endpoint: str | None = setting(DOCUMENTS, text, None, "for s3: where it is, such as https://s3.example.com")
+    s3_region: str = setting(DOCUMENTS, text, "us-east-1", "for s3: the region that requests are signed for")
+    s3_bucket: str | None = setting(DOCUMENTS, text, None, "for s3: the bucket; files are not public in it")
+    s3_access_key: str | None = setting(DOCUMENTS, text, None, "for s3: the id of the access key")
+    s3_secret_key: str | None = setting(DOCUMENTS, text, None, "for s3: its secret", secret=True)
+    max_upload_bytes: int = setting(
+        DOCUMENTS, whole(1024, 1 << 30), 10 << 20, "largest uploaded file in bytes; its form may have 64 KiB more"
+    )
+    max_picture_pixels: int = setting(
+        DOCUMENTS, whole(1, 10**9), 40_000_000, "most pixels of an uploaded picture, width times height"
+    )
+    keep_removed_documents_days: int = setting(
+        DOCUMENTS, whole(0, 36_500), 30, "days until the file of a removed document is deleted"
+    )
+    kyc_provider: str = setting(
+        KYC,
+        choice("mock", "sumsub"),
+        "mock",
+        "who verifies clients; mock: the last character of the document's number decides (0 rejects, 9 holds), and in "
+        "production everybody waits for a person of the firm",
+    )
+    kyc_valid_days: int = setting(KYC, whole(1, 3650), 365, "how many days an approval holds")
+    sumsub_url: str = setting(KYC, text, "https://api.sumsub.com", "where Sumsub's API is")
+    sumsub_app_token: str | None = setting(KYC, text, None, "Sumsub's app token", secret=True)
+    sumsub_secret_key: str | None = setting(KYC, text, None, "signs our requests to Sumsub", secret=True)
+    sumsub_webhook_secret: str | None = setting(
+        KYC, text, None, "Sumsub signs its webhooks to /api/v1/kyc/webhook with it", secret=True
+    )
+    sumsub_levels: str = setting(
+        KYC,
+        text,
+        "basic-kyc-level,enhanced-kyc-level",
+        "what Sumsub calls the levels 1 and 2, comma separated",
+    )
     withdrawal_cool_down_hours: int = setting(
         WITHDRAWALS,
         whole(0, 8760),
@@ -338,14 +456,63 @@ class Settings:
         example="0",
     )
 
+    deposit_currencies: str = setting(
+        FUNDING,
+        text,
+        "USD,PEN",
+        "the currencies that clients may pay in, comma separated; each must be in the catalogue",
+    )
+    stripe_secret_key: str | None = setting(
+        FUNDING,
+        Kind(text.parse, "sk_..."),
+        None,
+        "card payments by Stripe Checkout; without it there are none",
+        secret=True,
+    )
+    stripe_webhook_secret: str | None = setting(
+        FUNDING,
+        Kind(text.parse, "whsec_..."),
+        None,
+        "signs what Stripe reports to POST /api/v1/stripe/webhook; goes with STRIPE_SECRET_KEY",
+        secret=True,
+    )
+    stripe_api_base: str = setting(
+        FUNDING,
+        Kind(_web_address, "https://api.stripe.com"),
+        "https://api.stripe.com",
+        "where Stripe's API is; another address for tests",
+    )
+
+    @property
+    def deposit_currency_codes(self) -> frozenset[str]:
+        """The currencies that clients may pay in."""
+        return frozenset(code.strip().upper() for code in self.deposit_currencies.split(",") if code.strip())
+
     @property
     def hosts(self) -> frozenset[str]:
         """The names under which this server is reached."""
         return frozenset(name.strip().lower() for name in (self.public_hosts or "").split(",") if name.strip())
 
     @property
+    def max_form_bytes(self) -> int:
+        """Largest body of a request that uploads a file: the file, and the form around it."""
+        return self.max_upload_bytes + (64 << 10)
+
+    @property
     def production(self) -> bool:
         return self.environment == PRODUCTION
+
+    @property
+    def address(self) -> str:
+        """What a link to a page of ours begins with; no slash at its end."""
+        if self.public_url is not None:
+            return self.public_url
+        named = (self.public_hosts or "").split(",")[0].strip()
+        return f"https://{named}" if self.production else f"http://{self.host}:{self.port}"
+
+    @property
+    def staff_need_totp(self) -> bool:
+        return self.totp_for_staff == "always" or (self.production and self.totp_for_staff == "production")
 
 
 def descriptions() -> dict[str, Description]:

@@ -224,6 +224,12 @@ class Database:
 
         return self.read(without_transaction)
 
+    @property
+    def folder(self) -> Path | None:
+        """Where an SQLite file lies; None for PostgreSQL and for a database in memory."""
+        file = self.engine.url.database if self.is_sqlite else None
+        return Path(file).parent if file and file != ":memory:" else None
+
     def dispose(self) -> None:
         self.engine.dispose()
 

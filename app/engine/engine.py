@@ -295,6 +295,9 @@ class Engine:
             self.retries.run(now)
         if polls:
             self.watch.judge_refused(now)
+        self.book.collect(now)
+        if look and self.book.is_crowded:
+            self._send_asked(now)
         booked = self.book.run(now)
         self.send.handed -= self.book.confirmed
         self.book.confirmed.clear()
@@ -318,6 +321,12 @@ class Engine:
         if not more:
             self._tell()  # what was sent is told with what came of it, where that comes at once
         return more
+
+    def _send_asked(self, now: datetime) -> None:
+        """What people want of their orders does not wait behind a crowd of bookings."""
+        waiting = self.transactions.look_up(partial(Waiting.read, parked=self.send.parked, reduce=False))
+        if waiting.asked:
+            self.send.run(now, waiting, new=False)
 
     def _tell(self) -> None:
         """Let the relay push what was stored since it was woken last."""

@@ -20,7 +20,16 @@ from app.core.errors import Locked
 from app.domain.instruments import SymbolTable
 from app.domain.orders import OrderStatus
 from app.domain.positions import PositionState
-from app.domain.reports import Report, Unanswered
+from app.domain.reports import (
+    Canceled,
+    CancelRejected,
+    Fill,
+    OrderSnapshot,
+    Replaced,
+    ReplaceRejected,
+    Report,
+    Unanswered,
+)
 from app.domain.requests import UNANSWERED
 from app.domain.triggers import Fired
 from app.models import ORDER_IS_LIVE, Order, table_of
@@ -31,14 +40,16 @@ from app.services.quotes import QuoteBook
 from .booking import Booked, Booking
 from .exits import Exits
 from .requests import ask_again, doubt_all, requests
-from .sending import Claimed, Sending, to_send
+from .sending import Claimed, Sending, Which, to_send
 from .transactions import Transactions
 from .waiting import Waiting
 from .watch import Watch
 
 log = structlog.get_logger("engine")
 orders = table_of(Order)
-REPORTS_PER_STEP = 200  # short steps: a cancel is looked at between two of them
+A_FEW = 16  # reports that nobody notices waiting behind
+REPORTS_PER_STEP = 96  # short steps: a cancel is looked at between two of them
+ANSWERS = (Canceled, CancelRejected, Replaced, ReplaceRejected)  # to what a person has asked
 ASK_AGAIN_SECONDS = 5  # how often the venue is asked about orders of which nobody knows what became of them
 _is_unknown = orders.c.status == OrderStatus.UNKNOWN.value
 
@@ -107,8 +118,8 @@ class Book:
         self.confirmed.clear()
         self.deadlines.clear()
 
-    def run(self, now: datetime) -> bool:
-        """Book a batch; True when there was one."""
+    def collect(self, now: datetime) -> None:
+        """Take what gateways have to report, and note what they should have answered by now."""
         for gateway in self.gateways.values():
             try:
                 self.reports += [(report, gateway.works_alone) for report in gateway.reports()]
@@ -117,9 +128,18 @@ class Book:
                 log.exception("engine.gateway_failed", venue=gateway.name)
                 self.transactions.counts["failed_gateways"] += 1
         self.reports += [(report, False) for report in self.deadlines.take_late(now)]
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether what waits takes long enough to be noticed."""
+        return len(self.reports) > A_FEW
+
+    def run(self, now: datetime) -> bool:
+        """Book a batch of what was collected; True when there was one."""
         if not self.reports:
             return False
-        batch = [report for report, _ in islice(self.reports, REPORTS_PER_STEP)]
+        count = self._let_answers_ahead() or REPORTS_PER_STEP
+        batch = [report for report, _ in islice(self.reports, count)]
         self._wait_behind_faults(batch)
         mine = [report for report in batch if report.order_id not in self.transactions.parked("booking")]
         self._locked.clear()
@@ -134,6 +154,20 @@ class Book:
         kept = [item for item in done if item[0].order_id in self._locked]
         self.reports.extendleft(reversed(kept))
         return len(kept) < len(done)
+
+    def _let_answers_ahead(self) -> int:
+        """Put what answers people before a crowd of fills; returns how many reports that are.
+
+        With all that came before about the same orders, and never an order that has been filled meanwhile: the
+        fills of a wallet are booked as they came.
+        """
+        if not self.is_crowded:
+            return 0
+        filled = {report.order_id for report, _ in self.reports if isinstance(report, Fill | OrderSnapshot)}
+        answered = {report.order_id for report, _ in self.reports if isinstance(report, ANSWERS)} - filled
+        ahead = [item for item in self.reports if item[0].order_id in answered]
+        self.reports = deque(ahead + [item for item in self.reports if item[0].order_id not in answered])
+        return min(len(ahead), REPORTS_PER_STEP)
 
     def apply(self, session: Session, reports: list[Report], now: datetime) -> Booked:
         return Booking(session, self.instruments, self.quotes, now).apply(reports)
@@ -299,8 +333,11 @@ class Send:
         named = self.transactions.parked("send").keys() | self.transactions.parked("booking").keys()
         return {order_id for order_id in named if is_uuid(order_id)}
 
-    def run(self, now: datetime, waiting: Waiting, *, exited: bool) -> bool:
-        """Hand over what waits; True when there was something. ``exited``: orders or cancels came after ``waiting``."""
+    def run(self, now: datetime, waiting: Waiting, *, exited: bool = False, new: bool = True) -> bool:
+        """Hand over what waits; True when there was something.
+
+        ``exited``: orders or cancels came after ``waiting``; ``new``: new orders too.
+        """
         moment = self.transactions.clock.monotonic()
         asked = False
         if self._next_ask is None or moment >= self._next_ask:
@@ -308,10 +345,11 @@ class Send:
             asked = self._ask_about_unknown(now)
         more_than_new = bool(exited or asked or waiting.asked or waiting.requests - self.handed)
         self.more = False
-        if not (more_than_new or waiting.new):
+        if not (more_than_new or (new and waiting.new)):
             return False
         parked = self.parked
-        claim = partial(self.sending.claim, now=now, handed=self.handed, parked=parked, new_alone=not more_than_new)
+        which = Which.ASKED if not new else Which.ALL if more_than_new else Which.NEW
+        claim = partial(self.sending.claim, now=now, handed=self.handed, parked=parked, which=which)
         claimed = self.transactions.together("send", claim, partial(self._one_by_one, claim, parked))
         self.hand_over(claimed)
         self.more = claimed.more

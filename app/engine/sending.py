@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +31,14 @@ _CLAIM = BulkUpdate(orders, ("status", "version"))
 # one query tells both what is to be handed over and about which order
 _JOINED: list[Any] = [requests, *(column.label(f"about_{column.name}") for column in orders.columns)]
 S = OrderStatus
+
+
+class Which(Enum):
+    """What is looked for."""
+
+    ALL = auto()
+    ASKED = auto()  # requests of people, and what is stored to be handed over
+    NEW = auto()  # new orders: it is known that nothing else waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +81,18 @@ class Sending:
         parked: set[str],
         only: str | None = None,
         *,
-        new_alone: bool = False,
+        which: Which = Which.ALL,
     ) -> Claimed:
         """Take what waits: cancels, replaces and queries ahead of new orders, then up to a batch of those.
 
         ``handed`` are requests (id, attempt) that are on their way already; ``only`` narrows it to one order.
-        ``new_alone`` says that nothing but new orders waits: what else might is not looked for.
         """
         batch = Requests(session, now)
-        if not new_alone:
+        if which is not Which.NEW:
             self._ask_for_waiting(session, batch, parked, only)
-        new = self._claim_new(session, batch, now, parked, only)
+        new = [] if which is Which.ASKED else self._claim_new(session, batch, now, parked, only)
         batch.flush()
-        found = new if new_alone else self._handovers(session, handed, parked, only)
+        found = new if which is Which.NEW else self._handovers(session, handed, parked, only)
         return Claimed(found, more=len(new) == self.batch)
 
     def _ask_for_waiting(self, session: Session, batch: Requests, parked: set[str], only: str | None) -> None:

@@ -25,7 +25,7 @@ class Client(db.Model):
     __table_args__ = (
         sa.Index("uq_clients_code_lower", sa.text("lower(code)"), unique=True),
         sa.Index("uq_clients_identity", "identity_country", "identity_type", "identity_number", unique=True),
-        sa.Index("ix_clients_email_lower", sa.text("lower(email)")),
+        sa.Index("uq_clients_email_lower", sa.text("lower(email)"), unique=True),
         one_of("kind", ClientKind, "kind"),
         one_of("identity_type", IdentityType, "identity_type"),
         one_of("kyc_status", KycStatus, "kyc_status"),

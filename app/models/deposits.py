@@ -9,12 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.domain.deposits import DepositMethod, DepositStatus
+from app.domain.deposits import DepositMethod, DepositStatus, DisputeStatus
 from app.extensions import db
 
 from .base import JsonText, Uuid, one_of, uuid_pk
 
 DEPOSIT_IS_OPEN = sa.text("status IN ('pending', 'processing')")
+PAGE_IS_OPEN = sa.text("status = 'canceled' AND payment_url IS NOT NULL")  # of a deposit that was given up
 
 
 class Deposit(db.Model):
@@ -25,8 +26,10 @@ class Deposit(db.Model):
         sa.UniqueConstraint("provider", "provider_reference"),
         one_of("method", DepositMethod, "method"),
         one_of("status", DepositStatus, "status"),
+        one_of("dispute_status", DisputeStatus, "dispute_status"),
         sa.CheckConstraint("(status = 'completed') = (confirmed_amount IS NOT NULL)", name="completed_is_confirmed"),
         sa.Index("ix_deposits_open", "created_at", postgresql_where=DEPOSIT_IS_OPEN, sqlite_where=DEPOSIT_IS_OPEN),
+        sa.Index("ix_deposits_page_open", "updated_at", postgresql_where=PAGE_IS_OPEN, sqlite_where=PAGE_IS_OPEN),
         sa.Index(None, "client_id", "created_at"),
     )
 
@@ -39,12 +42,15 @@ class Deposit(db.Model):
     method: Mapped[str] = mapped_column(sa.String(20))
     provider: Mapped[str] = mapped_column(sa.String(20))
     provider_reference: Mapped[str | None] = mapped_column(sa.String(255))  # NULL until the provider has answered
+    payment_reference: Mapped[str | None] = mapped_column(sa.String(255), index=True)  # of the payment within it
     payment_url: Mapped[str | None] = mapped_column(sa.String(2000))
     bank_reference: Mapped[str | None] = mapped_column(sa.String(100))  # of a bank transfer, as the client declares it
+    movement: Mapped[Any] = mapped_column(JsonText, nullable=True)  # of the firm's bank account, matched to it
     status: Mapped[str] = mapped_column(sa.String(10))
     confirmed_amount: Mapped[Decimal | None]
     refunded_amount: Mapped[Decimal] = mapped_column(default=Decimal(0))
-    disputed: Mapped[bool] = mapped_column(default=False)
+    dispute_status: Mapped[str | None] = mapped_column(sa.String(10))
+    disputed_amount: Mapped[Decimal] = mapped_column(default=Decimal(0))  # of it, what a dispute has taken back
     reason: Mapped[str | None] = mapped_column(sa.String(300))
     details: Mapped[Any] = mapped_column(JsonText)  # the caller's own
     requested_by: Mapped[str] = mapped_column(sa.String(60))

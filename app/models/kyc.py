@@ -30,6 +30,12 @@ class Verification(db.Model):
             postgresql_where=sa.text("status = 'pending'"),
             sqlite_where=sa.text("status = 'pending'"),
         ),
+        sa.Index(
+            "ix_verifications_approved",
+            "expires_at",
+            postgresql_where=sa.text("status = 'approved'"),
+            sqlite_where=sa.text("status = 'approved'"),
+        ),
     )
 
     id: Mapped[uuid_pk]
@@ -43,6 +49,7 @@ class Verification(db.Model):
     document_kinds: Mapped[list[str]] = mapped_column(JsonText)
     requested_by: Mapped[str] = mapped_column(sa.String(60))
     version: Mapped[int] = mapped_column(default=1)
+    asked_at: Mapped[datetime | None]  # when the provider was last asked how it stands
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime | None]
     verified_at: Mapped[datetime | None]

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
 
-from flask import Flask, current_app, g, request
+from flask import Flask, current_app, g, redirect, request
+from flask.typing import ResponseReturnValue
 
 from app.core.errors import Forbidden, Unauthenticated
 from app.core.permissions import Principal, Resource
 from app.extensions import csrf
 from app.schemas.base import Request
+from app.services import step_up
 
 from . import identity, limits
-from .request import SAFE_METHODS
+from .errors import wants_json
+from .request import SAFE_METHODS, now, services
 
 View = TypeVar("View", bound=Callable[..., Any])
 Need = tuple[Resource, str]
@@ -27,6 +31,7 @@ class Endpoint:
     summary: str
     tag: str
     body: type[Request] | None = None
+    file: str = ""  # what is uploaded: then ``body`` has the other fields of the form
     query: type[Request] | None = None
     response: Any = None
     many: bool = False
@@ -56,6 +61,15 @@ def endpoint(summary: str, *, needs: Need | tuple[Need, ...] = (), **metadata: A
     return mark
 
 
+def needs_fresh_proof(view: View) -> View:
+    """For what is delicate: the person has signed in, or proved who they are again, a moment ago; no key can.
+
+    A program is told ``proof_required``; a person is asked, on the page ``/account/prove`` or in a dialog.
+    """
+    view.fresh_proof = True  # type: ignore[attr-defined]
+    return view
+
+
 def principal() -> Principal:
     """Who is calling. Raises ``Unauthenticated``."""
     caller: Principal | None = g.get("principal")
@@ -64,24 +78,51 @@ def principal() -> Principal:
     return caller
 
 
-def guard() -> None:
-    """Identity, rate, right and CSRF, in this order, before a transaction is opened."""
+def identify() -> None:
+    """Who calls, and how much of their allowance this request takes."""
+    view = _view()
+    if view is None:
+        return
+    if request.path not in ("/health", "/ready"):
+        g.principal = identity.identify()
+    described: Endpoint | None = getattr(view, "endpoint", None)
+    if described is not None:
+        limits.allow(described.orders() if described.order_entry else 0)
+
+
+def guard() -> ResponseReturnValue | None:
+    """Right, CSRF and proof, before a transaction is opened."""
+    view = _view()
+    if view is None:
+        return None
+    described: Endpoint | None = getattr(view, "endpoint", None)
+    caller: Principal | None = g.get("principal")
+    if described is not None and not described.public:
+        _require(described, caller)
+    by_browser = caller is None or caller.kind == "user"
+    if request.method not in SAFE_METHODS and by_browser and not getattr(view, "csrf_exempt", False):
+        csrf.protect()
+    return _ask_for_proof() if getattr(view, "fresh_proof", False) and caller is not None else None
+
+
+def _ask_for_proof() -> ResponseReturnValue | None:
+    """Raises ``Forbidden`` for a program, and for a key in any case."""
+    if step_up.is_fresh(identity.signed_in(), now(), services().settings):
+        return None
+    if wants_json():
+        raise Forbidden("prove again who you are", code="proof_required")
+    # a form is not sent again by itself: the person goes back to where it was
+    page = urlsplit(request.referrer or "").path or "/account/security"
+    here = request.full_path.rstrip("?") if request.method == "GET" else page
+    return redirect(f"/account/prove?{urlencode({'next': here})}", 303)
+
+
+def _view() -> Callable[..., Any] | None:
+    """The view that is asked for; None for static files and for addresses that do not exist."""
     name = request.endpoint
     if request.routing_exception is not None or name is None or name.endswith("static"):
-        return
-    view = current_app.view_functions[name]
-    described: Endpoint | None = getattr(view, "endpoint", None)
-    caller: Principal | None = None
-    if request.path not in ("/health", "/ready"):
-        caller = g.principal = identity.identify()
-    if described is not None:
-        limits.count(described.orders() if described.order_entry else 0)
-        if not described.public:
-            _require(described, caller)
-    if request.method in SAFE_METHODS or (caller is not None and caller.kind == "key"):
-        return
-    if not getattr(view, "csrf_exempt", False):
-        csrf.protect()
+        return None
+    return current_app.view_functions[name]
 
 
 def _require(described: Endpoint, caller: Principal | None) -> None:
@@ -93,5 +134,8 @@ def _require(described: Endpoint, caller: Principal | None) -> None:
         caller.require(*described.needs[0])
 
 
-def install(app: Flask) -> None:
+def install(app: Flask, redis_url: str | None) -> None:
+    """Identity, rate, right and CSRF, in this order."""
+    app.before_request(identify)
+    limits.install(app, redis_url)
     app.before_request(guard)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, current_app, flash, make_response, redirect, render_template, request, session
+from flask import Blueprint, current_app, flash, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -17,9 +17,9 @@ from wtforms.validators import NumberRange, Optional
 from app.core import json
 from app.core.errors import AppError, FieldError, Forbidden, Invalid, RateLimited
 from app.core.permissions import Resource, Role, Scope
-from app.services import access, actors, api_keys, clients, sign_in, user_sessions, users
+from app.services import access, actors, api_keys, clients, mails, sign_in, step_up, totp, user_sessions, users
 
-from .access import principal
+from .access import needs_fresh_proof, principal
 from .application import no_transaction
 from .errors import wants_json
 from .identity import (
@@ -33,9 +33,11 @@ from .identity import (
     signed_in,
 )
 from .request import db, now, services
+from .security import SETTING_UP
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 SHOWN_KEYS = 200
+ROTATION_HOURS = 24  # how long the old key goes on
 SHOWN_CLIENTS = 1000
 SHOWN_NAMES = 50
 SCOPE_NAMES = {
@@ -60,6 +62,7 @@ class KeyForm(FlaskForm):  # type: ignore[misc]
     allowed_ips = StringField()
     expires_days = IntegerField(validators=[Optional(), NumberRange(1, 3650)])
     current_password = PasswordField()
+    code = StringField()
 
 
 class PasswordForm(FlaskForm):  # type: ignore[misc]
@@ -67,31 +70,33 @@ class PasswordForm(FlaskForm):  # type: ignore[misc]
     password = PasswordField()
 
 
-# a one-time password
+# what comes first
 
-_BEFORE_OWN_PASSWORD = frozenset(
-    {
-        "account.show_password",
-        "account.change_password",
-        "account.set_language",
-        "account.set_theme",
-        "auth.sign_out",
-    }
-)
+_ALWAYS = {"account.set_language", "account.set_theme", "auth.sign_out"}
+_BEFORE = {
+    "password": _ALWAYS | {"account.show_password", "account.change_password"},
+    "totp": _ALWAYS | SETTING_UP,
+}
+_FIRST = {
+    "password": ("choose a password of your own first", "password_change_required", "/account/password"),
+    "totp": ("set up the second step of signing in first", "totp_required", "/account/security"),
+}
 
 
-def require_own_password() -> ResponseReturnValue | None:
-    """Whoever signed in with a password that somebody else knows gets nowhere before choosing their own."""
+def require_what_comes_first() -> ResponseReturnValue | None:
+    """Who signed in with a password that somebody else knows, or has to have a second step, gets nowhere before."""
     me = person()
-    if me is None or not me.user.must_change_password or request.endpoint in _BEFORE_OWN_PASSWORD:
+    first = None if me is None else users.first_has_to(me.user, services().settings.staff_need_totp)
+    if first is None or request.endpoint in _BEFORE[first]:
         return None
     view = current_app.view_functions.get(request.endpoint or "")
     described = getattr(view, "endpoint", None)
     if view is None or (request.endpoint or "").endswith("static") or (described is not None and described.public):
         return None
+    sentence, code, path = _FIRST[first]
     if wants_json():
-        raise Forbidden("choose a password of your own first", code="password_change_required")
-    return redirect("/account/password", 303)
+        raise Forbidden(sentence, code=code)
+    return redirect(path, 303)
 
 
 @blueprint.get("/password")
@@ -192,12 +197,14 @@ def _keys_page(s: Any, form: KeyForm, error: AppError | None = None) -> Response
         error=_sentence(error) if error else None,
         may_create=principal().role in (Role.MASTER, Role.CLIENT),
         master=principal().role is Role.MASTER,
+        with_code=totp.is_on(signed_in().user),
     )
     return page, 200 if error is None else error.status
 
 
 _FIELD_SENTENCES = {
     "wrong_password": _l("Is wrong."),
+    "wrong_code": _l("Is wrong or was used already."),
     "password_length": _l("Must have 12 to 128 characters."),
     "password_common": _l("Is one of those tried first; choose another."),
     "password_contains_email": _l("Must not contain the name of the e-mail address."),
@@ -246,21 +253,48 @@ def create_key() -> ResponseReturnValue:
     form = database.read(lambda s: _key_form(s, filled=True))
 
     def work(s: Any) -> tuple[Any, str]:
-        return api_keys.create(s, _key_request(s, form), me.principal, moment)
+        made = api_keys.create(s, _key_request(s, form), me.principal, moment)
+        _tell_of_key(s, made[0])
+        return made
 
     try:
         if not form.validate():
             raise Invalid(_("Something in the form is not valid."))
-        sign_in.confirm_password(database, me.user.id, form.current_password.data or "", remote_ip(), moment)
+        given = (form.current_password.data or "", form.code.data or "")
+        step_up.prove(database, services().settings.secret_key, me, *given, remote_ip(), moment)
         key, secret = database.run(work)
     except (Invalid, RateLimited) as error:
         refused = error
         _show_errors(form, refused)
-        form.current_password.data = None
+        form.current_password.data = form.code.data = None
         return database.read(lambda s: _keys_page(s, form, refused))
-    response = make_response(render_template("account/key_created.html", key=key, secret=secret), 201)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    services().wake_chores()
+    return render_template("account/key_created.html", key=key, secret=secret), 201
+
+
+def _tell_of_key(s: Any, key: Any) -> None:
+    """Whoever holds the account learns of it, also when it was somebody else at their keyboard."""
+    me = signed_in().user
+    mails.queue_to_user(s, me, f"key:{key.id}", "security_notice", {"what": "key"}, now())
+
+
+@blueprint.post("/keys/<key_id>/rotate")
+@needs_fresh_proof
+@no_transaction
+@person_required
+def rotate_key(key_id: str) -> ResponseReturnValue:
+    """A new key like an old one, which goes on for a day: time to put the new one where the old one is."""
+    me, moment = signed_in(), now()
+
+    def work(s: Any) -> tuple[Any, str]:
+        key = api_keys.find(s, me.principal, key_id)
+        made = api_keys.rotate(s, key, ROTATION_HOURS, me.principal, moment)
+        _tell_of_key(s, made[0])
+        return made
+
+    key, secret = services().database.run(work)
+    services().wake_chores()
+    return render_template("account/key_created.html", key=key, secret=secret, rotated=ROTATION_HOURS), 201
 
 
 def _key_request(s: Any, form: KeyForm) -> api_keys.KeyRequest:

@@ -6,7 +6,7 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from app.core.errors import Forbidden
-from app.core.permissions import READ, WRITE, Reach, Resource
+from app.core.permissions import HANDLE, READ, WRITE, Reach, Resource
 from app.services import access, actors, users
 from app.services import clients as client_records
 
@@ -51,5 +51,7 @@ def detail(ref: str) -> ResponseReturnValue:
         traders=_traders(),
         limits=may(Resource.LIMITS, READ),
         set_limits=may(Resource.LIMITS),
+        kyc=may(Resource.KYC, READ),
+        decide_kyc=may(Resource.KYC, HANDLE),
         instruments=instrument_choices(),
     )

@@ -14,13 +14,13 @@ from limits.errors import StorageError
 
 from app.core.errors import RateLimited
 from app.core.permissions import Principal
-from app.extensions import limiter
+from app.extensions import WEIGHT, limiter
 
 from .errors import answer
 from .request import services
 
 BAD_KEYS = RateLimitItemPerMinute(20)
-_WEIGHT, _BAD_KEYS = "weight", "bad keys"
+_BAD_KEYS = "bad keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +47,9 @@ def _allowance(orders: int) -> Allowance:
     return Allowance(name, "requests", int(own_requests or settings.request_rate_per_second), per_minute, 1)
 
 
-# Flask-Limiter also asks for the limits before the guard has counted: then there are none
-
-
-@limiter.shared_limit(
-    lambda: f"{g.allowance.per_second}/second" if "allowance" in g else "",
-    scope=lambda _endpoint: g.allowance.kind,
-    key_func=lambda: g.allowance.caller,
-    cost=lambda: min(g.allowance.cost, g.allowance.per_second),  # a batch larger than that takes all of it
-)
-@limiter.shared_limit(
-    lambda: f"{g.allowance.per_minute}/minute" if "allowance" in g else "",
-    scope=_WEIGHT,
-    key_func=lambda: g.allowance.caller,
-    cost=lambda: g.allowance.cost,
-)
-def _check() -> None:
-    """The call checks the limits."""
-
-
-def count(orders: int) -> None:
-    """Count this request: so many orders, or 0 for one of another kind. Raises ``RateLimitExceeded``."""
+def allow(orders: int) -> None:
+    """Say what this request takes, so many orders or 0 for one of another kind, before Flask-Limiter asks."""
     g.allowance = _allowance(orders)
-    _check()
 
 
 @limiter.shared_limit(lambda: f"{BAD_KEYS.amount}/minute", scope=_BAD_KEYS, key_func=get_remote_address)
@@ -94,7 +74,7 @@ def _refused(error: RateLimitExceeded) -> Response:
     if limit.scope == _BAD_KEYS:
         sentence = "too many keys that are not good came from your address"
     else:
-        kind = f"{_WEIGHT} a minute" if limit.scope == _WEIGHT else f"{g.allowance.kind} a second"
+        kind = f"{WEIGHT} a minute" if limit.scope == WEIGHT else f"{g.allowance.kind} a second"
         sentence = f"more than {limit.limit.amount} {kind}"
     seconds = math.ceil(found.window.reset_time - time.time())
     return answer(RateLimited(sentence, retry_after=max(1, seconds)))

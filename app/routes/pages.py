@@ -22,17 +22,22 @@ from . import (
     auth,
     clients,
     dashboard,
+    deposits,
     desk,
+    invitations,
     journal,
+    kyc,
     orders,
     portfolio,
     positions,
+    security,
     system,
     wallets,
     withdrawals,
 )
 from . import users as user_pages
 from .identity import identify, person
+from .request import services
 
 MODULES = (
     "i18n.js",
@@ -54,7 +59,9 @@ _NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
     (_l("Positions"), "/positions", "briefcase", Resource.ORDERS),
     (_l("Portfolio"), "/portfolio", "pie-chart", Resource.WALLETS),
     (_l("Wallets"), "/wallets", "wallet2", Resource.WALLETS),
+    (_l("Verification"), "/kyc", "person-circle", Resource.KYC),
     (_l("Withdrawals"), "/withdrawals", "box-arrow-right", Resource.WITHDRAWALS),
+    (_l("Deposits"), "/deposits", "download", Resource.DEPOSITS),
     (_l("Clients"), "/clients", "people", Resource.CLIENTS),
     (_l("Journal"), "/journal", "journal-text", Resource.LEDGER),
     (_l("System"), "/system", "hdd-network", Resource.SYSTEM),
@@ -95,23 +102,27 @@ def register(app: Flask) -> None:
     Babel(app, default_locale="en", locale_selector=choose_language)
     pages = (
         auth,
+        invitations,
         account,
+        security,
         dashboard,
         desk,
         clients,
         wallets,
         withdrawals,
+        deposits,
         orders,
         positions,
         portfolio,
         journal,
+        kyc,
         system,
         user_pages,
         audit,
     )
     for module in pages:
         app.register_blueprint(module.blueprint)
-    app.before_request(account.require_own_password)
+    app.before_request(account.require_what_comes_first)
     app.context_processor(_context)
 
 
@@ -143,7 +154,8 @@ def _context() -> dict[str, Any]:
             "name": "" if me is None else me.user.name,
             "theme": theme if theme in users.THEMES else None,
             "number_format": _number_format(None if me is None else me.user.number_format),
-            "nav": [] if me is None or caller is None or me.user.must_change_password else _navigation(caller),
+            "nav": [] if me is None or caller is None or _has_to_do_first(me) else _navigation(caller),
+            "second_step": me is not None and me.user.totp_since is not None,
             "roles": _ROLES,
             "role": "" if caller is None or caller.role is None else _ROLES[caller.role],
             "modules": MODULES,
@@ -152,6 +164,10 @@ def _context() -> dict[str, Any]:
             "problem_hint": _problem_hint,
         },
     }
+
+
+def _has_to_do_first(me: SignedIn) -> bool:
+    return users.first_has_to(me.user, services().settings.staff_need_totp) is not None
 
 
 def _number_format(choice: str | None) -> str:
@@ -176,6 +192,8 @@ def _navigation(caller: Principal) -> list[dict[str, Any]]:
 
 def _is_open(caller: Principal, resource: Resource | None) -> bool:
     if resource is Resource.CLIENTS and caller.client_id is not None:
+        return False
+    if resource is Resource.KYC and caller.client_id is None:  # the firm's people find it under each client
         return False
     return resource is None or caller.reach(resource, READ) is not None
 

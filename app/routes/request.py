@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -69,6 +70,36 @@ def payload() -> Any:
         raw = whole_body()
         g.payload = json.loads(raw) if raw else {}
     return g.payload
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as it came: its name is what somebody says."""
+
+    name: str
+    data: bytes
+
+
+def uploaded(model: type[M]) -> tuple[M, Upload]:
+    """The form's fields as ``model``, and its one file, which is called file.
+
+    Raises ``UnsupportedMediaType`` or ``Invalid``.
+    """
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMediaType("send the file in a form, as multipart/form-data")
+    values = {}
+    for name, given in request.form.lists():
+        if len(given) > 1:
+            raise Invalid.field(name[:60], "repeated", "is given more than once")
+        values[name] = given[0]
+    fields = validate(model, values)
+    files = list(request.files.items(multi=True))
+    if not files:
+        raise Invalid.field("file", "required", "is needed")
+    if len(files) > 1 or files[0][0] != "file":
+        raise Invalid.field(files[-1][0][:60], "unknown_field", "is not known here; one file, called file, is taken")
+    file = files[0][1]
+    return fields, Upload(file.filename or "", file.read())
 
 
 def query(model: type[M]) -> M:

@@ -30,6 +30,7 @@ from app.core.ids import new_id
 BODY: Final = "cambista.body"  # in the environ: the whole body
 REFUSAL: Final = "cambista.refusal"  # in the environ: the AppError that the application raises first thing
 SOCKETS: Final = "/socket.io"
+UPLOADS: Final = "/api/v1/"
 INSIDE: Final = ("/health", "/ready", "/metrics")  # asked by balancers and monitors, by address and over plain HTTP
 MAX_SOCKET_BYTES: Final = 64 * 1024
 _LENGTH: Final = re.compile(r"[0-9]{1,15}")
@@ -45,6 +46,7 @@ class Rules:
     production: bool
     hosts: frozenset[str]
     max_body_bytes: int
+    max_form_bytes: int  # of a form with a file in it, which the API takes
     body_timeout_seconds: int
 
 
@@ -101,7 +103,7 @@ class RequestGate:
         stated = environ.get("CONTENT_LENGTH") or "0"
         if not _LENGTH.fullmatch(stated):
             raise Malformed("Content-Length is no number", code="bad_request")
-        length, most = int(stated), MAX_SOCKET_BYTES if _is_socket(environ) else self._rules.max_body_bytes
+        length, most = int(stated), self._most(environ)
         if length > most:
             raise TooLarge(f"the body is larger than {most} bytes")
         if not length:
@@ -110,6 +112,13 @@ class RequestGate:
         if len(body) != length:
             raise RequestTimeout(f"the body did not arrive within {self._rules.body_timeout_seconds} seconds")
         return body
+
+    def _most(self, environ: Environ) -> int:
+        if _is_socket(environ):
+            return MAX_SOCKET_BYTES
+        form = environ.get("CONTENT_TYPE", "").startswith("multipart/form-data")
+        uploads = form and environ.get("PATH_INFO", "").startswith(UPLOADS)
+        return self._rules.max_form_bytes if uploads else self._rules.max_body_bytes
 
     def _read_in_time(self, source: Any, length: int, wire: Any) -> bytes:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Self, TypeVar
 from uuid import UUID
@@ -22,6 +22,7 @@ from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.core.errors import FieldError, Invalid, Malformed
+from app.domain.countries import COUNTRIES
 from app.domain.identifiers import is_visible
 from app.domain.money import MAX_AMOUNT, MAX_SCALE, InvalidAmount, decimals, parse_decimal
 
@@ -245,6 +246,27 @@ def time_from(value: Any) -> Any:
 Time = Annotated[datetime, BeforeValidator(time_from)]
 
 
+def _day(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise PydanticCustomError("invalid_date", "must be a date, as YYYY-MM-DD")
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+
+
+def _country(value: str) -> str:
+    if value.upper() not in COUNTRIES:
+        raise PydanticCustomError("unknown_country", "must be a country's two letters, as ISO 3166 has them")
+    return value.upper()
+
+
+Country = Annotated[Text, Field(max_length=2), AfterValidator(_country)]
+
+
 def check_range(earliest: datetime | None, latest: datetime | None) -> None:
     """For a model's validator. Raises the error of a range that ends before it begins."""
     if earliest is not None and latest is not None and latest < earliest:
@@ -269,6 +291,8 @@ QueryBool = Annotated[bool, BeforeValidator(_query_bool)]
 __all__ = [
     "Amount",
     "AmountOut",
+    "Country",
+    "Day",
     "Id",
     "Named",
     "Patch",

@@ -14,8 +14,9 @@ OPERATOR = "operator"  # the demo's, in a browser
 class Example:
     """``adds`` and ``changes`` are all that it may do: rows by table, columns by table.
 
-    ``needs`` names what must be there first, where the path has an id: order, position, paused wallet, fault, and a
-    withdrawal: open, approved or processing.
+    ``needs`` names what must be there first, where the path has an id: order, position, paused wallet, fault, second
+    step, failed mail, and a withdrawal: open, approved or processing. ``at`` has the values of the path where they
+    are not the usual ones; ``file`` is what is uploaded, beside a form.
     """
 
     name: str
@@ -23,6 +24,8 @@ class Example:
     body: Mapping[str, Any]
     who: str = CLIENT
     needs: str = ""
+    at: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""
     status: int = 0  # of the answer; the operation's own when 0
     adds: Mapping[str, int] = field(default_factory=dict)
     changes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -36,6 +39,7 @@ _STATUS: Final = {"wallets": ("status", "stopped_by")}
 
 # what operations without a body change, by table and column
 WITHOUT_BODY: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "remove_document": {"client_documents": ("removed_at",)},
     "delete_order": {"orders": ("status", "held", "closed_at", "leaves_qty")},
     "remove_bank_account": {"client_bank_accounts": ("status", "is_default")},
     "retry_fault": {"engine_faults": ("retry_at", "attempts", "error", "resolved_at", "resolved_by", "resolution")},
@@ -200,6 +204,38 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
             FIRM,
             adds={"clients": 1},
         ),
+        Example(
+            "person",
+            "Register a person with a DNI",
+            {
+                "code": "C-2002",
+                "given_names": "Rosa María",
+                "paternal_surname": "Paredes",
+                "maternal_surname": "Ñahui",
+                "identity_type": "dni",
+                "identity_number": "10117410-2",
+                "born_on": "1990-05-17",
+                "nationality": "PE",
+                "phones": ["+51 987 654 321"],
+                "source_of_funds": "Salary",
+            },
+            FIRM,
+            adds={"clients": 1},
+        ),
+        Example(
+            "company",
+            "Register a company with its RUC",
+            {
+                "code": "C-2003",
+                "kind": "company",
+                "name": "Importaciones Paredes S.A.C.",
+                "identity_type": "ruc",
+                "identity_number": "20100255325",
+                "born_on": "2006-03-01",
+            },
+            FIRM,
+            adds={"clients": 1},
+        ),
     ),
     "change_client": (
         Example(
@@ -208,6 +244,63 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
             {"email": "ana@example.com"},
             FIRM,
             changes={"clients": ("email",)},
+        ),
+    ),
+    "block_client": (
+        Example(
+            "block",
+            "Stop the client until the firm knows more",
+            {"reason": "Papers to be explained"},
+            FIRM,
+            changes={"clients": ("blocked_reason", "active")},
+        ),
+    ),
+    "unblock_client": (
+        Example(
+            "unblock",
+            "Let the client act again",
+            _NOTHING,
+            FIRM,
+            needs="blocked client",
+            changes={"clients": ("blocked_reason", "active")},
+        ),
+    ),
+    "add_document": (
+        Example(
+            "front",
+            "Upload the front of a DNI",
+            {"kind": "id_front"},
+            FIRM,
+            file="dni-front.png",
+            adds={"client_documents": 1},
+        ),
+    ),
+    "set_related_persons": (
+        Example(
+            "company",
+            "Name who represents the company and who owns it",
+            {
+                "items": [
+                    {
+                        "role": "representative",
+                        "name": "Rosa Paredes",
+                        "identity_type": "dni",
+                        "identity_number": "10117410",
+                    },
+                    {
+                        "role": "beneficial_owner",
+                        "name": "Luis Paredes",
+                        "identity_type": "passport",
+                        "identity_number": "AB123456",
+                        "identity_country": "MX",
+                        "share_percent": "60",
+                    },
+                ]
+            },
+            FIRM,
+            needs="company",
+            at={"ref": "C-1003"},
+            adds={"related_persons": 2},
         ),
     ),
     "add_bank_account": (
@@ -318,6 +411,26 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
             adds={"users": 1},
         ),
     ),
+    "invite_user": (
+        Example(
+            "client",
+            "Invite somebody who speaks for the client C-1002",
+            {"email": "nora@example.com", "name": "Nora Díaz", "role": "client", "client_id": "C-1002"},
+            PERSON,
+            adds={"users": 1},
+        ),
+    ),
+    "send_invitation": (Example("again", "Mail another link to somebody who has not signed in yet", _NOTHING, PERSON),),
+    "remove_second_step": (
+        Example(
+            "lost",
+            "Somebody has lost their telephone; they sign in with the password alone again",
+            _NOTHING,
+            PERSON,
+            needs="second step",
+            changes={"users": ("totp_secret", "totp_since")},
+        ),
+    ),
     "change_user": (
         Example("name", "Change the name", {"name": "Tomás Huamán Díaz"}, PERSON, changes={"users": ("name",)}),
     ),
@@ -332,6 +445,15 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
     ),
     "end_user_sessions": (Example("end", "Sign the user out everywhere", _NOTHING, PERSON),),
     "change_venue": (Example("latency", "Let the venue look at a request for 50 ms", {"latency_ms": 50}, FIRM),),
+    "send_mail_again": (
+        Example(
+            "again",
+            "Try a mail once more that was given up",
+            _NOTHING,
+            FIRM,
+            needs="failed mail",
+        ),
+    ),
     "resolve_fault": (
         Example(
             "resolve",

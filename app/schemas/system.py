@@ -98,7 +98,7 @@ class KeyOut(Response):
 class ServiceState(Response):
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(description="database, engine, or feed:<name>")
+    name: str = Field(description="database, engine, mail, or feed:<name>")
     status: Literal["healthy", "degraded", "down"] = Field(description="healthy, degraded or down")
 
 

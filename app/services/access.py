@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.core.errors import Invalid, NotFound
-from app.core.permissions import WRITE, Principal, Reach, Resource
+from app.core.permissions import READ, WRITE, Principal, Reach, Resource
 from app.domain.execution import OrderState
 from app.domain.positions import PositionState
 from app.models import Client, ClientBankAccount, Order, Position, Wallet, Withdrawal, table_of
@@ -84,6 +84,15 @@ def acting_client(
     if ref is None:
         raise Invalid.field("client_id", "required", "must name the client the request is for")
     return client(session, principal, ref, WRITE, resource)
+
+
+def named_client(session: Session, principal: Principal, ref: str | None, resource: Resource) -> Client:
+    """The client something is read of: the caller's own where none is named; the firm's people must name one."""
+    if ref is None:
+        ref = principal.client_id
+    if ref is None:
+        raise Invalid.field("client_id", "required", "must name the client")
+    return client(session, principal, ref, READ, resource)
 
 
 def wallet(

@@ -19,8 +19,11 @@ from .api_keys import RecentKeys
 from .approvals import Approvals
 from .bank_accounts import BankAccounts
 from .bars import BarService
+from .documents import Documents
 from .feeds import FeedSupervisor
+from .kyc_provider import KycAtProvider
 from .orders import Orders, Outcome
+from .payments import Payments
 from .positions import Positions
 from .quotes import QuoteBook
 from .withdrawals import Withdrawals
@@ -63,8 +66,11 @@ class Services:
     positions: Positions
     bars: BarService
     approvals: Approvals
+    documents: Documents
+    kyc: KycAtProvider
     bank_accounts: BankAccounts
     withdrawals: Withdrawals
+    payments: Payments
     local: LocalEngine | None = None
     recent_keys: RecentKeys = field(init=False)
     entry_wallets: EntryWallets = field(default_factory=EntryWallets)

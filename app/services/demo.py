@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import Unauthenticated
 from app.core.ids import new_id
 from app.core.permissions import SYSTEM, Role
-from app.domain.clients import AccountScheme, BankAccountStatus
+from app.domain.clients import AccountScheme, BankAccountStatus, ClientKind, IdentityType
 from app.domain.identifiers import check_account
 from app.domain.kyc import KycStatus
 from app.models import ApiKey, Client, ClientBankAccount, User, Verification
@@ -53,6 +53,32 @@ PEOPLE: Final = (
     Person("luis@demo.cambista", "Luis Mendoza", Role.CLIENT, "C-1002"),
 )
 _FIRM_CLIENTS: Final = (("C-1001", "Ana Flores", "trader@demo.cambista"), ("C-1002", "Luis Mendoza", None))
+# what is known of the demo's clients; numbers whose check digits are right, of nobody in particular
+PROFILES: Final[Mapping[str, dict[str, Any]]] = {
+    "C-1001": {
+        "given_names": "Ana",
+        "paternal_surname": "Flores",
+        "identity_type": IdentityType.DNI,
+        "identity_number": "40812023",
+        "born_on": date(1988, 4, 12),
+        "nationality": "PE",
+        "email": "ana@demo.cambista",
+        "phones": ["+51 987 654 321"],
+        "address": "Av. Larco 345, Miraflores, Lima",
+        "occupation": "Architect",
+        "source_of_funds": "Salary and savings",
+    },
+    "C-1002": {
+        "given_names": "Luis",
+        "paternal_surname": "Mendoza",
+        "identity_type": IdentityType.CE,
+        "identity_number": "001234567",
+        "born_on": date(1979, 11, 2),
+        "nationality": "CO",
+        "email": "luis@demo.cambista",
+    },
+    "C-1003": {"kind": ClientKind.COMPANY, "identity_type": IdentityType.RUC, "identity_number": "20512333797"},
+}
 
 
 def hash_passwords() -> dict[str, str]:
@@ -79,7 +105,7 @@ def load(session: Session, password_hashes: Mapping[str, str], now: datetime) ->
         if session.scalar(sa.select(Client.id).where(Client.code == code)) is not None:
             continue
         trader_id = users.by_email(session, trader).id if trader else None
-        client = clients.create(session, code, name, SYSTEM, now, trader_id=trader_id)
+        client = clients.create(session, code, name, SYSTEM, now, trader_id=trader_id, **PROFILES.get(code, {}))
         starting = {asset: Decimal(amount) for asset, amount in BALANCES[code].items()}
         wallet = wallets.create(session, client, "Paper", starting, SYSTEM, now)
         _verify(session, client, now)

@@ -33,6 +33,7 @@ from app.schemas.base import validate
 from app.schemas.orders import OrderIn
 
 from . import clients, users, wallets
+from .demo import PROFILES
 from .locks import Locks
 from .orders import Orders
 from .positions import Positions
@@ -100,7 +101,9 @@ def open_accounts(session: Session, now: datetime) -> list[str]:
         if session.scalar(sa.select(Client.id).where(Client.code == wanted.code)) is not None:
             continue
         trader = users.by_email(session, wanted.trader).id if wanted.trader else None
-        client = clients.create(session, wanted.code, wanted.name, SYSTEM, now, trader_id=trader)
+        client = clients.create(
+            session, wanted.code, wanted.name, SYSTEM, now, trader_id=trader, **PROFILES.get(wanted.code, {})
+        )
         wallets.create(
             session, client, "Paper", {asset: Decimal(n) for asset, n in wanted.balances.items()}, SYSTEM, now
         )

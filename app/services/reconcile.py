@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.domain.approvals import ApprovalKind
+from app.domain.deposits import DepositStatus
 from app.domain.instruments import SymbolTable
 from app.domain.ledger import NormalSide
 from app.domain.money import ZERO, text, unit
@@ -18,6 +19,7 @@ from app.models import (
     WITHDRAWAL_HOLDS,
     Approval,
     ApprovalVote,
+    Deposit,
     EngineFault,
     Event,
     Execution,
@@ -36,7 +38,7 @@ from . import audit, market
 
 orders, executions, positions = table_of(Order), table_of(Execution), table_of(Position)
 accounts, entries, postings = table_of(LedgerAccount), table_of(JournalEntry), table_of(Posting)
-events = table_of(Event)
+events, deposits = table_of(Event), table_of(Deposit)
 withdrawals, approvals, votes = table_of(Withdrawal), table_of(Approval), table_of(ApprovalVote)
 ROWS_SHOWN = 20
 STATEMENT_MINUTES = 10  # it reads every row there is: more than a request's statement has
@@ -78,6 +80,7 @@ def reconcile(session: Session, instruments: SymbolTable) -> dict[str, Any]:
     _orders(session, report, totals["orders"])
     _positions(session, report, totals["positions"])
     _exits(session, report)
+    _deposits(session, report)
     _events(session, report)
     for broken in audit.verify(session):
         report.add("AUDIT_CHAIN_BROKEN", "A1: the audit chain has a break", **broken)
@@ -448,6 +451,46 @@ def _exits(session: Session, report: Report) -> None:
                 qty=row.qty,
                 exits=row.leaves,
             )
+
+
+def _deposits(session: Session, report: Report) -> None:
+    """M1: a deposit is credited once, with what was confirmed less what went back, and nothing else is."""
+    about = sa.and_(entries.c.id == postings.c.entry_id, entries.c.about_type == "deposit")
+    booked = (
+        sa.select(
+            entries.c.about_id,
+            exact_sum(postings.c.amount).label("total"),
+            sa.func.sum(sa.case((entries.c.kind == "deposit", 1), else_=0)).label("credits"),
+            sa.func.min(postings.c.currency).label("currency"),
+            sa.func.count(sa.distinct(postings.c.currency)).label("currencies"),
+        )
+        .join(entries, about)
+        .join(accounts, sa.and_(accounts.c.id == postings.c.account_id, accounts.c.kind == "external"))
+        .group_by(entries.c.about_id)
+    )
+    found = {row.about_id: row for row in session.execute(booked)}
+    of_deposits = (deposits.c.id, deposits.c.status, deposits.c.currency, deposits.c.confirmed_amount)
+    gone = (deposits.c.refunded_amount, deposits.c.disputed_amount)
+    count = 0
+    for row in session.execute(sa.select(*of_deposits, *gone).execution_options(yield_per=5000)):
+        count += 1
+        journal = found.pop(row.id, None)
+        kept = (row.confirmed_amount or ZERO) - row.refunded_amount - row.disputed_amount
+        credits, total = (0, ZERO) if journal is None else (journal.credits, -journal.total)
+        in_its_currency = journal is None or (journal.currencies == 1 and journal.currency == row.currency)
+        if credits != int(row.status == DepositStatus.COMPLETED) or total != kept or not in_its_currency:
+            report.add(
+                "DEPOSIT_MISMATCH",
+                "M1: the journal has not what the deposit says",
+                deposit_id=row.id,
+                status=row.status,
+                confirmed=kept,
+                booked=total,
+                credits=credits,
+            )
+    for about_id in found:
+        report.add("DEPOSIT_UNKNOWN", "M1: the journal credits a deposit that is not there", deposit_id=about_id)
+    report.checked["deposits"] = count
 
 
 def _events(session: Session, report: Report) -> None:

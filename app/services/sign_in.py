@@ -5,9 +5,11 @@ Hashing is slow: it happens between two transactions, off the event loop, and ta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -18,7 +20,7 @@ from app.core.permissions import SYSTEM
 from app.core.transaction import Database
 from app.models import Client, SignInAttempt, User
 
-from . import audit, emails, user_sessions
+from . import audit, emails, totp, user_sessions
 from .passwords import hash_password, needs_rehash, rehash, verify_password
 from .user_sessions import SignedIn
 
@@ -26,6 +28,29 @@ FREE_ATTEMPTS, FREE_ATTEMPTS_OF_ADDRESS = 5, 30
 LONGEST_WAIT: Final = timedelta(minutes=15)
 ATTEMPTS_COUNT_FOR: Final = timedelta(hours=1)
 WRONG: Final = "the e-mail or the password is wrong"
+WRONG_CODE: Final = "the code is wrong or was used already"
+CODE_WITHIN: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Halfway:
+    """Whose password was right, when, and the version of the account it was right for."""
+
+    user_id: str
+    version: int
+    at: datetime
+
+
+class CodeNeeded(Exception):
+    """The password is right; a code of the authenticator app has to follow."""
+
+    def __init__(self, user_id: str, version: int) -> None:
+        super().__init__()
+        self.user_id, self.version = user_id, version
+
+
+class SignInAgain(Unauthenticated):
+    """The first step was too long ago, or the account has changed since."""
 
 
 def open_session(
@@ -35,12 +60,12 @@ def open_session(
 
     Two transactions with the hashing between them. The attempt is counted before the password is looked
     at, so that many at once do not slip past the throttle. Raises ``Unauthenticated`` in one wording for
-    unknown, disabled and wrong; ``RateLimited`` with the seconds to wait.
+    unknown, disabled and wrong; ``RateLimited`` with the seconds to wait; ``CodeNeeded`` where a second step follows.
     """
-    email, ip = _attempted(email), _network(ip)
-    user, may_sign_in = database.run(lambda session: _begin_attempt(session, email, ip, now))
+    email = _attempted(email)
+    user, may = database.run(lambda session: begin_attempt(session, email, ip, now))
     correct = verify_password(user.password_hash if user else None, password)
-    if user is None or not correct or not may_sign_in:
+    if user is None or not correct or not may:
         if user is not None:
             known = user
             database.run(
@@ -52,15 +77,50 @@ def open_session(
 
     def finish(session: Session) -> SignedIn:
         current = session.get(User, checked.id, with_for_update=True)
-        if current is None or not _may_sign_in(session, current) or current.password_hash != checked.password_hash:
+        if current is None or not may_sign_in(session, current) or current.password_hash != checked.password_hash:
             raise Unauthenticated(WRONG)  # disabled or changed while we were hashing
         if renewed is not None:
             current.password_hash = renewed
+        if totp.is_on(current):  # the attempt goes on counting until the code is right
+            raise CodeNeeded(current.id, current.version)
         current.last_sign_in_at = now
-        _forget_attempts(session, email, ip)
+        forget_attempts(session, email, ip)
         return user_sessions.create(session, current, ip, user_agent, now)
 
     return database.run(finish)
+
+
+def finish_with_code(
+    database: Database,
+    secret_key: str,
+    halfway: Halfway,
+    code: str,
+    ip: str,
+    user_agent: str | None,
+    now: datetime,
+) -> SignedIn:
+    """The second step. Raises ``Unauthenticated`` for a wrong code, ``SignInAgain``, ``RateLimited``."""
+    user_id = halfway.user_id
+    if not halfway.at <= now < halfway.at + CODE_WITHIN:
+        raise SignInAgain
+    database.run(lambda session: begin_code(session, user_id, now))
+
+    def finish(session: Session) -> SignedIn | None:
+        user = session.get(User, user_id, with_for_update=True)
+        if user is None or user.version != halfway.version or not may_sign_in(session, user) or not totp.is_on(user):
+            raise SignInAgain  # disabled, or another password or second step since
+        if not totp.accept(user, secret_key, code, now):
+            audit.record(session, SYSTEM, "user.sign_in_failed", "user", user.id, now, ip=ip, step="code")
+            return None
+        user.last_sign_in_at = now
+        forget_attempts(session, user.email, ip)
+        forget_codes(session, user_id)
+        return user_sessions.create(session, user, ip, user_agent, now)
+
+    signed_in = database.run(finish)
+    if signed_in is None:
+        raise Unauthenticated(WRONG_CODE)
+    return signed_in
 
 
 def confirm_password(database: Database, user_id: str, password: str, ip: str, now: datetime) -> None:
@@ -68,12 +128,11 @@ def confirm_password(database: Database, user_id: str, password: str, ip: str, n
 
     Throttled like a sign-in. Raises ``Invalid`` for a wrong password, ``RateLimited``.
     """
-    ip = _network(ip)
     email = database.read(lambda session: session.scalar(sa.select(User.email).where(User.id == user_id))) or ""
-    user, _ = database.run(lambda session: _begin_attempt(session, email, ip, now))
+    user, _ = database.run(lambda session: begin_attempt(session, email, ip, now))
     if user is None or not verify_password(user.password_hash, password):
         raise Invalid.field("current_password", "wrong_password", "is wrong")
-    database.run(lambda session: _forget_attempts(session, email, ip))
+    database.run(lambda session: forget_attempts(session, email, ip))
 
 
 def change_password(
@@ -119,38 +178,67 @@ def _network(ip: str) -> str:
     return str(address)
 
 
-def _begin_attempt(session: Session, email: str, ip: str, now: datetime) -> tuple[User | None, bool]:
+def begin_attempt(session: Session, email: str, ip: str, now: datetime) -> tuple[User | None, bool]:
     """Refuse while a wait is running, else count this attempt; the account, if there is one, and whether it may.
 
     What is counted belongs to this address alone: a stranger elsewhere cannot make the owner wait.
     """
-    if session.get_bind().dialect.name == "postgresql":  # one at a time per address, or all of a burst count none
-        session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"sign-in {ip}", 0))))
+    email, ip = _attempted(email), _network(ip)
+    _one_at_a_time(session, ip)
     recent = (SignInAttempt.ip == ip, SignInAttempt.at > now - ATTEMPTS_COUNT_FOR)
-    for conditions, free in (
-        ((*recent, SignInAttempt.email == email), FREE_ATTEMPTS),
-        (recent, FREE_ATTEMPTS_OF_ADDRESS),
-    ):
-        count, last = session.execute(
-            sa.select(sa.func.count(), sa.func.max(SignInAttempt.at)).where(*conditions)
-        ).one()
-        wait = wait_after(count, free)
-        if wait and last + wait > now:
-            seconds = int((last + wait - now).total_seconds()) + 1
-            raise RateLimited("too many attempts; try again later", retry_after=seconds)
+    _refuse_while_waiting(session, (*recent, SignInAttempt.email == email), FREE_ATTEMPTS, now)
+    _refuse_while_waiting(session, recent, FREE_ATTEMPTS_OF_ADDRESS, now)
     session.execute(
         sa.delete(SignInAttempt).where(SignInAttempt.ip == ip, SignInAttempt.at <= now - ATTEMPTS_COUNT_FOR)
     )
     session.add(SignInAttempt(id=new_id(), email=email, ip=ip, at=now))
     user = session.scalars(sa.select(User).where(User.email == email)).one_or_none()
-    return user, user is not None and _may_sign_in(session, user)
+    return user, user is not None and may_sign_in(session, user)
 
 
-def _forget_attempts(session: Session, email: str, ip: str) -> None:
-    session.execute(sa.delete(SignInAttempt).where(SignInAttempt.email == email, SignInAttempt.ip == ip))
+def begin_code(session: Session, user_id: str, now: datetime) -> None:
+    """The same for a code: whoever gets this far knows the password, so it counts from wherever they come."""
+    name = _codes_of(user_id)
+    _one_at_a_time(session, name)
+    recent = (SignInAttempt.email == name, SignInAttempt.at > now - ATTEMPTS_COUNT_FOR)
+    _refuse_while_waiting(session, recent, FREE_ATTEMPTS, now)
+    session.execute(
+        sa.delete(SignInAttempt).where(SignInAttempt.email == name, SignInAttempt.at <= now - ATTEMPTS_COUNT_FOR)
+    )
+    session.add(SignInAttempt(id=new_id(), email=name, ip="", at=now))
 
 
-def _may_sign_in(session: Session, user: User) -> bool:
+def _codes_of(user_id: str) -> str:
+    return f"\x1f{user_id}"  # what is typed as an address never begins like that: see _attempted
+
+
+def _one_at_a_time(session: Session, name: str) -> None:
+    """Or all of a burst count none; on SQLite there is one writer anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"sign-in {name}", 0))))
+
+
+def _refuse_while_waiting(session: Session, counted: Sequence[Any], free: int, now: datetime) -> None:
+    count, last = session.execute(sa.select(sa.func.count(), sa.func.max(SignInAttempt.at)).where(*counted)).one()
+    wait = wait_after(count, free)
+    if wait and last + wait > now:
+        seconds = int((last + wait - now).total_seconds()) + 1
+        raise RateLimited("too many attempts; try again later", retry_after=seconds)
+
+
+def forget_attempts(session: Session, email: str, ip: str) -> None:
+    session.execute(_attempts_of(email).where(SignInAttempt.ip == _network(ip)))
+
+
+def forget_codes(session: Session, user_id: str) -> None:
+    session.execute(_attempts_of(_codes_of(user_id)))
+
+
+def _attempts_of(name: str) -> sa.Delete:
+    return sa.delete(SignInAttempt).where(SignInAttempt.email == name)
+
+
+def may_sign_in(session: Session, user: User) -> bool:
     """Whether the user is active, and the client they speak for too."""
     if user.client_id is None or not user.active:
         return user.active

@@ -12,7 +12,7 @@ from app.core.errors import AppError, Unauthenticated
 from app.core.permissions import READ, Principal, Resource
 from app.domain.instruments import UnknownSymbol
 
-from . import access, api_keys, events, user_sessions
+from . import access, api_keys, events, user_sessions, users
 from .container import Services
 from .user_sessions import SessionLimits
 
@@ -39,7 +39,7 @@ class SocketAccess:
         if not isinstance(token, str):
             return None
         found = database.read(lambda session: user_sessions.find(session, token, now, self._limits()))
-        if found is None or found.user.must_change_password:
+        if found is None or users.first_has_to(found.user, self.services.settings.staff_need_totp):
             return None
         return found.principal, (SESSION, found.session_id)
 

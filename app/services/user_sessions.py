@@ -48,6 +48,7 @@ class SignedIn:
     user: User
     session_id: str
     seen_at: datetime
+    proven_at: datetime | None = None
     token: str = ""
 
     def is_touch_due(self, now: datetime) -> bool:
@@ -67,13 +68,14 @@ def create(session: Session, user: User, ip: str, user_agent: str | None, now: d
         token_hash=_token_hash(token),
         created_at=now,
         seen_at=now,
+        proven_at=now,
         ip=ip[:45],
         user_agent=_header_text(user_agent),
     )
     session.add(row)
     principal = principal_of(user)
     audit.record(session, principal, "user.sign_in", "user_session", row.id, now, ip=ip)
-    return SignedIn(principal, user, row.id, now, token)
+    return SignedIn(principal, user, row.id, now, now, token)
 
 
 def _token_hash(token: str) -> str:
@@ -96,7 +98,7 @@ def find(session: Session, token: str, now: datetime, limits: SessionLimits) -> 
     row, user = found
     if not _is_live(row, now, limits):
         return None
-    return SignedIn(principal_of(user), user, row.id, row.seen_at)
+    return SignedIn(principal_of(user), user, row.id, row.seen_at, row.proven_at)
 
 
 def touch(session: Session, session_id: str, now: datetime) -> None:
@@ -104,6 +106,11 @@ def touch(session: Session, session_id: str, now: datetime) -> None:
     session.execute(
         sa.update(UserSession).where(UserSession.id == session_id, UserSession.seen_at < now).values(seen_at=now)
     )
+
+
+def note_proof(session: Session, session_id: str, now: datetime) -> None:
+    """Somebody has just proved to be the one who signed in there."""
+    session.execute(sa.update(UserSession).where(UserSession.id == session_id).values(proven_at=now))
 
 
 def live(session: Session, user_id: str, now: datetime, limits: SessionLimits) -> list[UserSession]:

@@ -200,6 +200,15 @@ def check_preference(**chosen: str) -> None:
             raise Invalid.field(name, "invalid_choice", f"must be one of {', '.join(PREFERENCES[name])}", value[:10])
 
 
+def first_has_to(user: User, staff_need_totp: bool) -> str | None:
+    """What somebody who has signed in must do before anything else: choose a ``password``, set up ``totp``."""
+    if user.must_change_password:
+        return "password"
+    if staff_need_totp and user.client_id is None and user.totp_since is None:
+        return "totp"
+    return None
+
+
 def show(user: User) -> dict[str, Any]:
     return {
         "id": user.id,
@@ -209,6 +218,7 @@ def show(user: User) -> dict[str, Any]:
         "client_id": user.client_id,
         "active": user.active,
         "must_change_password": user.must_change_password,
+        "totp": user.totp_since is not None,
         "version": user.version,
         "created_at": iso(user.created_at),
         "last_sign_in_at": None if user.last_sign_in_at is None else iso(user.last_sign_in_at),

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.domain.deposits import DepositStatus
+from app.domain.deposits import DepositStatus, DisputeStatus
 from app.domain.ledger import HOUSE, AccountKind, EntryKind
 from app.domain.money import ZERO, text
 from app.domain.withdrawals import BANK_CURRENCIES
@@ -135,7 +135,11 @@ class WithdrawableBalance:
                 exact_sum(Deposit.confirmed_amount).label("paid"),
                 exact_sum(Deposit.refunded_amount).label("refunded"),
             )
-            .where(Deposit.wallet_id.in_(ids), Deposit.disputed, Deposit.status == DepositStatus.COMPLETED.value)
+            .where(
+                Deposit.wallet_id.in_(ids),
+                Deposit.dispute_status == DisputeStatus.OPEN.value,
+                Deposit.status == DepositStatus.COMPLETED.value,
+            )
             .group_by(Deposit.wallet_id, Deposit.currency)
         )
         return {(row.wallet_id, row.currency): row.paid - row.refunded for row in session.execute(query)}

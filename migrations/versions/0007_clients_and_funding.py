@@ -97,9 +97,20 @@ def _client_columns() -> None:
     op.create_index(
         "uq_clients_identity", "clients", ["identity_country", "identity_type", "identity_number"], unique=True
     )
-    op.create_index("ix_clients_email_lower", "clients", [sa.text("lower(email)")])
+    _refuse_shared_addresses()
+    op.create_index("uq_clients_email_lower", "clients", [sa.text("lower(email)")], unique=True)
     for name, condition in CHECKS:
         add_constraint(op.get_bind(), "clients", f"ck_clients_{name}", f"CHECK ({condition})")
+
+
+def _refuse_shared_addresses() -> None:
+    """From now on an address is one client's; which of two keeps it is not for a migration to choose."""
+    clients = sa.table("clients", sa.column("email", sa.String))
+    address = sa.func.lower(clients.c.email)
+    shared = sa.select(address).where(address.is_not(None)).group_by(address).having(sa.func.count() > 1).limit(5)
+    found = list(op.get_bind().execute(shared).scalars())
+    if found:
+        raise RuntimeError(f"several clients have the address {', '.join(found)}: leave it to one, then upgrade again")
 
 
 def _users() -> None:
@@ -384,6 +395,7 @@ def _kyc() -> None:
         sa.Column("document_kinds", JsonText(), nullable=False),
         sa.Column("requested_by", sa.String(length=60), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("asked_at", UtcDateTime(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("changed_at", UtcDateTime(), nullable=True),
         sa.Column("verified_at", UtcDateTime(), nullable=True),
@@ -403,6 +415,14 @@ def _kyc() -> None:
         unique=True,
         postgresql_where=sa.text("status = 'pending'"),
         sqlite_where=sa.text("status = 'pending'"),
+    )
+    op.create_index(
+        "ix_verifications_approved",
+        "verifications",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'approved'"),
+        sqlite_where=sa.text("status = 'approved'"),
     )
     op.create_table(
         "kyc_limits",
@@ -442,12 +462,15 @@ def _funding() -> None:
         sa.Column("method", sa.String(length=20), nullable=False),
         sa.Column("provider", sa.String(length=20), nullable=False),
         sa.Column("provider_reference", sa.String(length=255), nullable=True),
+        sa.Column("payment_reference", sa.String(length=255), nullable=True),
         sa.Column("payment_url", sa.String(length=2000), nullable=True),
         sa.Column("bank_reference", sa.String(length=100), nullable=True),
+        sa.Column("movement", JsonText(), nullable=True),
         sa.Column("status", sa.String(length=10), nullable=False),
         sa.Column("confirmed_amount", ExactDecimal(), nullable=True),
         sa.Column("refunded_amount", ExactDecimal(), nullable=False),
-        sa.Column("disputed", sa.Boolean(), nullable=False),
+        sa.Column("dispute_status", sa.String(length=10), nullable=True),
+        sa.Column("disputed_amount", ExactDecimal(), nullable=False),
         sa.Column("reason", sa.String(length=300), nullable=True),
         sa.Column("details", JsonText(), nullable=False),
         sa.Column("requested_by", sa.String(length=60), nullable=False),
@@ -461,6 +484,7 @@ def _funding() -> None:
             "(status = 'completed') = (confirmed_amount IS NOT NULL)", name=op.f("ck_deposits_completed_is_confirmed")
         ),
         sa.CheckConstraint("method IN ('card', 'bank_transfer', 'mock')", name=op.f("ck_deposits_method")),
+        sa.CheckConstraint("dispute_status IN ('open', 'won', 'lost')", name=op.f("ck_deposits_dispute_status")),
         sa.CheckConstraint(
             "status IN ('pending', 'processing', 'completed', 'failed', 'canceled')", name=op.f("ck_deposits_status")
         ),
@@ -478,6 +502,15 @@ def _funding() -> None:
         unique=False,
         postgresql_where=sa.text("status IN ('pending', 'processing')"),
         sqlite_where=sa.text("status IN ('pending', 'processing')"),
+    )
+    op.create_index(op.f("ix_deposits_payment_reference"), "deposits", ["payment_reference"], unique=False)
+    op.create_index(
+        "ix_deposits_page_open",
+        "deposits",
+        ["updated_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'canceled' AND payment_url IS NOT NULL"),
+        sqlite_where=sa.text("status = 'canceled' AND payment_url IS NOT NULL"),
     )
     op.create_table(
         "deposit_mismatches",
@@ -569,7 +602,7 @@ def downgrade() -> None:
         op.drop_table(table)
     for name, _ in CHECKS:
         drop_constraint(op.get_bind(), "clients", f"ck_clients_{name}")
-    op.drop_index("ix_clients_email_lower", table_name="clients")
+    op.drop_index("uq_clients_email_lower", table_name="clients")
     op.drop_index("uq_clients_identity", table_name="clients")
     for table, column in (
         ("users", "totp_last_step"),

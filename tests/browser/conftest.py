@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = start(tmp_path_factory.mktemp("browser"))
+    running = start(tmp_path_factory)
     yield running
     running.stop()
 
@@ -127,17 +127,29 @@ def open_browser(browser: Browser, server: Server, watched: Watched) -> Iterator
         context.close()
 
 
-@pytest.fixture
-def sign_in(open_browser: Callable[..., Page]) -> SignIn:
-    """Sign one of the demo's people in, in a browser of their own."""
+@pytest.fixture(scope="session")
+def signed_in() -> dict[str, list[Any]]:
+    """The cookies of people who have signed in with their password before."""
+    return {}
 
-    def sign_in_(who: str, path: str | None = None, **options: Any) -> Page:
+
+@pytest.fixture
+def sign_in(open_browser: Callable[..., Page], signed_in: dict[str, list[Any]]) -> SignIn:
+    """One of the demo's people, signed in, in a browser of their own; ``afresh``: by the form in any case."""
+
+    def sign_in_(who: str, path: str | None = None, *, afresh: bool = False, **options: Any) -> Page:
         page = open_browser(**options)
-        page.goto("/sign-in" if path is None else path)
-        page.fill("[name=email]", f"{who}@demo.cambista")
-        page.fill("[name=password]", PASSWORD)
-        page.click("main button[type=submit]")
+        if who in signed_in and not afresh:
+            page.context.add_cookies(signed_in[who])
+        page.goto(path or "/")
+        by_form = urlsplit(page.url).path == "/sign-in"
+        if by_form:
+            page.fill("[name=email]", f"{who}@demo.cambista")
+            page.fill("[name=password]", PASSWORD)
+            page.click("main button[type=submit]")
         expect(page.locator("#connection")).to_have_attribute("data-state", "connected")
+        if by_form:
+            signed_in[who] = page.context.cookies()
         return page
 
     return sign_in_

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,23 +98,34 @@ def _flask(settings: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
-def start(folder: Path, **settings: str) -> Server:
-    """Migrate, load the demo and serve; returns once it is ready."""
+def prepared(shared: Path) -> Path:
+    """A folder with a database that holds the demo firm; made by the first who asks, for all workers of a run."""
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = shared / "done"
+        if not done.exists():
+            folder = shared / "demo"
+            folder.mkdir()
+            environ = environment(folder, free_port(), ASYNC_MODE="threading")
+            _flask(environ, "db", "upgrade")
+            _flask(environ, "demo", "load")
+            scopes = "read,trade,clients,admin"
+            made = _flask(environ, "keys", "create", "--system", "--act-for-clients", "--scopes", scopes)
+            (folder / "system_key.json").write_text(made, encoding="utf-8")
+            done.touch()
+    return shared / "demo"
+
+
+def start(factory: pytest.TempPathFactory, **settings: str) -> Server:
+    """Serve the demo firm from a database of its own; returns once it is ready."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = factory.mktemp("server")
+    shutil.copytree(prepared(shared / "prepared"), folder, dirs_exist_ok=True)
+    made = json.loads((folder / "system_key.json").read_text(encoding="utf-8"))
     port = free_port()
     environ = environment(folder, port, **settings)
-    _flask({**environ, "ASYNC_MODE": "threading"}, "db", "upgrade")
-    _flask({**environ, "ASYNC_MODE": "threading"}, "demo", "load")
-    made = json.loads(
-        _flask(
-            {**environ, "ASYNC_MODE": "threading"},
-            "keys",
-            "create",
-            "--system",
-            "--act-for-clients",
-            "--scopes",
-            "read,trade,clients,admin",
-        )
-    )
     log = folder / "server.log"
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "run.py"], cwd=ROOT, env=environ, stdout=out, stderr=out)

@@ -23,6 +23,8 @@ PAGES = {
         "/journal",
         "/account/keys",
         "/account/sessions",
+        "/account/security",
+        "/account/prove",
         "/help",
     ],
     "master": [
@@ -149,7 +151,7 @@ def test_strangers_are_sent_to_sign_in_and_come_back(open_browser: Any, sign_in:
     stranger = open_browser()
     stranger.goto("/orders?side=BUY")
     assert stranger.url.endswith("/sign-in?next=%2Forders%3Fside%3DBUY")
-    page = sign_in("ana", "/orders?side=BUY")
+    page = sign_in("ana", "/orders?side=BUY", afresh=True)
     assert page.url.endswith("/orders?side=BUY")
     expect(page.locator("#f-side")).to_have_value("BUY")
 

@@ -19,6 +19,7 @@ def test_a_user_is_made_and_has_to_choose_a_password(sign_in: SignIn, open_brows
     dialog.get_by_label("Email").fill("eva@demo.cambista")
     dialog.get_by_label("Name").fill("Eva Rojas")
     dialog.get_by_label("Role").select_option("trader")
+    dialog.get_by_label("A one-time password is shown next.").check()
     dialog.get_by_role("button", name="Create user").click()
     password = page.locator("#one-time-password").inner_text()
     page.get_by_role("button", name="I have copied it").click()

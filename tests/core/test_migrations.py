@@ -29,7 +29,10 @@ ENTRY = new_id()
 # what the rules of the tables ask for; everything else is made up from the columns' types
 GIVEN: dict[str, list[dict[str, Any]]] = {
     "users": [{"role": "client"}],
-    "clients": [{"trader_id": None}],
+    "clients": [{"trader_id": None, "blocked_reason": None}],
+    "deposits": [{"confirmed_amount": None}],
+    "withdrawals": [{"payer": None}],
+    "kyc_limits": [{"level": 9}],
     "instruments": [{"base": "BTC", "quote": "USDT", "base_scale": 8, "quote_scale": 8}],
     "ledger_accounts": [{"kind": "available", "code": "4691", "currency": "USD", "normal_side": "credit"}],
     "postings": [{"amount": Decimal(sign), "entry_id": ENTRY, "currency": "USD"} for sign in (1, -1)],
@@ -122,8 +125,8 @@ def test_a_version_takes_over_every_row_of_the_one_before_and_gives_it_back(
     taken = rows_of(database)
     for name, rows in given.items():
         kept = [column for column in rows[0] if column in taken[name][0]]
-        wanted = sorted(([row[column] for column in kept] for row in rows), key=repr)
-        assert sorted(([row[column] for column in kept] for row in taken[name]), key=repr) == wanted, name
+        there = [[row[column] for column in kept] for row in taken[name]]  # and perhaps what the version brings along
+        assert [row for row in rows if [row[column] for column in kept] not in there] == [], name
     database.engine.dispose()
     downgrade(database_url, before)
     assert rows_of(database) == given

@@ -87,6 +87,7 @@ def test_a_report_that_comes_while_the_fault_is_resolved_is_not_lost(
     resolve(firm)
     assert firm.engine.transactions.parked("booking") == {row["object_id"]: row["id"]}
     firm.engine.book.reports.append((first, False))
+    firm.engine.book.collect(firm.clock.now())
     firm.engine.book.run(firm.clock.now())
     assert len(fault(firm)["reports"]) == len(row["reports"])
     assert firm.engine.transactions.parked("booking") == {}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.adapters.venues.base import VenueOrder
 from app.adapters.venues.simulated import Behaviour
 from app.core.clock import ManualClock
 from app.core.permissions import SYSTEM
@@ -102,6 +103,55 @@ def owed(firm: Firm, wallet: str, currency: str = "USDT") -> D:
         .where(LedgerAccount.owner == f"house:{wallet}", LedgerAccount.currency == currency)
     )
     return -(firm.database.read(lambda session: session.scalar(query)) or D(0))
+
+
+# -- a crowd of reports ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("filled_meanwhile", [False, True])
+def test_the_answer_to_a_cancel_does_not_wait_behind_a_crowd_of_fills(
+    small: Firm, far: FarVenue, filled_meanwhile: bool
+) -> None:
+    """But a fill of the same order that came before it does, and takes the answer with it: fills keep their order."""
+    _, wallet = small.client(USDT="100000")
+    crowd, mine = resting(small, wallet, qty="1.5"), resting(small, wallet)
+    far.latency = 0.2
+    for _ in range(150):
+        far.trade(crowd, "0.01", "49000")
+    if filled_meanwhile:
+        far.trade(mine, "0.01", "49000")
+    small.database.run(lambda session: small.orders.cancel(session, mine, actor="t", now=small.clock.now()))
+    small.engine.wake()
+    small.engine.step(small.clock.now())
+    small.clock.advance(0.3)
+    small.engine.step(small.clock.now())
+    statuses = (small.order(mine)["status"], small.order(crowd)["status"])
+    assert statuses == (("PENDING_CANCEL", "PARTIALLY_FILLED") if filled_meanwhile else ("CANCELED", "OPEN"))
+    small.settle()
+    assert (small.order(mine)["status"], small.order(crowd)["status"]) == ("CANCELED", "FILLED")
+    assert small.order(mine)["cum_qty"] == (D("0.01") if filled_meanwhile else 0)
+    small.reconciled()
+
+
+def test_a_cancel_is_handed_over_before_a_crowd_of_fills_is_booked(
+    small: Firm, far: FarVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, wallet = small.client(USDT="100000")
+    crowd, mine = resting(small, wallet, qty="1.5"), resting(small, wallet)
+    booked_before: list[int] = []
+    hand_over = far.cancel
+
+    def cancel_(order: VenueOrder, cl_ord_id: str) -> None:
+        booked_before.append(len(small.all(Execution)))
+        hand_over(order, cl_ord_id)
+
+    monkeypatch.setattr(far, "cancel", cancel_)
+    for _ in range(150):
+        far.trade(crowd, "0.01", "49000")
+    cancel(small, mine)
+    assert booked_before == [0]
+    assert (small.order(mine)["status"], small.order(crowd)["status"]) == ("CANCELED", "FILLED")
+    small.reconciled()
 
 
 # -- a request without an answer -----------------------------------------------------------------------------
@@ -633,6 +683,7 @@ def test_a_cancel_never_goes_out_ahead_of_the_resubmission_of_its_order(firm: Fi
     assert firm.order(order)["status"] == "UNKNOWN"
     far.deaf, far.heard = set(), []
     far.say(OrderSnapshot(order_id=order, at=firm.clock.now(), cl_ord_id=last_query(firm, order), known=False))
+    firm.engine.book.collect(firm.clock.now())
     firm.engine.book.run(firm.clock.now())  # to be sent again, and before that somebody cancels
     firm.database.run(lambda s: firm.orders.cancel(s, order, actor="t", now=firm.clock.now()))
     far.silent = set()

@@ -164,6 +164,9 @@ def live(sqlite_database: Database, clock: ManualClock) -> Iterator[Live]:
         positions=nothing,
         bars=nothing,
         order_entry=nothing,
+        approvals=nothing,
+        documents=nothing,
+        kyc=nothing,
     )
     sockets = handlers.register(socketio, SocketAccess(services), clock)
     server = make_server("127.0.0.1", 0, app, threaded=True)

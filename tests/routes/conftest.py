@@ -32,6 +32,8 @@ from app.realtime.publisher import SilentPublisher
 from app.services import api_keys, clients, users, wallets
 from app.services.container import LocalEngine
 from tests.conftest import START
+from tests.routes.funding import Funding, settings
+from tests.stubs.stripe import Stripe, serve
 
 KEYS: dict[str, dict[str, Any]] = {
     "key:read": {"scopes": ["read"], "client": "ana"},
@@ -120,6 +122,7 @@ def _sign_in(session: Session, user_id: str, now: datetime) -> str:
             token_hash=hashlib.sha256(token.encode()).hexdigest(),
             created_at=now,
             seen_at=now,
+            proven_at=now,
             ip="127.0.0.1",
         )
     )
@@ -196,9 +199,9 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def firm_on_each(database_url: str, clock: ManualClock) -> Iterator[Firm]:
+def firm_on_each(database_url: str, clock: ManualClock, tmp_path: Path) -> Iterator[Firm]:
     """The same on SQLite and on PostgreSQL."""
-    firm = open_firm(database_url, clock)
+    firm = open_firm(database_url, clock, documents_folder=str(tmp_path / "documents"))
     yield firm
     firm.app.extensions["services"].database.dispose()
 
@@ -210,4 +213,27 @@ def shared_firm(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory)
     shutil.copyfile(sqlite_template, path)
     firm = open_firm(f"sqlite:///{path}", ManualClock(START))
     yield firm
+    firm.app.extensions["services"].database.dispose()
+
+
+@pytest.fixture
+def stripe(clock: ManualClock) -> Iterator[Stripe]:
+    """A stand-in for Stripe that keeps its webhooks to itself."""
+    account = Stripe(now=lambda: clock.now().timestamp(), delivers=False)
+    server = serve(account)
+    yield account
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def funding(open_app: Callable[..., Firm], stripe: Stripe) -> Funding:
+    return Funding(open_app(**settings(stripe)), stripe)
+
+
+@pytest.fixture
+def funding_on_each(database_url: str, clock: ManualClock, stripe: Stripe) -> Iterator[Funding]:
+    """The same on SQLite and on PostgreSQL."""
+    firm = open_firm(database_url, clock, **settings(stripe))
+    yield Funding(firm, stripe)
     firm.app.extensions["services"].database.dispose()

@@ -25,6 +25,7 @@ FUNDED = {"master", "operator", "middle_office", "client"} | READERS  # a trader
 FUNDING = {"operator", "client"} | {name for name, key in KEYS.items() if "funding" in key["scopes"]}
 PAYING = {"operator"}  # in a browser
 AUDITING = {"master", "middle_office"} | ADMINS
+PAYING_IN = {"client", "key:funding"}
 ANYBODY = {*CALLERS, None}
 
 API = {
@@ -52,11 +53,38 @@ API = {
     "GET /api/v1/positions/<position_id>/executions": SEEING,
     "GET /api/v1/clients": SEEING,
     "POST /api/v1/clients": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
+    "GET /api/v1/clients/duplicates": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
     "GET /api/v1/clients/<ref>": SEEING,
+    "POST /api/v1/clients/<ref>/block": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,  # traders: see below
+    "POST /api/v1/clients/<ref>/unblock": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
+    "GET /api/v1/clients/<ref>/related-persons": SEEING,
+    "PUT /api/v1/clients/<ref>/related-persons": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
     "PATCH /api/v1/clients/<ref>": {"master", "trader", "middle_office"} | CLIENT_KEEPERS,
+    "GET /api/v1/clients/<ref>/documents": SEEING,
+    "POST /api/v1/clients/<ref>/documents": EVERYBODY | {"key:firm"},  # of keys only one that may act for clients
+    "GET /api/v1/clients/<ref>/documents/<document_id>": SEEING,
+    "GET /api/v1/clients/<ref>/documents/<document_id>/file": SEEING,
+    "DELETE /api/v1/clients/<ref>/documents/<document_id>": EVERYBODY | {"key:firm"},
     "GET /api/v1/clients/<ref>/limits": SEEING,
     "PUT /api/v1/clients/<ref>/limits": {"master", "middle_office"} | ADMINS,
     "DELETE /api/v1/clients/<ref>/limits/<limit_id>": {"master", "middle_office"} | ADMINS,
+    "GET /api/v1/clients/<ref>/kyc": SEEING,
+    "POST /api/v1/clients/<ref>/kyc/decide": {"middle_office"},
+    "GET /api/v1/clients/<ref>/gate": SEEING,
+    "POST /api/v1/kyc/start": {"middle_office", "client", "key:firm"},
+    "GET /api/v1/kyc/status": SEEING,
+    "GET /api/v1/deposits": SEEING,
+    "POST /api/v1/deposits": PAYING_IN,
+    "GET /api/v1/deposits/mismatches": SEEING,  # who is no staff finds nothing there
+    "POST /api/v1/deposits/mismatches/<mismatch_id>/resolve": {"operator"},
+    "GET /api/v1/deposits/<deposit_id>": SEEING,
+    "POST /api/v1/deposits/<deposit_id>/cancel": PAYING_IN,
+    "POST /api/v1/deposits/<deposit_id>/match": {"operator"},
+    "POST /api/v1/deposits/<deposit_id>/reject": {"operator"},
+    "POST /api/v1/deposits/simulate-payment-success/<deposit_id>": PAYING_IN,
+    "POST /api/v1/stripe/webhook": ANYBODY,  # whoever signs as Stripe does; see test_stripe
+    "POST /api/v1/stripe/create-checkout-session": PAYING_IN,
+    "GET /api/v1/stripe/session/<session_id>": PAYING_IN,
     "GET /api/v1/wallets": SEEING,
     "POST /api/v1/wallets": MANAGING,
     "GET /api/v1/wallets/<wallet_id>": SEEING,
@@ -113,6 +141,11 @@ API = {
     "POST /api/v1/users/<user_id>/reset-password": {"master"},
     "GET /api/v1/users/<user_id>/sessions": {"master"},
     "POST /api/v1/users/<user_id>/end-sessions": {"master"},
+    "POST /api/v1/users/invite": {"master"},
+    "POST /api/v1/users/<user_id>/send-invitation": {"master"},
+    "POST /api/v1/users/<user_id>/remove-second-step": {"master"},
+    "GET /api/v1/admin/mails": SUPERVISING,
+    "POST /api/v1/admin/mails/<mail_id>/send-again": {"master"} | ADMINS,
     "GET /api/v1/openapi.json": ANYBODY,
     "GET /api/docs": ANYBODY,
     "GET /api/docs/errors": ANYBODY,
@@ -129,8 +162,12 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /positions": EVERYBODY,
     "GET /positions/<position_id>": EVERYBODY,
     "GET /portfolio": EVERYBODY,
+    "GET /deposits": EVERYBODY,
+    "GET /deposits/mismatches": EVERYBODY,  # who is no staff finds nothing there
+    "GET /deposits/<deposit_id>": EVERYBODY,
     "GET /wallets": EVERYBODY,
     "GET /wallets/<wallet_id>": EVERYBODY,
+    "GET /kyc": {"client"},
     "GET /withdrawals": EVERYBODY - {"trader"},
     "GET /withdrawals/<withdrawal_id>": EVERYBODY - {"trader"},
     "GET /clients": STAFF,
@@ -146,14 +183,29 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /account/keys": EVERYBODY,
     "GET /account/sessions": EVERYBODY,
     "GET /account/password": EVERYBODY,
+    "GET /account/security": EVERYBODY,
+    "GET /account/prove": EVERYBODY,
 }
 # covered, body and all, by the tests of signing in and of the account pages
 ELSEWHERE = {
+    "POST /api/v1/kyc/webhook",  # vouched for by its digest; the tests of KYC
     "GET /sign-in",
     "POST /sign-in",
+    "GET /sign-in/code",
+    "POST /sign-in/code",
+    "GET /password/forgotten",
+    "POST /password/forgotten",
+    "GET /password/choose",
+    "POST /password/choose",
+    "POST /account/prove",
+    "POST /account/totp/begin",
+    "GET /account/totp/image.svg",
+    "POST /account/totp/confirm",
+    "POST /account/totp/remove",
     "POST /sign-out",
     "POST /account/keys",
     "POST /account/keys/<key_id>/revoke",
+    "POST /account/keys/<key_id>/rotate",
     "POST /account/language",
     "POST /account/number-format",
     "GET /account/names",

@@ -59,7 +59,7 @@ def test_the_defaults_are_of_the_type_that_is_read() -> None:
 
 def test_what_may_carry_a_password_is_secret_and_in_no_file() -> None:
     secrets_ = {item.variable: item.default for item in descriptions().values() if item.secret}
-    assert secrets_ == {"SECRET_KEY": "", "DATABASE_URL": "", "REDIS_URL": ""}
+    assert secrets_ == {"SECRET_KEY": "", "DATABASE_URL": "", "REDIS_URL": "", "MAIL_PASSWORD": ""}
     assert config.DevelopmentConfig({}).secret_key not in (REPOSITORY / "docs" / "settings.md").read_text("utf-8")
 
 
@@ -137,6 +137,30 @@ def test_random_secrets_are_taken() -> None:
     for _ in range(200):
         for key in (secrets.token_hex(16), secrets.token_urlsafe(24), secrets.token_hex(32)):
             assert config.load({**GOOD, "SECRET_KEY": key}).production
+
+
+def test_mail_needs_a_sender() -> None:
+    with pytest.raises(SystemExit, match="MAIL_SENDER"):
+        config.load({"MAIL_SERVER": "mail.example"})
+    for wrong in ("nobody", "A <a@b.example>\nBcc: c@d.example"):
+        with pytest.raises(SystemExit, match="MAIL_SENDER"):
+            config.load({"MAIL_SERVER": "mail.example", "MAIL_SENDER": wrong})
+    given = config.load({"MAIL_SERVER": "mail.example", "MAIL_SENDER": "Cambista <notices@firm.example>"})
+    assert (given.mail_port, given.mail_security) == (587, "starttls")
+
+
+def test_links_lead_to_where_the_server_is() -> None:
+    assert config.load({"PORT": "5005"}).address == "http://127.0.0.1:5005"
+    assert config.load(GOOD).address == "https://desk.example"
+    assert config.load({**GOOD, "PUBLIC_URL": "https://desk.example:8443/"}).address == "https://desk.example:8443"
+    with pytest.raises(SystemExit, match="PUBLIC_URL"):
+        config.load({"PUBLIC_URL": "javascript:alert(1)"})
+
+
+@pytest.mark.parametrize(("wanted", "here", "in_production"), [("production", 0, 1), ("always", 1, 1), ("never", 0, 0)])
+def test_who_needs_a_second_step(wanted: str, here: int, in_production: int) -> None:
+    assert config.load({"TOTP_FOR_STAFF": wanted}).staff_need_totp == bool(here)
+    assert config.load({**GOOD, "TOTP_FOR_STAFF": wanted}).staff_need_totp == bool(in_production)
 
 
 def test_production_knows_its_hosts() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_type_hints
 
 from app.services.container import LocalEngine, Services
@@ -19,7 +19,7 @@ class Engine:
 
 
 def services(local: LocalEngine | None) -> Services:
-    parts = "settings", "clock", "database", "instruments", "quotes", "orders", "order_entry", "positions", "bars"
+    parts = [item.name for item in fields(Services) if item.default is item.default_factory is MISSING and item.init]
     return Services(**dict.fromkeys(parts, nothing), local=local)
 
 

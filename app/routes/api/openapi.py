@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ _TAGS = {
     "events": "What happened, in order: over HTTP by cursor; live over Socket.IO, see above.",
     "journal": "The double-entry journal behind every balance.",
     "clients": "For the firm: clients and their trading limits.",
+    "kyc": "Who a client is: verification, its levels and their limits.",
     "keys": "Keys of programs. Only people who have signed in reach these.",
     "system": "How the parts are doing.",
     "users": "People who sign in. Only Masters who have signed in reach these.",
@@ -53,6 +55,7 @@ _PATH_ARGUMENTS = {
     "client_order_id": "The id its sender gave it",
     "ref": "Code or id of the client, such as C-1001",
     "limit_id": "Id of the limit",
+    "document_id": "Id of the document",
     "symbol": "The instrument, in any known form, such as BTC/USDT or BTCUSDT",
     "entry_id": "Id of the journal entry",
     "key_id": "Id of the key, or its prefix",
@@ -60,6 +63,7 @@ _PATH_ARGUMENTS = {
     "fault_id": "Id of the fault",
     "account_id": "Id of the bank account",
     "withdrawal_id": "Id of the withdrawal",
+    "mail_id": "Id of the mail",
 }
 _PATH_EXAMPLES = {"ref": "C-1001", "symbol": "BTCUSDT"}
 _RESPONSE_HEADERS = {
@@ -173,7 +177,9 @@ def _operation(
 ) -> dict[str, Any]:
     arguments = _ARGUMENT.findall(rule.rule)
     name = rule.endpoint.rpartition(".")[2]
-    parameters = [_path_parameter(argument) for argument in arguments]
+    examples = REQUESTS.get(name, ())
+    values = {**_PATH_EXAMPLES, **(examples[0].at if examples else {})}
+    parameters = [_path_parameter(argument, values) for argument in arguments]
     parameters += _query_parameters(meta)
     if method == "POST":
         parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
@@ -202,14 +208,15 @@ def _operation(
         operation["security"] = [{"session": []}]
     if meta.body is not None:
         required = bool(schemas[meta.body.__name__].get("required"))
+        media_type = "multipart/form-data" if meta.file else "application/json"
         operation["requestBody"] = {
-            "required": required,
-            "content": {"application/json": _body_content(meta, REQUESTS.get(name, ()))},
+            "required": required or bool(meta.file),
+            "content": {media_type: _body_content(meta, examples, schemas)},
         }
     return operation
 
 
-def _path_parameter(name: str) -> dict[str, Any]:
+def _path_parameter(name: str, values: Mapping[str, str]) -> dict[str, Any]:
     parameter: dict[str, Any] = {
         "name": name,
         "in": "path",
@@ -217,14 +224,22 @@ def _path_parameter(name: str) -> dict[str, Any]:
         "description": _PATH_ARGUMENTS[name],
         "schema": {"type": "string", "minLength": 1},
     }
-    if name in _PATH_EXAMPLES:
-        parameter["example"] = _PATH_EXAMPLES[name]
+    if name in values:
+        parameter["example"] = values[name]
     return parameter
 
 
-def _body_content(meta: Endpoint, examples: tuple[Example, ...]) -> dict[str, Any]:
+def _body_content(meta: Endpoint, examples: tuple[Example, ...], schemas: dict[str, Any]) -> dict[str, Any]:
     assert meta.body is not None
     content: dict[str, Any] = {"schema": {"$ref": REF.format(model=meta.body.__name__)}}
+    if meta.file:
+        fields = schemas[meta.body.__name__]
+        file = {"type": "string", "contentMediaType": "application/octet-stream", "description": meta.file}
+        content["schema"] = {
+            **fields,
+            "properties": {**fields["properties"], "file": file},
+            "required": [*fields.get("required", ()), "file"],
+        }
     if examples:
         content["examples"] = {example.name: {"summary": example.title, "value": example.body} for example in examples}
     return content
@@ -314,6 +329,8 @@ def _error_response(status: int, codes: list[str]) -> dict[str, Any]:
 
 
 def _answer_schema(meta: Endpoint, alternative: Any) -> dict[str, Any]:
+    if meta.media_type != "application/json":
+        return {"type": "string", "contentMediaType": meta.media_type}
     if not _is_model(meta.response):
         return {"type": "object"}
     one: dict[str, Any] = {"$ref": REF.format(model=meta.response.__name__)}

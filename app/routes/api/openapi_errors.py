@@ -25,6 +25,7 @@ _BODY: Final = (
     "unknown_field",
     MANY,
 )
+_FORM: Final = ("unsupported_media_type", "required", "unknown_field", "repeated", "bad_request", MANY)
 _UNSAFE: Final = ("request_timeout", "length_required", "too_large", "bad_request", "csrf")
 _ALWAYS: Final = ("unauthenticated", "https_required", "rate_limited", "internal_error", "unavailable")
 _NAMES_SOMETHING: Final = frozenset({"client_id", "wallet_id"})
@@ -41,7 +42,7 @@ def errors_of(method: str, meta: Endpoint, arguments: list[str], schemas: dict[s
     if method not in SAFE_METHODS:
         codes |= {*_UNSAFE, "outcome_unknown"}
     if meta.body is not None:
-        codes |= {*_BODY, *_of_schema(schemas[meta.body.__name__], schemas)}
+        codes |= {*(_FORM if meta.file else _BODY), *_of_schema(schemas[meta.body.__name__], schemas)}
     if meta.query is not None:
         codes |= {"repeated", "unknown_field", "invalid_characters", MANY}
         codes |= set(_of_schema(meta.query.model_json_schema(ref_template=REF + "{model}"), schemas))
@@ -71,7 +72,7 @@ def _of_rights(method: str, meta: Endpoint) -> Iterator[str]:
     if meta.session_only:
         yield "session_required"
     if not meta.public:
-        yield "password_change_required"
+        yield from ("password_change_required", "totp_required")
 
 
 def _of_schema(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
@@ -110,6 +111,8 @@ def _of_value(field: dict[str, Any]) -> Iterator[str]:
         yield from ("invalid_amount", "amount_out_of_range", "precision")
     elif kind == "string" and field.get("format") == "date-time":
         yield "invalid_time"
+    elif kind == "string" and field.get("format") == "date":
+        yield "invalid_date"
     elif kind == "string":
         yield from ("invalid_type", "invalid_characters")
         if "minLength" in field:

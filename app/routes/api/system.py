@@ -17,20 +17,21 @@ from app.routes.health import engine_state, metrics_registry
 from app.routes.request import db, now, query, services
 from app.schemas.orders import PageQuery
 from app.schemas.system import EngineOut, ReconcileOut, ServicesOut
-from app.services import faults, oversight, reconcile
+from app.services import faults, mails, oversight, reconcile
 
 from . import blueprint, page
 from .market import feed_states
 
 READING = (Resource.SYSTEM, READ)
+MAIL_WAITS_SECONDS = 600
 _WORST = ("healthy", "degraded", "down")
 
 
 @blueprint.get("/health/services")
-@endpoint("Feeds, engine and database, each with its figures", tag="system", response=ServicesOut, needs=READING)
+@endpoint("Feeds, engine, database and mail, each with its figures", tag="system", response=ServicesOut, needs=READING)
 @no_transaction
 def health_services() -> ResponseReturnValue:
-    parts = [_database(), *_engine(), *_feeds()]
+    parts = [_database(), *_engine(), *_mail(), *_feeds()]
     worst = max((part["status"] for part in parts), key=_WORST.index)
     return {"status": worst, "at": iso(now()), "services": parts}
 
@@ -60,6 +61,16 @@ def _engine() -> list[dict[str, Any]]:
     silent = not leader["leading"] or leader["age_seconds"] > oversight.SILENT_SECONDS
     figures = {**leader["status"], "heartbeat_age_seconds": leader["age_seconds"]}
     return [{"name": "engine", "status": "down" if silent else "healthy", "figures": figures}]
+
+
+def _mail() -> list[dict[str, Any]]:
+    """Degraded while something waits for longer than a server is usually away, or was given up."""
+    try:
+        figures = services().database.read(lambda session: mails.figures(session, now()))
+    except (Unavailable, DBAPIError):
+        return []
+    well = figures["oldest_waiting_seconds"] < MAIL_WAITS_SECONDS and not figures["failed"]
+    return [{"name": "mail", "status": "healthy" if well else "degraded", "figures": figures}]
 
 
 def _feeds() -> list[dict[str, Any]]:

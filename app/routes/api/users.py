@@ -13,7 +13,7 @@ from app.core.clock import iso
 from app.core.permissions import READ, WRITE, Resource
 from app.core.transaction import after_commit
 from app.models import User
-from app.routes.access import endpoint, principal
+from app.routes.access import endpoint, needs_fresh_proof, principal
 from app.routes.application import no_transaction
 from app.routes.identity import disconnect_sockets, session_limits
 from app.routes.request import body, check_version, db, now, query, services, tagged
@@ -27,7 +27,7 @@ from app.schemas.users import (
     UserSessionOut,
     UserWithPasswordOut,
 )
-from app.services import access, passwords, user_sessions, users
+from app.services import access, invitations, passwords, totp, user_sessions, users
 
 from . import blueprint, page, whole
 
@@ -79,6 +79,91 @@ def create_user() -> ResponseReturnValue:
         return users.show(user)
 
     return _with_password(services().database.run(work), plain, 201)
+
+
+@blueprint.post("/users/invite")
+@endpoint(
+    "Create a user and mail them an invitation",
+    tag="users",
+    body=UserIn,
+    response=UserOut,
+    status=201,
+    needs=WRITING,
+    session_only=True,
+    etag=True,
+    errors=("email_taken", "invalid_email", "invalid_name", "client_of_client", "invisible"),
+    description="The mail has a link, good once and for three days, to choose a password; nobody else ever knows it.",
+)
+@no_transaction
+def invite_user() -> ResponseReturnValue:
+    given, who, moment, ip = body(UserIn), principal(), now(), request.remote_addr
+    nobodys = passwords.nobodys_hash()  # slow: before the transaction
+
+    def work(session: Session) -> dict[str, Any]:
+        client = None
+        if given.client_id is not None:
+            client = access.client(session, who, given.client_id, READ)
+        user = users.create(
+            session,
+            email=given.email,
+            name=given.name,
+            role=given.role,
+            password_hash=nobodys,
+            principal=who,
+            now=moment,
+            client=client,
+            ip=ip,
+        )
+        invitations.invite(session, user, services().settings.secret_key, who, moment, ip)
+        return users.show(user)
+
+    shown = services().database.run(work)
+    services().wake_chores()
+    return tagged(shown, 201)
+
+
+@blueprint.post("/users/<user_id>/send-invitation")
+@endpoint(
+    "Mail another invitation to a user who has never signed in",
+    tag="users",
+    body=Empty,
+    response=UserOut,
+    needs=WRITING,
+    session_only=True,
+    etag=True,
+    errors=("not_invitable",),
+    description="The links mailed before end.",
+)
+def send_invitation(user_id: str) -> ResponseReturnValue:
+    body(Empty)
+    user = users.by_id(db(), user_id, lock=True)
+    invitations.invite(db(), user, services().settings.secret_key, principal(), now(), request.remote_addr)
+    after_commit(db(), services().wake_chores)
+    return tagged(users.show(user))
+
+
+@blueprint.post("/users/<user_id>/remove-second-step")
+@needs_fresh_proof
+@endpoint(
+    "Take away the second step of somebody who has lost it",
+    tag="users",
+    body=Empty,
+    response=UserOut,
+    needs=WRITING,
+    session_only=True,
+    etag=True,
+    errors=("unchanged", "proof_required"),
+    description="For a lost telephone, when one is sure who is asking. The user is told by mail, and every session of "
+    "theirs ends.",
+)
+def remove_second_step(user_id: str) -> ResponseReturnValue:
+    body(Empty)
+    user = users.by_id(db(), user_id, lock=True)
+    totp.remove(db(), user, principal(), now(), request.remote_addr)
+    user_sessions.end_of_user(db(), user.id, now())
+    _disconnect(db(), user)
+    after_commit(db(), services().wake_chores)
+    return tagged(users.show(user))
 
 
 def _with_password(shown: dict[str, Any], plain: str, status: int) -> ResponseReturnValue:

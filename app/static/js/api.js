@@ -40,7 +40,11 @@ async function send(method, path, body, headers = {}) {
   let parsed = {};
   try { parsed = text ? JSON.parse(text) : {}; } catch { /* not JSON: a proxy's page */ }
   if (response.status === 401) location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
-  if (!response.ok) throw new Problem(response.status, parsed, method);
+  if (!response.ok) {
+    const problem = new Problem(response.status, parsed, method);
+    if (problem.code === "proof_required" && (await (await import("./prove.js")).prove())) return send(method, path, body, headers);
+    throw problem;
+  }
   return parsed;
 }
 

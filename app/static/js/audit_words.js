@@ -9,6 +9,9 @@ const ACTIONS = {
   "user.sign_in": t("Signed in"), "user.sign_in_failed": t("Sign-in failed"), "user.sign_out": t("Signed out"),
   "user.session_end": t("Session ended"), "user.sessions_end": t("All sessions ended"),
   "user.password_change": t("Password changed"), "user.password_reset": t("One-time password given"),
+  "user.invite": t("Invitation mailed"), "user.password_chosen": t("Password chosen by a mailed link"), "user.password_forgotten": t("Link for a forgotten password mailed"),
+  "user.totp_on": t("Second step turned on"), "user.totp_off": t("Second step taken away"), "user.proof": t("Proved again who they are"),
+  "mail.send_again": t("Mail tried again"),
   "key.create": t("API key created"), "key.revoke": t("API key revoked"), "key.rotate": t("API key rotated"),
   "wallet.create": t("Wallet opened"), "wallet.update": t("Wallet changed"), "wallet.active": t("Wallet resumed"),
   "wallet.paused": t("Wallet paused"), "wallet.suspended": t("Wallet suspended"),
@@ -17,7 +20,7 @@ const ACTIONS = {
 };
 const OBJECTS = {
   client: t("Client"), user: t("User"), user_session: t("Session"), api_key: t("API key"), wallet: t("Wallet"), order: t("Order"),
-  position: t("Position"), instrument: t("Instrument"), venue: t("Venue"), fault: t("Fault"),
+  position: t("Position"), instrument: t("Instrument"), venue: t("Venue"), fault: t("Fault"), mail: t("Mail"),
 };
 const NAMES = {
   email: t("Email"), name: t("Name"), role: t("Role"), active: t("Active"), code: t("Code"), prefix: t("Prefix"), scopes: t("Scopes"), client_id: t("Client"), trader_id: t("Trader"),

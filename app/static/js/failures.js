@@ -59,9 +59,9 @@ const FIELDS = {
   code_taken: t("Another client has this code."), email_taken: t("Another user has this address."), invalid_name: t("Enter a name of 1 to 200 characters."),
   unknown_trader: t("Is no trader."), client_of_client: t("Choose the client this user speaks for."), role_of_client: t("Cannot be changed for a user of a client."),
   invalid_hours: t("Write it as 09:00-17:30, in a known time zone."), hours_need_zone: t("Hours and time zone go together."), spread: t("Bid and ask lie too far apart."),
-  non_positive_price: t("Must be above zero."), needs_confirmation: t("Has to be confirmed."), wrong_password: t("Is wrong."),
+  non_positive_price: t("Must be above zero."), needs_confirmation: t("Has to be confirmed."), wrong_password: t("Is wrong."), wrong_code: t("Is wrong or was used already."),
   invalid_choice: t("Is not one of the choices."), invalid_email: t("Is no e-mail address."), invalid_code: t("Letters, digits, points and dashes alone."),
-  unknown_asset: t("Is no known asset."), unknown_instrument: t("Is no known instrument."), exceeds_position: t("Is more than the position."),
+  unknown_asset: t("Is no known asset."), method_not_available: t("Is not set up here."), unknown_proof: t("Is no payment proof that is free."), unknown_instrument: t("Is no known instrument."), exceeds_position: t("Is more than the position."),
   below_cum_qty: t("Is below what is filled already."), protection_on_sell: t("Exits go with the order that opens a position."),
   stop_wrong_side: t("The stop must be below the market."), target_wrong_side: t("The target must be above the market."),
   trail_too_wide: t("The distance is too wide."), trail_too_narrow: t("The distance is less than one tick."), market_buy_only: t("An amount of money is for market buys."),
@@ -111,9 +111,30 @@ export function changeText({ code, values }, price) {
   }
 }
 
+// why the gate is closed, with the values of each reason
+const REASONS = {
+  client_blocked: t("The firm has blocked this client."), client_inactive: t("The client is not active"),
+  kyc_required: t("The client must be verified first."), kyc_pending: t("The verification is not decided yet."),
+  kyc_expired: t("The verification has expired and must be renewed."), kyc_rejected: t("The verification was rejected."),
+  value_unknown: t("There is no price at the moment to value it in USD; try again later."),
+  limit_each: t("More than %(limit_usd)s USD at a time."),
+  limit_day: t("More than %(limit_usd)s USD within 24 hours; %(left_usd)s USD are left."),
+  limit_month: t("More than %(limit_usd)s USD within 30 days; %(left_usd)s USD are left."),
+};
+
+/** One reason why the gate is closed, and the level that would open it. */
+export function reasonText({ code, message, remedy, values }) {
+  const shown = Object.fromEntries(Object.entries(values ?? {}).map(([name, value]) => [name, name.endsWith("_usd") ? number(value) : value]));
+  const text = REASONS[code] ? fill(REASONS[code], shown) : message;
+  return code.startsWith("limit_") && remedy === "verify" ? `${text} ${t("Verification for level %(level)s would allow it.", { level: values.level })}` : text;
+}
+
 const PROBLEMS = {
+  client_inactive: t("The client is not active"), kyc_rejected: t("The verification was rejected."), kyc_level_skipped: t("This level comes after another one."),
+  already_verified: t("The client is verified for this already."), approval_pending: t("A proposal about it waits for a second person."),
   unreachable: t("The server could not be reached."), unauthenticated: t("Please sign in again."), forbidden: t("You may not do this."),
   session_required: t("Only a person who has signed in may do this."), csrf: t("The page is too old; load it again."), password_change_required: t("Choose a password of your own first."),
+  totp_required: t("Set up the second step of signing in first."), proof_required: t("Prove again who you are."), not_invitable: t("This user is disabled or has signed in already."),
   firm_only: t("Only the firm may see this."), stopped_by_firm: t("The firm has stopped the wallet; its management lifts that."), may_not_act_for_clients: t("You may not act for clients."),
   not_found: t("It does not exist any more, or is not yours."), no_quote: t("There is no price for the instrument"), rate_limited: t("Too many requests; wait a moment."),
   internal_error: t("Something went wrong on our side."), unavailable: t("Temporarily unavailable; try again in a moment. Nothing was stored."),
@@ -126,11 +147,14 @@ const PROBLEMS = {
   account_not_usable: t("The bank account is not confirmed, or too new."), insufficient_funds: t("That is more than may be withdrawn."),
   wrong_status: t("Somebody was faster; load the page again."), payer_not_independent: t("Who asked for it or agreed to it does not pay it."),
   reference_taken: t("Another withdrawal was paid with this reference."),
+  gate_closed: t("This is not allowed now."), wrong_amount: t("Another amount came in than was declared."),
+  movement_taken: t("The bank movement has been matched to another deposit."), not_a_transfer: t("It is no bank transfer."),
   too_large: t("Too large"), idempotency_key_reused: t("This was sent before with other values. Look at the orders before you send it again."),
 };
 
 /** A whole request's refusal in the reader's words; the fields' own where it is about fields. */
 export function problemText(body) {
+  if (body.code === "gate_closed") return (body.reasons ?? []).map(reasonText).join(" ") || body.detail;
   if (PROBLEMS[body.code]) return PROBLEMS[body.code];
   const errors = body.errors ?? [];
   return errors.length ? [...new Set(errors.map((error) => fieldText(error)))].join(" ") : body.detail || body.title || PROBLEMS.unreachable;

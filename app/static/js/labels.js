@@ -20,8 +20,8 @@ const names = {
   connecting: t("Connecting"), healthy: t("Healthy"), degraded: t("Degraded"), down: t("Down"), running: t("Running"), stopped: t("Stopped"),
   failed: t("Failed"), starting: t("Starting"), finished: t("Finished"), live: t("Live"),
   parked: t("Parked"), retrying: t("Waits for the engine"), resolved: t("Resolved"), stale: t("Stale"),
-  pending_review: t("In review"), approved: t("Approved"), processing: t("Being paid"), completed: t("Completed"), rejected: t("Rejected"),
-  canceled: t("Canceled"), removed: t("Removed"), waiting: t("Waiting"), savings: t("Savings"), checking: t("Checking"), withdrawal: t("Withdrawal"), tax: t("Tax"),
+  pending_review: t("In review"), approved: t("Approved"), rejected: t("Rejected"),
+  removed: t("Removed"), waiting: t("Waiting"), savings: t("Savings"), checking: t("Checking"), withdrawal: t("Withdrawal"), tax: t("Tax"),
   "withdrawal.created": t("Withdrawal asked for"), "withdrawal.approved": t("Withdrawal approved"), "withdrawal.processing": t("Withdrawal is being paid"),
   "withdrawal.completed": t("Withdrawal paid"), "withdrawal.rejected": t("Withdrawal rejected"), "withdrawal.canceled": t("Withdrawal canceled"),
   "withdrawal.failed": t("Withdrawal failed"), "client.bank_account_added": t("Bank account added"), "client.bank_account_confirmed": t("Bank account confirmed"),
@@ -31,7 +31,21 @@ const names = {
   "wallet.balance": t("Balance changed"), "wallet.active": t("Wallet resumed"), "wallet.paused": t("Wallet paused"),
   "wallet.suspended": t("Wallet suspended"), "alert.risk": t("Limit reached"), "wallet.updated": t("Wallet changed"), "execution.created": t("Execution"),
   "client.limit_set": t("Client limit set"), "client.limit_remove": t("Client limit lifted"),
+  "kyc.started": t("Verification begun"), "kyc.pending": t("Verification waits"), "kyc.approved": t("Verified"),
+  "kyc.rejected": t("Verification rejected"), "kyc.expired": t("Verification expired"),
   "client.created": t("Client created"), "client.updated": t("Client changed"),
+  pending: t("Pending"), processing: t("Processing"), completed: t("Completed"), canceled: t("Canceled"),
+  card: t("Card"), bank_transfer: t("Bank transfer"), mock: t("Sandbox"), refund: t("Refund"),
+  "deposit.created": t("Deposit declared"), "deposit.updated": t("Deposit changed"), "deposit.pending": t("Deposit waits to be matched"),
+  "deposit.processing": t("Deposit on its way"), "deposit.completed": t("Deposit credited"), "deposit.failed": t("Deposit failed"),
+  "deposit.canceled": t("Deposit canceled"), "deposit.attempt_failed": t("Payment declined"), "deposit.refunded": t("Deposit refunded"),
+  "deposit.disputed": t("Deposit disputed"), "deposit.dispute_taken": t("Disputed money taken back"),
+  "deposit.dispute_returned": t("Disputed money returned"), "deposit.dispute_won": t("Dispute won"), "deposit.dispute_lost": t("Dispute lost"),
+  "alert.deposit": t("Deposit needs attention"),
+  wrong_amount: t("Another amount"), wrong_currency: t("Another currency"), wrong_reference: t("Another payment page"),
+  wrong_client: t("Another client"), wrong_wallet: t("Another wallet"), wrong_mode: t("Test money, or real money on a test server"),
+  unknown_deposit: t("No deposit of ours"), unknown_payment: t("No payment of ours"), unreadable: t("Unreadable report"),
+  client_owes: t("The client owes"), payment_disputed: t("Payment disputed"),
 };
 
 // of the first chart of accounts; what a firm names itself stands as it is
@@ -48,6 +62,7 @@ const TONES = {
   OPENING: "warn", CLOSING: "warn", active: "good", paused: "warn", suspended: "bad",
   healthy: "good", running: "good", live: "good", finished: "info", degraded: "warn", stale: "warn", starting: "warn", down: "bad",
   pending_review: "warn", approved: "info", processing: "warn", completed: "good", rejected: "bad",
+  pending: "warn",
   failed: "bad", parked: "bad", retrying: "warn", resolved: "good",
 };
 const LIVE = new Set(["NEW", "PENDING_SEND", "SENT", "OPEN", "PARTIALLY_FILLED", "PENDING_REPLACE", "PENDING_CANCEL", "UNKNOWN"]);

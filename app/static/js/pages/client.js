@@ -4,6 +4,7 @@ import { get, patch } from "../api.js";
 import { about, orderColumns, positionColumns, walletColumns } from "../columns.js";
 import { formDialog } from "../confirm.js";
 import { $, $$, empty, h } from "../dom.js";
+import { clientKyc } from "../client_kyc.js";
 import { limits } from "../client_limits.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
@@ -24,6 +25,7 @@ const openers = {
   positions: (node) => new Table(node, { path: "/api/v1/positions", columns: positionColumns(nothing), fixed, url: false, name: "positions", none: [t("No positions yet"), ""] }),
   movements: (node) => new Table(node, { path: "/api/v1/journal/entries", columns: journalColumns(), fixed, url: false, name: "journal", none: [t("The journal is empty"), ""] }),
   limits: (node) => limits(node, { client: root.dataset.code, instruments: JSON.parse(root.dataset.instruments), set: root.dataset.setLimits === "true" }),
+  kyc: (node) => clientKyc(node, { client: id, decide: root.dataset.decideKyc === "true" }),
   timeline,
 };
 
@@ -59,7 +61,7 @@ async function timeline(node) {
     before = answer.has_more ? answer.cursor : null;
     draw();
   }
-  for (const family of ["order.*", "position.*", "wallet.*", "execution.*", "client.*"]) {
+  for (const family of ["order.*", "position.*", "wallet.*", "execution.*", "client.*", "kyc.*"]) {
     live.on(family, (event) => {
       if (event.stream !== id || event.type === SILENT || event.type === "position.sample" || items.some((known) => known.id === event.id)) return;
       items.unshift(event);

@@ -16,7 +16,7 @@ import { complain, toast } from "../toast.js";
 
 const root = $("#system");
 const instruments = JSON.parse(root.dataset.instruments);
-const names = { database: t("Database"), engine: t("Engine") };
+const names = { database: t("Database"), engine: t("Engine"), mail: t("Mail") };
 const count = (value) => (value === null || value === undefined ? "–" : format.number(String(value)));
 
 async function showServices() {
@@ -48,7 +48,7 @@ const WORDS = {
   epoch: t("Epoch"), steps: t("Steps"), last_step_age_seconds: t("Last step (s ago)"), pending: t("Waiting"), armed: t("Armed levels"), orders: t("Orders"),
   faults: t("Faults"), leader: t("Leads"), running: t("Running"), queue: t("Queue"), holder: t("Held by"), acquired_at: t("Leads since"), relayed: t("Events sent"),
   relay_events: t("Events sent"), heartbeat_age_seconds: t("Heartbeat (s ago)"), unanswered_requests: t("Requests unanswered"), parked: t("Parked"),
-  transactions: t("Transactions"), recoveries: t("Recoveries"), failed_batches: t("Batches failed"), failed_steps: t("Steps failed"),
+  waiting: t("Waiting"), oldest_waiting_seconds: t("Waits longest (s)"), failed: t("Given up"), transactions: t("Transactions"), recoveries: t("Recoveries"), failed_batches: t("Batches failed"), failed_steps: t("Steps failed"),
 };
 
 const word = (name) => WORDS[name] ?? name.replaceAll("_", " ");

@@ -61,6 +61,17 @@ $("#reset-password")?.addEventListener("click", async () => {
   location.reload();
 });
 
+$("#send-invitation")?.addEventListener("click", async () => {
+  const sure = await confirm(t("Mail %(name)s another invitation?", { name: user.name }), t("The links mailed before stop working."), { action: t("Send the mail") });
+  if (sure && await tried(() => post(`${path}/send-invitation`))) toast(t("The invitation is on its way"), { tone: "good", detail: user.email });
+});
+
+$("#remove-second-step")?.addEventListener("click", async () => {
+  const sure = await confirm(t("Take the second step of %(name)s away?", { name: user.name }),
+    t("They sign in with the password alone then, and all sessions end. Be sure that it is they who ask."), { action: t("Take it away"), style: "btn-sell" });
+  if (sure && await tried(() => post(`${path}/remove-second-step`))) location.reload();
+});
+
 $("#switch-user")?.addEventListener("click", async () => {
   const [title, text] = user.active
     ? [t("Disable %(name)s?", { name: user.name }), t("All sessions end at once; nobody signs in as this user any more.")]

@@ -1,4 +1,4 @@
-// Users: the list, and a new one with a one-time password.
+// Users: the list, and a new one, by an invitation that is mailed or with a one-time password.
 
 import { post } from "../api.js";
 import { formDialog } from "../confirm.js";
@@ -28,6 +28,9 @@ new Table(root, {
 const input = (name, text, type) => h("div", { class: "mb-3" }, h("label", { class: "form-label", for: `new-${name}` }, text),
   h("input", { class: "form-control", type, id: `new-${name}`, name, autocomplete: "off" }));
 
+const way = (value, text, checked) => h("div", { class: "form-check" },
+  h("input", { class: "form-check-input", type: "radio", name: "way", id: `way-${value}`, value, checked }), h("label", { class: "form-check-label", for: `way-${value}` }, text));
+
 const button = $("#new-user");
 button?.addEventListener("click", async () => {
   const clients = JSON.parse(button.dataset.clients);
@@ -38,14 +41,16 @@ button?.addEventListener("click", async () => {
   const created = await formDialog(t("New user"), [
     input("email", t("Email"), "email"), input("name", t("Name"), "text"),
     h("div", { class: "mb-3" }, h("label", { class: "form-label", for: "new-role" }, t("Role")), choice), client,
-    h("p", { class: "form-text mb-0" }, t("A one-time password is shown next. Hand it over; it has to be replaced at the first sign-in.")),
+    h("fieldset", { class: "mt-3" }, h("legend", { class: "form-label fs-6" }, t("How they get in")),
+      way("invite", t("A link to choose a password is mailed to them; good for three days."), true),
+      way("password", t("A one-time password is shown next. Hand it over; it has to be replaced at the first sign-in."), false)),
   ], (form) => {
     const body = { email: form.elements.email.value.trim(), name: form.elements.name.value.trim(), role: choice.value };
     if (choice.value === "client") body.client_id = form.elements.client_id.value;
-    return post("/api/v1/users", body);
+    return post(form.elements.way.value === "invite" ? "/api/v1/users/invite" : "/api/v1/users", body);
   }, { action: t("Create user") });
   if (!created) return;
-  await showPassword(created);
+  if (created.one_time_password) await showPassword(created);
   location.assign(`/users/${created.id}`);
 });
 root.dataset.ready = "true";
