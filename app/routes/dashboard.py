@@ -22,6 +22,7 @@ def index() -> ResponseReturnValue:
         instruments=instrument_choices(),
         system=may(Resource.SYSTEM, READ),
         trade=may(Resource.ORDERS),
+        withdraw=may(Resource.WITHDRAWALS, READ),
         clients=client_choices() if is_staff() else [],
     )
 

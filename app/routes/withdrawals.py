@@ -25,6 +25,7 @@ def index() -> ResponseReturnValue:
         clients=client_choices(Resource.WITHDRAWALS),
         staff=is_staff(),
         ask=may(Resource.WITHDRAWALS),
+        accounts=may(Resource.BANK_ACCOUNTS),
         currencies=BANK_CURRENCIES,
         statuses=[status.value for status in WithdrawalStatus],
     )

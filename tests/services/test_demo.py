@@ -76,9 +76,9 @@ def test_keys_are_made_once_and_made_again_when_lost(database: Database, clock: 
     first = ensure({})
     assert ensure(first) == first
     client, system = authenticate(first["client"]), authenticate(first["system"])
-    assert client.client_id and client.scopes == {"read", "trade"}
+    assert client.client_id and client.scopes == {"read", "trade", "funding"}
     assert system.client_id is None and system.act_for_clients
-    assert system.scopes == {"read", "trade", "clients", "admin"}
+    assert system.scopes == {"read", "trade", "funding", "clients", "admin"}
     second = ensure({"client": first["client"], "system": "ck_lost"})
     assert second["client"] == first["client"] != second["system"] != first["system"]
     with pytest.raises(Unauthenticated):

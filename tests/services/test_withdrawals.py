@@ -39,7 +39,7 @@ from app.models import (
     Withdrawal,
 )
 from app.services import ledger
-from app.services.approvals import Approvals
+from app.services.approvals import Approvals, carry_out_waiting
 from app.services.bank_accounts import BankAccounts, Confirmation, NewAccount, remove
 from app.services.ledger import Journal
 from app.services.reconcile import reconcile
@@ -405,6 +405,19 @@ def test_the_account_of_another_client_does_not_exist(house: House) -> None:
                 session, session.get_one(Client, other), house.wanted(), SYSTEM, house.now
             )
         )
+
+
+def test_what_a_crash_left_approved_is_carried_out_by_the_next_start(house: House) -> None:
+    withdrawal_id = house.ask()
+
+    def agree(session: Session) -> None:
+        approval = session.scalars(sa.select(Approval).where(Approval.object_id == withdrawal_id)).one()
+        house.approvals.decide(session, approval.id, True, None, house.cesar, house.now)
+
+    house.run(agree)  # and the process is gone
+    assert house.get(withdrawal_id).status == "pending_review"
+    carry_out_waiting(house.firm.database, house.approvals, house.now)
+    assert house.get(withdrawal_id).status == "approved"
 
 
 def test_an_approval_is_bound_to_the_exact_content(house: House) -> None:

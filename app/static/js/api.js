@@ -18,10 +18,10 @@ const token = () => document.querySelector('meta[name="csrf-token"]').content;
 async function send(method, path, body, headers = {}) {
   const options = { method, headers: { Accept: "application/json", ...headers }, credentials: "same-origin" };
   if (method !== "GET") options.headers["X-CSRFToken"] = token();
-  if (body instanceof FormData) options.body = body; // the browser names the boundary
-  else if (body !== undefined) {
-    options.headers["Content-Type"] = "application/json";
-    options.body = JSON.stringify(body);
+  if (body !== undefined) {
+    const isForm = body instanceof FormData; // whose type, with its boundary, the browser names
+    if (!isForm) options.headers["Content-Type"] = "application/json";
+    options.body = isForm ? body : JSON.stringify(body);
   }
   let response;
   const sent = Date.now();
@@ -58,8 +58,6 @@ export function query(path, parameters = {}) {
 
 export const get = (path, parameters) => send("GET", query(path, parameters));
 export const post = (path, body = {}, headers) => send("POST", path, body, headers);
-/** Send a form with a file in it. */
-export const upload = (path, form) => send("POST", path, form);
 export const put = (path, body) => send("PUT", path, body);
 export const remove = (path) => send("DELETE", path);
 

@@ -74,7 +74,7 @@ export async function bankAccounts(node, { client, write }) {
       }));
   }
 
-  live.on("client.*", (event) => { if (event.object_type === "bank_account" && event.stream === client) load(); });
+  live.on("client.*", (event) => { if (list.isConnected && event.object_type === "bank_account" && event.stream === client) load().catch(() => {}); });
   node.replaceChildren(...(write ? [h("div", { class: "p-3 pb-0 text-end" }, h("button", { type: "button", class: "btn btn-primary btn-sm", id: "new-account", onclick: () => newAccount(client).then((made) => made && load()) }, t("New account")))] : []), list);
   return load();
 }

@@ -68,7 +68,6 @@ const FIELDS = {
   trail_too_wide: t("The distance is too wide."), trail_too_narrow: t("The distance is less than one tick."), market_buy_only: t("An amount of money is for market buys."),
   post_only_market: t("Not possible on a market order."), post_only_immediate: t("Contradicts an immediate order."),
   crossed: t("The bid must be below the ask."), jump: t("Too far from the last price."), string_too_short: t("Is too short."), string_too_long: t("Is too long."),
-  account_format: t("Does not have the form of such a number."), account_check_digit: t("Has a wrong check digit: look for a typing mistake."),
   unknown_currency: t("Is no currency of banks here."), unknown_account: t("Is no account of the client."), currency_mismatch: t("Is not the account's currency."),
   unknown_document: t("Is no proof of a payment that is free."),
   identity_taken: t("Another client has this document."), identity_format: t("Is not as such documents are numbered."), identity_check_digit: t("The check digit is wrong; compare it with the document."),

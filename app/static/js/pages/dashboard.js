@@ -12,6 +12,7 @@ import { t } from "../i18n.js";
 import { isLive, label, tag } from "../labels.js";
 import * as live from "../live.js";
 import { MiniTable } from "../mini_table.js";
+import { withdrawableCards } from "../withdrawable.js";
 
 const root = $("#dashboard");
 const staff = root.dataset.kind === "staff";
@@ -149,6 +150,8 @@ live.on("reset", () => location.reload());
 live.start();
 
 const work = [counted(), market(), get("/api/v1/executions", { limit: 8 }).then((answer) => executions.set(answer.items))];
+const withdrawable = $("#withdrawable");
+if (withdrawable) work.push(withdrawableCards(withdrawable));
 if (!staff) { work.push(money()); setInterval(() => money().catch(() => {}), 15_000); }
 if (root.dataset.system === "true") { work.push(health()); setInterval(() => health().catch(() => {}), 5_000); }
 await Promise.allSettled(work);

@@ -1,6 +1,6 @@
 // One withdrawal: what it is, where it stands, and what its reader may do about it.
 
-import { get, post, upload } from "../api.js";
+import { get, post } from "../api.js";
 import { confirm, formDialog } from "../confirm.js";
 import { $, empty, h } from "../dom.js";
 import * as format from "../format.js";
@@ -109,7 +109,7 @@ async function paid() {
       const data = new FormData();
       data.append("kind", "payment_proof");
       data.append("file", file);
-      proof = { file, id: (await upload(`/api/v1/clients/${client.id}/documents`, data)).id };
+      proof = { file, id: (await post(`/api/v1/clients/${client.id}/documents`, data)).id };
     }
     const body = { bank_reference: form.elements.bank_reference.value.trim() };
     if (proof) body.proof_id = proof.id;

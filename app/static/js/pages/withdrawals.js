@@ -1,6 +1,5 @@
 // Withdrawals: what may be withdrawn, the accounts it goes to, and the list.
 
-import { get } from "../api.js";
 import { bankAccounts } from "../bank_accounts.js";
 import { clientNames } from "../columns.js";
 import { $, h } from "../dom.js";
@@ -10,13 +9,13 @@ import { tag } from "../labels.js";
 import * as live from "../live.js";
 import { newWithdrawal } from "../new_withdrawal.js";
 import { Table } from "../table.js";
-import { toast } from "../toast.js";
+import { complain, toast } from "../toast.js";
+import { withdrawableCards } from "../withdrawable.js";
 
 const root = $("#withdrawals");
 const staff = root.dataset.staff === "true";
 const clients = JSON.parse(root.dataset.clients);
 const client = staff ? clientNames(root) : null;
-const own = document.body.dataset.client;
 
 const destination = (row) => `${row.destination.bank_name} •${row.destination.number.slice(-4)}`;
 const table = new Table($("#list"), {
@@ -33,20 +32,21 @@ const table = new Table($("#list"), {
   ].filter(Boolean),
 });
 
-/** One card for each wallet and currency; what is kept back is said below. */
-async function showBalances() {
-  const { items } = await get("/api/v1/funding/withdrawable");
-  const parts = [["owed", t("owed to the house")], ["disputed", t("disputed deposits")], ["play_money", t("play money")], ["held_by_orders", t("held for orders")], ["held_by_withdrawals", t("held for withdrawals")]];
-  const nothing = (text) => /^0$/.test(text);
-  $("#balances").replaceChildren(...items.map((item) => h("div", { class: "panel card-figure", "data-currency": item.currency },
-    h("span", { class: "label" }, t("May be withdrawn")), h("span", { class: "value" }, format.money(item.withdrawable, item.currency)),
-    h("span", { class: "note" }, [t("available %(amount)s", { amount: format.money(item.available, item.currency) }), ...parts.filter(([name]) => !nothing(item[name])).map(([name, text]) => `${text} ${format.money(item[name], item.currency)}`)].join(" · ")))));
+const showAccounts = (id) => bankAccounts($("#accounts"), { client: id, write: root.dataset.accounts === "true" });
+
+/** For the firm's people: the accounts of the client they have chosen. */
+async function chosenAccounts() {
+  const chosen = clients.find((item) => item.code === $("#f-client").value);
+  $("#accounts").closest("section").hidden = !chosen;
+  if (chosen) await showAccounts(chosen.id);
 }
 
-if (!staff) {
-  await Promise.all([showBalances(), bankAccounts($("#accounts"), { client: own, write: root.dataset.ask === "true" })]);
-  let timer = 0;
-  live.on("wallet.balance", () => { clearTimeout(timer); timer = setTimeout(() => showBalances().catch(() => {}), 250); });
+if (staff) {
+  $("#filters").addEventListener("change", (event) => { if (event.target.id === "f-client") chosenAccounts().catch(complain); });
+  $("[data-clear]").addEventListener("click", () => chosenAccounts().catch(complain));
+  await chosenAccounts();
+} else {
+  await Promise.all([withdrawableCards($("#balances")), showAccounts(document.body.dataset.client)]);
 }
 live.on("withdrawal.*", ({ data }) => { if (!table.update(data) && table.page === 1) table.refresh(); });
 live.on("reset", () => location.reload());
