@@ -35,7 +35,7 @@ class LetterWriter:
         language = attempt.language if attempt.language in users.LANGUAGES else DEFAULT_LANGUAGE
         values: dict[str, Any] = {**attempt.data, "address": self._settings.address, "language": language}
         if "token_id" in attempt.data:
-            values["link"] = invitations.link(self._settings, attempt.data["token_id"])
+            values["link"] = invitations.link(self._settings, attempt.data["token_id"], attempt.template)
         with self._app.app_context(), force_locale(language):
             text = self._render(f"{attempt.template}.txt", values)
             html = self._render(f"{attempt.template}.html", values)

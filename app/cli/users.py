@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 from sqlalchemy.orm import Session
 
 from app.core.permissions import SYSTEM, Role
-from app.services import access, passwords, users
+from app.services import access, passwords, totp, user_sessions, users
 
 from .answers import prints_json, run, services
 
@@ -107,6 +107,21 @@ def disable(email: str) -> dict[str, Any]:
     def work(session: Session, now: datetime) -> dict[str, Any]:
         user = users.by_email(session, email)
         ended = users.disable(session, user, SYSTEM, now)
+        return {**users.show(user), "sessions_ended": ended}
+
+    return run(work)
+
+
+@group.command("remove-second-step")
+@click.argument("email")
+@prints_json
+def remove_second_step(email: str) -> dict[str, Any]:
+    """Take the second step away from somebody who has lost it, and end the sessions."""
+
+    def work(session: Session, now: datetime) -> dict[str, Any]:
+        user = users.by_id(session, users.by_email(session, email).id, lock=True)
+        totp.remove(session, user, SYSTEM, now, None)
+        ended = user_sessions.end_of_user(session, user.id, now)
         return {**users.show(user), "sessions_ended": ended}
 
     return run(work)

@@ -55,11 +55,14 @@ class UserSession(db.Model):
     user_agent: Mapped[str | None] = mapped_column(sa.String(200))
 
 
-TOKEN_PURPOSES = ("invitation", "password_reset")
+TOKEN_PURPOSES = ("invitation", "password_reset", "email_change")
 
 
 class UserToken(db.Model):
-    """A link that was mailed: who opens it may choose a password. The link carries the token, the row its SHA-256."""
+    """A link that was mailed: who opens it may choose a password, or reads mail at ``new_email``.
+
+    The link carries the token, the row its SHA-256.
+    """
 
     __tablename__ = "user_tokens"
     __table_args__ = (one_of("purpose", TOKEN_PURPOSES, "purpose"),)
@@ -67,6 +70,7 @@ class UserToken(db.Model):
     id: Mapped[uuid_pk]
     user_id: Mapped[str] = mapped_column(Uuid, sa.ForeignKey("users.id"), index=True)
     purpose: Mapped[str] = mapped_column(sa.String(20))
+    new_email: Mapped[str | None] = mapped_column(sa.String(254))
     token_hash: Mapped[str] = mapped_column(sa.String(64), unique=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]

@@ -11,9 +11,9 @@ from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField, StringField
 
 from app.core import json
-from app.core.errors import Invalid, RateLimited
+from app.core.errors import Conflict, Invalid, NotFound, RateLimited
 from app.models import User
-from app.services import step_up, totp, users
+from app.services import invitations, step_up, totp, users
 
 from .access import needs_fresh_proof
 from .application import no_transaction
@@ -37,6 +37,14 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
     code = StringField()
 
 
+class EmailForm(FlaskForm):  # type: ignore[misc]
+    email = StringField()
+
+
+class ConfirmForm(FlaskForm):  # type: ignore[misc]
+    token = HiddenField()
+
+
 class ProofForm(FlaskForm):  # type: ignore[misc]
     current_password = PasswordField()
     code = StringField()
@@ -54,6 +62,7 @@ def _page(user: User, error: str | None = None, status: int = 200) -> ResponseRe
     fresh = step_up.is_fresh(signed_in(), now(), services().settings)
     page = render_template(
         "security/index.html",
+        email=user.email,
         on=totp.is_on(user),
         since=user.totp_since,
         pending=totp.pending_secret(user, services().settings.secret_key) if fresh else None,
@@ -119,6 +128,58 @@ def remove_totp() -> ResponseReturnValue:
     _with_user(lambda session, user: totp.remove(session, user, me.principal, moment, ip))
     services().wake_chores()
     flash(_("Signing in takes the password alone again."), "success")
+    return redirect("/account/security", 303)
+
+
+# another address to sign in with
+
+
+@blueprint.post("/email")
+@needs_fresh_proof
+@no_transaction
+@person_required
+def ask_for_email() -> ResponseReturnValue:
+    me, moment, ip, key = signed_in(), now(), remote_ip(), services().settings.secret_key
+    email = EmailForm().email.data or ""
+    try:
+        _with_user(lambda s, user: invitations.ask_for_email(s, user, email, key, me.principal, moment, ip))
+    except (Invalid, Conflict) as error:
+        sentences = {
+            "invalid_email": _("This is no mail address."),
+            "unchanged": _("This is your address already."),
+            "too_many_mails": _("Too many mails were asked for. Try again in an hour."),
+        }
+        user = services().database.read(lambda session: users.by_id(session, me.user.id))
+        return _page(user, str(sentences.get(error.code, error.detail)), error.status)
+    services().wake_chores()
+    flash(_("A mail is on its way to the new address. Use its link within one hour."), "success")
+    return redirect("/account/security", 303)
+
+
+@blueprint.get("/email/confirm")
+@no_transaction
+def show_email() -> ResponseReturnValue:
+    """Whoever has the link reads mail there: nobody has to have signed in. Looking uses nothing up."""
+    token, moment = request.args.get("token", ""), now()
+    purposes = (invitations.EMAIL_CHANGE,)
+    try:
+        row, user = services().database.read(lambda s: invitations.holder(s, token, moment, purposes))
+    except NotFound:
+        return render_template("security/email.html", form=None), 404
+    form = ConfirmForm(formdata=None, data={"token": token})
+    return render_template("security/email.html", form=form, name=user.name, email=row.new_email)
+
+
+@blueprint.post("/email/confirm")
+@no_transaction
+def confirm_email() -> ResponseReturnValue:
+    token, moment, ip = ConfirmForm().token.data or "", now(), remote_ip()
+    try:
+        services().database.run(lambda s: invitations.confirm_email(s, token, moment, ip))
+    except NotFound:
+        return render_template("security/email.html", form=None), 404
+    services().wake_chores()
+    flash(_("The new address counts from now on."), "success")
     return redirect("/account/security", 303)
 
 

@@ -20,7 +20,7 @@ from app.core.permissions import SYSTEM
 from app.core.transaction import Database
 from app.models import Client, SignInAttempt, User
 
-from . import audit, emails, totp, user_sessions
+from . import audit, emails, mails, totp, user_sessions
 from .passwords import hash_password, needs_rehash, rehash, verify_password
 from .user_sessions import SignedIn
 
@@ -155,6 +155,8 @@ def change_password(
         audit.record(
             session, signed_in.principal, "user.password_change", "user", user_id, now, ip=ip, sessions_ended=ended
         )
+        key = f"password:{user_id}:{now.isoformat()}"
+        mails.queue_to_user(session, signed_in.user, key, "security_notice", {"what": "password"}, now)
         return token, ended
 
     return database.run(store)

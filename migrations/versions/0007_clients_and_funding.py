@@ -369,11 +369,14 @@ def _outside() -> None:
         sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("user_id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("purpose", sa.String(length=20), nullable=False),
+        sa.Column("new_email", sa.String(length=254), nullable=True),
         sa.Column("token_hash", sa.String(length=64), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("expires_at", UtcDateTime(), nullable=False),
         sa.Column("used_at", UtcDateTime(), nullable=True),
-        sa.CheckConstraint("purpose IN ('invitation', 'password_reset')", name=op.f("ck_user_tokens_purpose")),
+        sa.CheckConstraint(
+            "purpose IN ('invitation', 'password_reset', 'email_change')", name=op.f("ck_user_tokens_purpose")
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_user_tokens_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user_tokens")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_user_tokens_token_hash")),

@@ -204,7 +204,7 @@ def written(app: Flask, template: str, language: str, **data: Any) -> Letter:
     return LetterWriter(app).write(mails.Attempt("1", template, language, "a@x.example", mails.NOTICES, data))
 
 
-TEMPLATES = ["invitation", "password_reset", "security_notice"]
+TEMPLATES = ["invitation", "password_reset", "email_change", "security_notice"]
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -218,7 +218,8 @@ def test_every_template_is_whole(app: Flask, template: str, language: str) -> No
     assert f'<html lang="{language}">' in letter.html
     if "token_id" in data:
         (link,) = {word for word in letter.text.split() if word.startswith("https://")}
-        assert link.startswith("https://desk.example/password/choose?token=") and f'href="{link}"' in letter.html
+        path = "account/email/confirm" if template == "email_change" else "password/choose"
+        assert link.startswith(f"https://desk.example/{path}?token=") and f'href="{link}"' in letter.html
 
 
 def test_every_template_has_both_forms() -> None:

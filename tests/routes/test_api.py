@@ -415,7 +415,10 @@ def test_metrics_are_for_this_machine_and_supervisors(firm: Firm, client: FlaskC
 
 def test_health_of_the_services(firm: Firm) -> None:
     answer = firm.call("operator", "GET", "/api/v1/health/services").get_json()
-    assert (answer["status"], [part["name"] for part in answer["services"]]) == ("down", ["database", "engine"])
+    assert (answer["status"], [part["name"] for part in answer["services"]]) == (
+        "down",
+        ["database", "engine", "mail"],
+    )
     heard_of(firm, 1)
     answer = firm.call("operator", "GET", "/api/v1/health/services").get_json()
     assert (answer["status"], answer["services"][1]["figures"]["open_positions"]) == ("healthy", 7)

@@ -55,6 +55,7 @@ NOT_OVER_HTTP = {
     "TOO_LATE",
     "link_ended",
     "passwords_differ",
+    "too_many_mails",
     "totp_is_on",
     "wrong_code",
 }

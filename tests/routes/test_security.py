@@ -13,8 +13,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from app.letters import LetterWriter
 from app.models import AuditRecord, Mail, SignInAttempt, User, UserSession
-from app.services import passwords, totp
+from app.services import mails, passwords, totp
 
 from .conftest import Firm
 
@@ -375,3 +376,80 @@ def test_another_secret_key_opens_no_seal(firm: Firm, secret: str) -> None:
     user = firm.run(lambda session: session.get_one(User, firm.ids["operator"]))
     assert totp.accept(user, "another key", now_of(firm, secret), firm.clock.now()) is False
     assert totp.accept(user, firm.app.config["SECRET_KEY"], now_of(firm, secret), firm.clock.now()) is True
+
+
+# another address
+
+
+def address_link(firm: Firm) -> str:
+    mail = firm.run(
+        lambda session: session.scalars(
+            sa.select(Mail).where(Mail.template == "email_change").order_by(Mail.id.desc()).limit(1)
+        ).one()
+    )
+    attempt = mails.Attempt(mail.id, mail.template, "en", mail.recipient, mail.sender, mail.data)
+    found = re.search(r"(/account/email/confirm\?token=\S+)", LetterWriter(firm.app).write(attempt).text)
+    assert found is not None
+    return found[1]
+
+
+def ask(browser: Browser, email: str) -> TestResponse:
+    return browser.post("/account/email", "/account/security", email=email)
+
+
+def confirm(firm: Firm, link: str) -> TestResponse:
+    browser = Browser(firm.app)
+    return browser.post("/account/email/confirm", link, token=link.partition("token=")[2])
+
+
+def test_another_address_counts_once_its_link_was_used(firm: Firm, browser: Browser) -> None:
+    assert ask(browser, " Olga@New.example ").status_code == 303
+    assert Browser(firm.app).sign_in().status_code == 303, "asking changes nothing"
+    link = address_link(firm)
+    assert browser.get(link).status_code == 200
+    assert firm.app.test_client().get(link.replace("/account/email/confirm", "/password/choose")).status_code == 404
+    assert confirm(firm, link).status_code == 303
+    assert Browser(firm.app).sign_in().status_code == 401
+    fresh = Browser(firm.app)
+    fresh.email = "olga@new.example"
+    assert fresh.sign_in().status_code == 303
+    assert confirm(firm, link).status_code == 404
+    told = firm.run(lambda session: session.scalars(sa.select(Mail).where(Mail.template == "security_notice")).one())
+    assert (told.recipient, told.data["what"]) == ("operator@firm.example", "email")
+    assert "user.email_change" in audited(firm)
+
+
+def test_an_address_that_somebody_has_is_not_taken_and_not_told(firm: Firm, browser: Browser) -> None:
+    answer = ask(browser, "trader@firm.example")
+    assert (answer.status_code, answer.location) == (303, "/account/security")
+    assert firm.run(lambda session: session.scalars(sa.select(Mail)).all()) == []
+    ask(browser, "olga@new.example")
+    link = address_link(firm)
+    firm.run(
+        lambda session: session.execute(
+            sa.update(User).where(User.id == firm.ids["trader"]).values(email="olga@new.example")
+        )
+    )
+    assert confirm(firm, link).status_code == 404
+
+
+def test_an_address_is_changed_after_proof_and_not_too_often(firm: Firm, browser: Browser) -> None:
+    for wrong in ("olga", "operator@firm.example", "a@b.example\r\nBcc: c@d.example"):
+        assert ask(browser, wrong).status_code == 422
+    assert [ask(browser, f"o{n}@new.example").status_code for n in range(4)] == [303, 303, 303, 409]
+    forget_proof(firm)
+    assert ask(browser, "o9@new.example").location.startswith("/account/prove")
+
+
+def test_a_changed_password_is_told(firm: Firm, browser: Browser) -> None:
+    form = {"current_password": PASSWORD, "password": "a longer word 41"}
+    assert browser.post("/account/password", "/account/sessions", **form).status_code == 303
+    told = firm.run(lambda session: session.scalars(sa.select(Mail)).one())
+    assert (told.recipient, told.data["what"]) == ("operator@firm.example", "password")
+
+
+def test_a_command_takes_a_lost_second_step_away(firm: Firm, browser: Browser, secret: str) -> None:
+    done = firm.app.test_cli_runner().invoke(args=["users", "remove-second-step", "operator@firm.example"])
+    assert done.exit_code == 0, done.output
+    assert not browser.is_in()
+    assert Browser(firm.app).sign_in().location == "/"

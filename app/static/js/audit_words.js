@@ -12,6 +12,7 @@ const ACTIONS = {
   "user.password_change": t("Password changed"), "user.password_reset": t("One-time password given"),
   "user.invite": t("Invitation mailed"), "user.password_chosen": t("Password chosen by a mailed link"), "user.password_forgotten": t("Link for a forgotten password mailed"),
   "user.totp_on": t("Second step turned on"), "user.totp_off": t("Second step taken away"), "user.proof": t("Proved again who they are"),
+  "user.email_asked": t("Another mail address asked for"), "user.email_change": t("Mail address changed"),
   "mail.send_again": t("Mail tried again"),
   "key.create": t("API key created"), "key.revoke": t("API key revoked"), "key.rotate": t("API key rotated"),
   "wallet.create": t("Wallet opened"), "wallet.update": t("Wallet changed"), "wallet.active": t("Wallet resumed"),
