@@ -17,6 +17,7 @@ from app.core.connections import Connections
 from app.core.group_commit import GroupCommit
 from app.core.settings import TESTING, Settings
 from app.core.transaction import Database
+from app.domain.approvals import ApprovalKind
 from app.domain.instruments import SymbolTable
 from app.domain.order_requests import OrderRequest, OrderRules
 from app.engine.lease import process_name
@@ -27,12 +28,14 @@ from app.routes import access, api, application, errors, headers, health, limits
 from app.services import catalog
 from app.services.approvals import Approvals
 from app.services.bars import BarService
+from app.services.client_limits import LimitChanges
 from app.services.container import Services
 from app.services.orders import Orders, Outcome
 from app.services.oversight import application_name
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.sockets import SocketAccess
+from app.services.staff import StaffChanges
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
@@ -130,7 +133,7 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         ),
         positions=Positions(orders, instruments, quotes),
         bars=BarService(instruments),
-        approvals=Approvals({}),
+        approvals=Approvals({ApprovalKind.CLIENT_LIMIT: LimitChanges(instruments), ApprovalKind.STAFF: StaffChanges()}),
     )
 
 

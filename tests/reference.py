@@ -54,6 +54,8 @@ BUSINESS = (
     "positions",
     "signals",
     "engine_faults",
+    "approvals",
+    "approval_votes",
 )
 # bookkeeping that follows every change, and what the market moves by itself
 FOLLOWS = frozenset(
@@ -177,7 +179,21 @@ class Demo:
             assert self.send(CLIENT, "POST", path, {}).status_code == 200
         elif needs == "fault":
             self.run(self._park)
+        elif needs == "approval":
+            self._propose()
         self.settle()
+
+    def _propose(self) -> dict[str, Any]:
+        """A limit that a key of the firm proposes."""
+        limit = {"symbol": "XAU/USD", "max_notional_usd": "250000"}
+        answer = self.send(FIRM, "PUT", "/api/v1/clients/C-1001/limits", limit)
+        assert answer.status_code == 202, answer.get_json()
+        proposal: dict[str, Any] = answer.get_json()
+        return proposal
+
+    def set_limit(self) -> None:
+        path = f"/api/v1/approvals/{self._propose()['id']}/approve"
+        assert self.send(PERSON, "POST", path, {}).status_code == 200
 
     def _park(self, session: Any) -> None:
         session.add(
@@ -214,6 +230,7 @@ class Demo:
             "user_id": "/api/v1/users?role=trader&limit=1",
             "fault_id": "/api/v1/admin/faults?open=true&limit=1",
             "limit_id": "/api/v1/clients/C-1001/limits",
+            "approval_id": "/api/v1/approvals?waiting_for_me=true",
         }
         return str(self.first(lists[name], PERSON if who == CLIENT and name in STAFF_ONLY else who)["id"])
 
@@ -230,12 +247,13 @@ class Demo:
         return self.parts.database.read(read)  # type: ignore[no-any-return]
 
 
-STAFF_ONLY = {"key_id", "user_id", "fault_id"}
+STAFF_ONLY = {"key_id", "user_id", "fault_id", "approval_id"}
 NEEDS = {
     "order_id": "order",
     "client_order_id": "order",
     "position_id": "position",
     "fault_id": "fault",
+    "approval_id": "approval",
     "entry_id": "position",
 }
 STAFF_TAGS = {"admin", "audit", "system"}
@@ -292,15 +310,14 @@ def perform(demo: Demo, call: Call) -> TestResponse:
     demo.prepare(needs or next((NEEDS[name] for name in arguments if name in NEEDS), ""))
     who = call.example.who if call.example else _reader(call)
     if call.operation in ("remove_client_limit", "list_client_limits"):
-        limit = {"symbol": "XAU/USD", "max_notional_usd": "250000"}
-        assert demo.send(FIRM, "PUT", "/api/v1/clients/C-1001/limits", limit).status_code == 200
+        demo.set_limit()
     path = _ARGUMENT.sub(lambda found: demo.argument(found.group(1), who), call.rule)
     if call.example is None and call.meta.query is not None and "limit" in call.meta.query.model_fields:
         path += "?limit=2"
     if call.operation == "bars":
         path += "&symbol=BTC/USDT"
-    if call.operation == "list_faults":
-        demo.prepare("fault")
+    if call.operation in ("list_faults", "list_approvals"):
+        demo.prepare(call.operation.removeprefix("list_").removesuffix("s"))
     return demo.send(who, call.method, path, call.example.body if call.example else None)
 
 

@@ -22,6 +22,7 @@ SEEING = EVERYBODY | READERS
 TRADING = {"trader", "client"} | TRADERS - {"key:firm-trade"}  # a firm's key trades only where it may act
 SUPERVISING = {"master", "operator", "middle_office"} | ADMINS
 AUDITING = {"master", "middle_office"} | ADMINS
+CHECKING = {"master", "operator", "middle_office"}  # an operator reads; what one decides is asked for by kind
 ANYBODY = {*CALLERS, None}
 
 API = {
@@ -88,6 +89,10 @@ API = {
     "PATCH /api/v1/admin/venue": MANAGING,
     "GET /api/v1/admin/audit": AUDITING,
     "GET /api/v1/admin/audit/verify": AUDITING,
+    "GET /api/v1/approvals": CHECKING,
+    "GET /api/v1/approvals/<approval_id>": CHECKING,
+    "POST /api/v1/approvals/<approval_id>/approve": CHECKING,
+    "POST /api/v1/approvals/<approval_id>/reject": CHECKING,
     "GET /api/v1/users": {"master"},
     "POST /api/v1/users": {"master"},
     "GET /api/v1/users/<user_id>": {"master"},
@@ -115,6 +120,7 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /wallets/<wallet_id>": EVERYBODY,
     "GET /clients": STAFF,
     "GET /clients/<ref>": STAFF,
+    "GET /approvals": CHECKING,
     "GET /journal": EVERYBODY,
     "GET /journal/<entry_id>": EVERYBODY,
     "GET /journal/trial-balance": {"master", "operator", "middle_office"},

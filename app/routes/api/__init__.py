@@ -29,6 +29,7 @@ def csv(text: str, name: str) -> Response:
 
 def register(app: Flask) -> None:
     from . import (
+        approvals,
         audit,
         client_limits,
         clients,
@@ -48,6 +49,7 @@ def register(app: Flask) -> None:
     )
 
     areas = (
+        approvals,
         audit,
         client_limits,
         clients,

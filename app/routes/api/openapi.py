@@ -38,6 +38,7 @@ _TAGS = {
     "events": "What happened, in order: over HTTP by cursor; live over Socket.IO, see above.",
     "journal": "The double-entry journal behind every balance.",
     "clients": "For the firm: clients and their trading limits.",
+    "approvals": "For the firm's people: what waits for a second person.",
     "keys": "Keys of programs. Only people who have signed in reach these.",
     "system": "How the parts are doing.",
     "users": "People who sign in. Only Masters who have signed in reach these.",
@@ -57,6 +58,7 @@ _PATH_ARGUMENTS = {
     "key_id": "Id of the key, or its prefix",
     "user_id": "Id of the user",
     "fault_id": "Id of the fault",
+    "approval_id": "Id of the proposal",
 }
 _PATH_EXAMPLES = {"ref": "C-1001", "symbol": "BTCUSDT"}
 _RESPONSE_HEADERS = {

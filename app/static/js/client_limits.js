@@ -11,6 +11,7 @@ import { MiniTable } from "./mini_table.js";
 import { complain, toast } from "./toast.js";
 
 const ALL = "*";
+const proposed = () => [t("Proposed"), { tone: "info", detail: t("It holds once a second person has agreed.") }];
 const instrumentName = (symbol) => (symbol === ALL ? t("All instruments without a limit of their own") : symbol);
 
 /** Draw the tab of ``client``; ``set`` says whether the reader may change limits. */
@@ -42,10 +43,10 @@ export async function limits(node, { client, instruments, set }) {
   }
 
   async function lift(row) {
-    if (!(await confirm(t("Lift the limit?"), t("%(what)s: orders are no longer held to it.", { what: instrumentName(row.symbol) }), { action: t("Lift") }))) return;
+    if (!(await confirm(t("Lift the limit?"), t("%(what)s: orders are no longer held to it once a second person has agreed.", { what: instrumentName(row.symbol) }), { action: t("Propose") }))) return;
     try {
       await remove(`${path}/${row.id}`);
-      toast(t("Limit lifted"), { tone: "good" });
+      toast(...proposed());
     } catch (problem) {
       complain(problem);
     }
@@ -72,8 +73,8 @@ export async function limits(node, { client, instruments, set }) {
         symbol: form.elements.symbol.value, blocked: form.elements.blocked.checked, hours: text("hours"), time_zone: text("time_zone"),
         max_order_qty: typed(form.elements.max_order_qty.value) || null, max_notional_usd: typed(form.elements.max_notional_usd.value) || null,
       });
-    });
-    if (saved) toast(t("Limit saved"), { tone: "good" });
+    }, { action: t("Propose") });
+    if (saved) toast(...proposed());
     await load();
   }
 

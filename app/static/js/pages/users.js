@@ -19,7 +19,7 @@ new Table(root, {
     { label: t("Name"), wrap: true, cell: (row) => h("a", { href: `/users/${row.id}` }, row.name), csv: (row) => row.name },
     { label: t("Email"), key: "email" },
     { label: t("Role"), cell: (row) => role(row.role), csv: (row) => row.role },
-    { label: t("Status"), cell: (row) => h("span", { class: "d-inline-flex gap-1" }, tag(status(row), row.active ? "good" : "bad"), row.must_change_password && tag(t("one-time password"), "warn")), csv: status },
+    { label: t("Status"), cell: (row) => h("span", { class: "d-inline-flex gap-1" }, tag(status(row), row.active ? "good" : "bad"), row.approval_id && tag(t("waits for approval"), "warn"), row.must_change_password && tag(t("one-time password"), "warn")), csv: status },
     { label: t("Last sign-in"), cell: (row) => format.when(row.last_sign_in_at), csv: (row) => row.last_sign_in_at },
     { label: t("Created"), cell: (row) => format.dateTime(row.created_at), csv: (row) => row.created_at },
   ],
@@ -38,7 +38,7 @@ button?.addEventListener("click", async () => {
   const created = await formDialog(t("New user"), [
     input("email", t("Email"), "email"), input("name", t("Name"), "text"),
     h("div", { class: "mb-3" }, h("label", { class: "form-label", for: "new-role" }, t("Role")), choice), client,
-    h("p", { class: "form-text mb-0" }, t("A one-time password is shown next. Hand it over; it has to be replaced at the first sign-in.")),
+    h("p", { class: "form-text mb-0" }, t("A one-time password is shown next. Hand it over; it has to be replaced at the first sign-in. One of the firm's people signs in once a second Master has agreed.")),
   ], (form) => {
     const body = { email: form.elements.email.value.trim(), name: form.elements.name.value.trim(), role: choice.value };
     if (choice.value === "client") body.client_id = form.elements.client_id.value;
