@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, config
+from app.adapters.documents.pdf import PdfPapers
 from app.adapters.marketdata.redis_quotes import RedisQuoteCache
 from app.core import logs
 from app.core.clock import Clock, SystemClock
@@ -133,6 +134,7 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         ),
         positions=Positions(orders, instruments, quotes),
         bars=BarService(instruments),
+        papers=PdfPapers(),
         approvals=Approvals({ApprovalKind.CLIENT_LIMIT: LimitChanges(instruments), ApprovalKind.STAFF: StaffChanges()}),
     )
 

@@ -299,7 +299,7 @@ def calls(app: Flask) -> Iterator[Call]:
         if name in REQUESTS:
             for example in REQUESTS[name]:
                 yield Call(name, method, rule.rule, meta, example)
-        elif not meta.public:
+        elif not meta.public and meta.media_type == "application/json":  # files are tested beside what they are of
             yield Call(name, method, rule.rule, meta, None)
 
 

@@ -149,13 +149,14 @@ def setting(
     return field(default=default, repr=not secret, metadata={"variable": variable, "described": described})
 
 
-PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS = (
+PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, PAPERS = (
     "The process",
     "The server",
     "Engine and prices",
     "The simulated venue",
     "Limits of callers",
     "Sessions",
+    "Papers and proofs",
 )
 _share, _bps, _rate = number(1), number(10_000), whole(1, 1_000_000)
 
@@ -301,6 +302,8 @@ class Settings:
     session_absolute_hours: int = setting(
         SESSIONS, whole(1, 10_000), 12, "a browser's session ends after so many hours in any case"
     )
+
+    firm_name: str = setting(PAPERS, text, "Cambista", "the firm as receipts and statements name it")
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -27,6 +27,7 @@ from . import (
     desk,
     journal,
     orders,
+    papers,
     portfolio,
     positions,
     system,
@@ -107,6 +108,7 @@ def register(app: Flask) -> None:
         journal,
         system,
         user_pages,
+        papers,
         approvals,
         audit,
     )

@@ -89,6 +89,9 @@ API = {
     "PATCH /api/v1/admin/venue": MANAGING,
     "GET /api/v1/admin/audit": AUDITING,
     "GET /api/v1/admin/audit/verify": AUDITING,
+    "GET /api/v1/withdrawals/<withdrawal_id>/receipt.pdf": SEEING - {"trader"},
+    "GET /api/v1/deposits/<deposit_id>/receipt.pdf": SEEING,
+    "GET /api/v1/clients/<ref>/statement.pdf": SEEING,
     "GET /api/v1/approvals": CHECKING,
     "GET /api/v1/approvals/<approval_id>": CHECKING,
     "POST /api/v1/approvals/<approval_id>/approve": CHECKING,
@@ -136,6 +139,7 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
 # covered, body and all, by the tests of signing in and of the account pages
 ELSEWHERE = {
     "GET /sign-in",
+    "GET /verify/<code>",
     "POST /sign-in",
     "POST /sign-out",
     "POST /account/keys",

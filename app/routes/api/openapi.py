@@ -59,6 +59,8 @@ _PATH_ARGUMENTS = {
     "user_id": "Id of the user",
     "fault_id": "Id of the fault",
     "approval_id": "Id of the proposal",
+    "withdrawal_id": "Id of the withdrawal",
+    "deposit_id": "Id of the deposit",
 }
 _PATH_EXAMPLES = {"ref": "C-1001", "symbol": "BTCUSDT"}
 _RESPONSE_HEADERS = {
@@ -313,6 +315,8 @@ def _error_response(status: int, codes: list[str]) -> dict[str, Any]:
 
 
 def _answer_schema(meta: Endpoint, alternative: Any) -> dict[str, Any]:
+    if meta.media_type != "application/json":
+        return {"type": "string", "format": "binary"}
     if not _is_model(meta.response):
         return {"type": "object"}
     one: dict[str, Any] = {"$ref": REF.format(model=meta.response.__name__)}
