@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from flask import Flask
 from flask_socketio import SocketIO
 
+from app.adapters.head_file import HeadFile
 from app.adapters.marketdata.base import Feed, Sink, Sleep
 from app.adapters.marketdata.manual import ManualFeed
 from app.adapters.marketdata.recordings import ReplayFile
@@ -36,6 +38,7 @@ from app.extensions import engine_database
 from app.realtime.publisher import SocketPublisher
 from app.services import approvals, catalog, manual_quotes, venue_control
 from app.services.assignments import TraderOf
+from app.services.audit_watch import AuditWatch
 from app.services.container import LocalEngine, Services
 from app.services.feeds import FeedSupervisor
 
@@ -151,7 +154,13 @@ def _start_engine(app: Flask, parts: Services, notifier: Notifier) -> Engine:
 
 def build_chores(parts: Services, database: Database) -> list[Chore]:
     """What is done outside, after commits, where the lease is."""
-    return [Chore("approvals", 1, partial(approvals.carry_out_waiting, database, parts.approvals))]
+    head_file = parts.settings.audit_head_file
+    watch = AuditWatch(database, None if head_file is None else HeadFile(Path(head_file)))
+    return [
+        Chore("approvals", 1, partial(approvals.carry_out_waiting, database, parts.approvals)),
+        Chore("audit_tail", 1, watch.look_at_tail),
+        Chore("audit_head", parts.settings.audit_head_minutes * 60, watch.keep_head),
+    ]
 
 
 def build_feed(parts: Services, sleep: Sleep) -> Feed:

@@ -303,6 +303,13 @@ class Settings:
         SESSIONS, whole(1, 10_000), 12, "a browser's session ends after so many hours in any case"
     )
 
+    audit_head_file: str | None = setting(
+        PAPERS,
+        text,
+        None,
+        "the head of the audit trail is added to this file as it grows; on another disk it shows what was cut off",
+    )
+    audit_head_minutes: int = setting(PAPERS, whole(1, 10_000), 10, "minutes between two heads")
     firm_name: str = setting(PAPERS, text, "Cambista", "the firm as receipts and statements name it")
 
     @property

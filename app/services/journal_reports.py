@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -16,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.core.clock import iso
 from app.core.errors import Forbidden, NotFound
 from app.core.permissions import READ, Principal, Reach, Resource
+from app.core.spreadsheets import csv_text
 from app.domain.money import text
 from app.models import ChartAccount, JournalEntry, LedgerAccount, Posting, Wallet, table_of
 
@@ -25,7 +24,6 @@ from .access import is_uuid, visible_clients
 accounts, entries, postings = table_of(LedgerAccount), table_of(JournalEntry), table_of(Posting)
 chart = table_of(ChartAccount)
 wallets = table_of(Wallet)
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +170,7 @@ def entries_csv(shown: Iterable[dict[str, Any]]) -> str:
         "amount",
         "memo",
     )
-    return _csv(
+    return csv_text(
         header,
         (
             [*(row[name] for name in header[:5]), *(line[name] for name in header[5:11]), row["memo"]]
@@ -184,21 +182,4 @@ def entries_csv(shown: Iterable[dict[str, Any]]) -> str:
 
 def trial_balance_csv(rows: Iterable[dict[str, Any]]) -> str:
     header = ("code", "name", "kind", "normal_side", "currency", "increases", "decreases", "balance", "postings")
-    return _csv(header, ([row[name] for name in header] for row in rows))
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([_cell(value) for value in row])
-    return out.getvalue()
-
-
-def _cell(value: Any) -> str:
-    """Text no spreadsheet takes for a formula; amounts keep their sign."""
-    shown = "" if value is None else str(value)
-    if shown.startswith(_FORMULA) and not shown.removeprefix("-").replace(".", "", 1).isdigit():
-        return "'" + shown
-    return shown
+    return csv_text(header, ([row[name] for name in header] for row in rows))

@@ -89,6 +89,7 @@ API = {
     "PATCH /api/v1/admin/venue": MANAGING,
     "GET /api/v1/admin/audit": AUDITING,
     "GET /api/v1/admin/audit/verify": AUDITING,
+    "GET /api/v1/admin/audit/export": AUDITING,
     "GET /api/v1/withdrawals/<withdrawal_id>/receipt.pdf": SEEING - {"trader"},
     "GET /api/v1/deposits/<deposit_id>/receipt.pdf": SEEING,
     "GET /api/v1/clients/<ref>/statement.pdf": SEEING,

@@ -13,11 +13,14 @@ const ACTIONS = {
   "wallet.create": t("Wallet opened"), "wallet.update": t("Wallet changed"), "wallet.active": t("Wallet resumed"),
   "wallet.paused": t("Wallet paused"), "wallet.suspended": t("Wallet suspended"),
   "quote.set": t("Quote set by hand"), "venue.change": t("Venue switched"),
+  "audit.export": t("Audit trail exported"), "approval.propose": t("Proposed"), "approval.approve": t("Proposal approved"), "approval.reject": t("Proposal rejected"),
+  "approval.executed": t("Proposal carried out"), "approval.failed": t("Proposal could not be carried out"), "approval.expired": t("Proposal expired"), "approval.voided": t("Proposal void"),
   "fault.retry": t("Fault tried again"), "fault.resolve": t("Fault resolved"),
 };
 const OBJECTS = {
   client: t("Client"), user: t("User"), user_session: t("Session"), api_key: t("API key"), wallet: t("Wallet"), order: t("Order"),
   position: t("Position"), instrument: t("Instrument"), venue: t("Venue"), fault: t("Fault"),
+  approval: t("Proposal"), audit: t("Audit trail"),
 };
 const NAMES = {
   email: t("Email"), name: t("Name"), role: t("Role"), active: t("Active"), code: t("Code"), prefix: t("Prefix"), scopes: t("Scopes"), client_id: t("Client"), trader_id: t("Trader"),
@@ -25,6 +28,7 @@ const NAMES = {
   hours: t("Hours"), time_zone: t("Time zone"), bid: t("Bid"), ask: t("Ask"), note: t("Note"), sessions_ended: t("Sessions ended"), count: t("Sessions ended"), system: t("System account"), act_for_clients: t("Acts for clients"),
   previous_bid: t("Bid before"), previous_ask: t("Ask before"), starting: t("Starting balances"), about: t("About"), stage: t("Stage"), waiting_reports: t("Reports waiting"),
   expires_at: t("Expires"), successor: t("Successor"), balances: t("Balances"), status: t("Status"),
+  kind: t("Kind"), approval: t("Proposal"), proposed_by: t("Proposed by"), user_id: t("User"), records: t("Records"), amount: t("Amount"), currency: t("Currency"), destination: t("Account"),
 };
 const PAGES = { client: "clients", user: "users", wallet: "wallets", order: "orders", position: "positions" };
 

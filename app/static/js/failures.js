@@ -116,7 +116,7 @@ const PROBLEMS = {
   DUPLICATE_ORDER: t("This was sent before with other values. Look at the orders before you send it again."), too_late: t("Too late: it is finished already."), in_progress: t("It is still being done; wait a moment."),
   conflict: t("It contradicts the present state."), unchanged: t("It is so already."), code_taken: t("Another client has this code."), email_taken: t("Another user has this address."),
   last_master: t("The firm keeps at least one active Master."), own_account: t("Nobody changes their own role or disables themselves."), stale_version: t("Somebody else has changed it meanwhile; load the page again."),
-  month_not_over: t("The month is not over yet."), approval_pending: t("A proposal about it waits for a decision."), own_proposal: t("Nobody decides on what they proposed, or on what is about them."), already_decided: t("It has been decided already."),
+  too_many_records: t("Too many records for one file; narrow the filters."), month_not_over: t("The month is not over yet."), approval_pending: t("A proposal about it waits for a decision."), own_proposal: t("Nobody decides on what they proposed, or on what is about them."), already_decided: t("It has been decided already."),
   already_voted: t("You have decided already; it needs another person."), approval_expired: t("The proposal has expired."), content_changed: t("It has changed meanwhile; load the page again."),
   not_in_production: t("Not in production."), feed_not_settable: t("The price feed takes no quotes by hand."), feed_not_running: t("The price feed does not run."),
   too_large: t("Too large"), idempotency_key_reused: t("This was sent before with other values. Look at the orders before you send it again."),

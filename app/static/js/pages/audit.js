@@ -1,13 +1,14 @@
 // The audit trail: search, before and after, verify.
 
-import { get } from "../api.js";
+import { get, query, save } from "../api.js";
 import { action, actorName, objectName, objectPage, objectType } from "../audit_words.js";
 import { changes, facts } from "../changes.js";
-import { $, h } from "../dom.js";
+import { $, $$, h } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { tag } from "../labels.js";
 import { Table } from "../table.js";
+import { complain } from "../toast.js";
 
 const root = $("#list");
 const picker = $("#f-action");
@@ -29,7 +30,7 @@ function about(row) {
   return page ? h("a", { href: page }, text) : text;
 }
 
-new Table(root, {
+const table = new Table(root, {
   path: "/api/v1/admin/audit", name: "audit", filters: $("#filters"), none: [t("Nothing recorded yet"), t("Privileged changes are recorded here, chained by hash.")],
   columns: [
     { label: t("Number"), cell: (row) => (row.seq === null ? "…" : `#${row.seq}`), csv: (row) => row.seq },
@@ -41,6 +42,19 @@ new Table(root, {
     { label: t("Address"), cell: (row) => row.ip ?? "–", csv: (row) => row.ip },
   ],
 });
+
+for (const link of $$("[data-export]")) {
+  link.addEventListener("click", async () => {
+    link.disabled = true;
+    try {
+      await save(query("/api/v1/admin/audit/export", { ...table.parameters(), format: link.dataset.export }), `audit.${link.dataset.export}`);
+    } catch (problem) {
+      complain(problem);
+    } finally {
+      link.disabled = false;
+    }
+  });
+}
 
 const button = $("#verify");
 button.addEventListener("click", async () => {
