@@ -138,7 +138,7 @@ class Demo:
 
     def _sign_in(self, session: Any) -> str:
         token, now = secrets.token_urlsafe(32), self.clock.now()
-        master = session.scalars(sa.select(User).where(User.role == "master")).first()
+        master = session.scalars(sa.select(User).where(User.role == "master").order_by(User.id)).first()
         hashed = hashlib.sha256(token.encode()).hexdigest()
         session.add(UserSession(id=new_id(), user_id=master.id, token_hash=hashed, created_at=now, seen_at=now))
         return token

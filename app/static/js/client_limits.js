@@ -7,6 +7,7 @@ import { h } from "./dom.js";
 import * as format from "./format.js";
 import { t } from "./i18n.js";
 import { tag } from "./labels.js";
+import * as live from "./live.js";
 import { MiniTable } from "./mini_table.js";
 import { complain, toast } from "./toast.js";
 
@@ -14,8 +15,8 @@ const ALL = "*";
 const proposed = () => [t("Proposed"), { tone: "info", detail: t("It holds once a second person has agreed.") }];
 const instrumentName = (symbol) => (symbol === ALL ? t("All instruments without a limit of their own") : symbol);
 
-/** Draw the tab of ``client``; ``set`` says whether the reader may change limits. */
-export async function limits(node, { client, instruments, set }) {
+/** Draw the tab of ``client``, a code, with its ``id``; ``set`` says whether the reader may change limits. */
+export async function limits(node, { client, id, instruments, set }) {
   const path = `/api/v1/clients/${encodeURIComponent(client)}/limits`;
   const list = h("div", { "data-label": t("Limits") });
   const base = (symbol) => instruments.find((item) => item.symbol === symbol)?.base ?? "";
@@ -30,6 +31,8 @@ export async function limits(node, { client, instruments, set }) {
       ...(set ? [{ label: "", cell: buttons }] : []),
     ],
   });
+
+  live.on("client.*", ({ type, stream }) => { if (type.startsWith("client.limit_") && stream === id) load(); });
 
   async function load() {
     table.set((await get(path)).items);
