@@ -139,6 +139,7 @@ def propose(
         ip=ip,
         kind=kind.value,
         about=object_id,
+        summary=approval.summary,
     )
     return approval
 

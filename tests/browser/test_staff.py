@@ -60,9 +60,9 @@ def test_a_limit_is_approved_live_and_shows_in_trail_and_timeline(sign_in: SignI
     expect(badge).to_have_text(re.compile(r"[1-9]"))
     before = int(badge.inner_text())
     expect(page.locator("[data-tab=limits] tbody tr")).to_have_count(0)
-    row.get_by_role("button", name="Reject").click()
+    row.get_by_role("button", name="Turn down").click()
     dialog = master.get_by_role("dialog")
-    dialog.get_by_role("button", name="Reject").click()
+    dialog.get_by_role("button", name="Turn down").click()
     expect(dialog.locator(".invalid-feedback")).to_be_visible()  # a reason is needed
     dialog.get_by_role("button", name="Back").click()
     row.get_by_role("button", name="Approve").click()

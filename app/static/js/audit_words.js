@@ -28,7 +28,7 @@ const NAMES = {
   hours: t("Hours"), time_zone: t("Time zone"), bid: t("Bid"), ask: t("Ask"), note: t("Note"), sessions_ended: t("Sessions ended"), count: t("Sessions ended"), system: t("System account"), act_for_clients: t("Acts for clients"),
   previous_bid: t("Bid before"), previous_ask: t("Ask before"), starting: t("Starting balances"), about: t("About"), stage: t("Stage"), waiting_reports: t("Reports waiting"),
   expires_at: t("Expires"), successor: t("Successor"), balances: t("Balances"), status: t("Status"),
-  kind: t("Kind"), approval: t("Proposal"), proposed_by: t("Proposed by"), user_id: t("User"), records: t("Records"), amount: t("Amount"), currency: t("Currency"), destination: t("Account"),
+  kind: t("Kind"), summary: t("Summary"), approval: t("Proposal"), proposed_by: t("Proposed by"), user_id: t("User"), records: t("Records"), amount: t("Amount"), currency: t("Currency"), destination: t("Account"),
 };
 const PAGES = { client: "clients", user: "users", wallet: "wallets", order: "orders", position: "positions" };
 

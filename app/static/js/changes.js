@@ -12,6 +12,7 @@ function shown(value, name) {
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value.join(", ");
   if (typeof value === "object") return listed(value);
   if (name === "role") return role(value);
+  if (name === "symbol" && value === "*") return t("All instruments without a limit of their own");
   if (name === "client_id") return clientLink(value);
   if (name === "trader_id" || name === "user_id") return who(`user:${value}`);
   return /^(user|key):/.test(value) ? who(value) : String(value);
@@ -25,7 +26,7 @@ const line = (name, ...nodes) => h("div", {}, h("span", { class: "text-secondary
 export function changes(before, after) {
   const [old, fresh] = [before ?? {}, after ?? {}];
   return [...new Set([...Object.keys(fresh), ...Object.keys(old)])]
-    .filter((name) => JSON.stringify(old[name] ?? null) !== JSON.stringify(fresh[name] ?? null))
+    .filter((name) => JSON.stringify(old[name] ?? null) !== JSON.stringify(fresh[name] ?? null) && (before || fresh[name] !== false))
     .map((name) => line(name, h("del", { class: "down" }, shown(old[name], name)), " → ", h("ins", { class: "up" }, shown(fresh[name], name))));
 }
 

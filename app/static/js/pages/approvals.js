@@ -48,7 +48,7 @@ function buttons(row) {
   const named = (word) => `${word}: ${row.summary}`;
   return h("div", { class: "row-actions" },
     h("button", { type: "button", class: "btn btn-sm btn-primary", "data-approve": row.id, "aria-label": named(t("Approve")), onclick: () => decide(row, true) }, t("Approve")),
-    h("button", { type: "button", class: "btn btn-sm btn-quiet", "data-reject": row.id, "aria-label": named(t("Reject")), onclick: () => decide(row, false) }, t("Reject")));
+    h("button", { type: "button", class: "btn btn-sm btn-quiet", "data-reject": row.id, "aria-label": named(t("Turn down")), onclick: () => decide(row, false) }, t("Turn down")));
 }
 
 async function decide(row, approve) {
@@ -57,7 +57,7 @@ async function decide(row, approve) {
   const title = approve ? t("Approve this?") : t("Reject this?");
   const done = await formDialog(title, fields, (form) => post(`/api/v1/approvals/${row.id}/${approve ? "approve" : "reject"}`,
     { content_hash: row.content_hash, ...(form.elements.reason.value.trim() ? { reason: form.elements.reason.value.trim() } : {}) }),
-  { action: approve ? t("Approve") : t("Reject"), style: approve ? "btn-primary" : "btn-sell" });
+  { action: approve ? t("Approve") : t("Turn down"), style: approve ? "btn-primary" : "btn-sell" });
   if (done) toast(statuses[done.status] ?? done.status, { tone: TONES[done.status], detail: done.status === "failed" ? done.reason ?? "" : "" });
   table.load().catch(complain);
 }
