@@ -152,7 +152,6 @@ def verify(code: str) -> ResponseReturnValue:
         found = papers.find(db(), code, now(), services().settings.secret_key)
     except NotFound:
         return render_template("papers/verify.html", found=None), 404
-    receipt = isinstance(found, Receipt)
     return render_template(
         "papers/verify.html",
         found=found,
@@ -160,5 +159,5 @@ def verify(code: str) -> ResponseReturnValue:
         title=title(found),
         facts=facts(found),
         total=total(found) if isinstance(found, Receipt) else None,
-        sections=() if receipt or not isinstance(found, Statement) else sections(found),
+        sections=sections(found) if isinstance(found, Statement) else (),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import expect
@@ -97,3 +98,12 @@ def test_a_call_is_tried_with_a_key_from_the_page(server: Server, open_browser: 
     operation.locator(".opblock-summary-control").click()
     operation.locator(".execute").click()
     expect(operation.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("200")
+
+
+def test_a_client_saves_the_statement_of_a_month(sign_in: SignIn) -> None:
+    page = sign_in("ana", "/journal")
+    page.get_by_role("button", name="Monthly statement").click()
+    with page.expect_download() as download:
+        page.get_by_role("dialog").get_by_role("button", name="Download").click()
+    assert re.fullmatch(r"statement_C-1001_\d{4}-\d{2}\.pdf", download.value.suggested_filename)
+    assert Path(download.value.path()).read_bytes().startswith(b"%PDF-")
