@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, config
+from app.adapters.documents.pdf import PdfPapers
 from app.adapters.kyc.base import KycProvider
 from app.adapters.kyc.mock import MockKyc
 from app.adapters.kyc.sumsub import Sumsub
@@ -41,6 +42,7 @@ from app.services.approvals import Approvals
 from app.services.bank_accounts import BankAccounts, Confirmation
 from app.services.bank_transfers import DepositSubject
 from app.services.bars import BarService
+from app.services.client_limits import LimitChanges
 from app.services.container import Services
 from app.services.document_files import FileLimits
 from app.services.documents import Documents
@@ -52,6 +54,7 @@ from app.services.payments import Payments
 from app.services.positions import Positions
 from app.services.quotes import QuoteBook
 from app.services.sockets import SocketAccess
+from app.services.staff import StaffChanges
 from app.services.withdrawable import WithdrawableBalance
 from app.services.withdrawals import Review, Withdrawals
 
@@ -164,12 +167,15 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
         ),
         positions=Positions(orders, instruments, quotes),
         bars=BarService(instruments),
+        papers=PdfPapers(),
         approvals=Approvals(
             {
                 ApprovalKind.KYC_DECISION: KycDecisions(),
                 ApprovalKind.DEPOSIT: DepositSubject(),
                 ApprovalKind.BANK_ACCOUNT: Confirmation(),
                 ApprovalKind.WITHDRAWAL: Review(withdrawals),
+                ApprovalKind.CLIENT_LIMIT: LimitChanges(instruments),
+                ApprovalKind.STAFF: StaffChanges(settings.secret_key),
             }
         ),
         documents=Documents(

@@ -16,6 +16,7 @@ from typing import Any, Final
 from flask import Flask
 from flask_socketio import SocketIO
 
+from app.adapters.head_file import HeadFile
 from app.adapters.mail.base import Mailer
 from app.adapters.mail.folder import FolderMailer
 from app.adapters.mail.smtp import SmtpMailer
@@ -51,6 +52,7 @@ from app.services import (
     venue_control,
 )
 from app.services.assignments import TraderOf
+from app.services.audit_watch import AuditWatch
 from app.services.container import LocalEngine, Services
 from app.services.feeds import FeedSupervisor
 
@@ -177,6 +179,8 @@ def build_chores(app: Flask, parts: Services, database: Database) -> list[Chore]
     """What is done outside, after commits, where the lease is."""
     keep_removed = timedelta(days=parts.settings.keep_removed_documents_days)
     sweep = documents.Sweep(database, parts.documents.storage, keep_removed)
+    head_file = parts.settings.audit_head_file
+    watch = AuditWatch(database, None if head_file is None else HeadFile(Path(head_file)))
     handlers = {**kyc_provider.handlers(parts.kyc)}
     chores = [
         Chore("approvals", 1, partial(approvals.carry_out_waiting, database, parts.approvals)),
@@ -186,6 +190,8 @@ def build_chores(app: Flask, parts: Services, database: Database) -> list[Chore]
         Chore("kyc_expiry", 300, lambda now: database.run(lambda session: kyc.expire(session, now))),
         Chore("payments", 1, partial(parts.payments.work_off, database)),
         Chore("payment_sweep", 10, partial(parts.payments.sweep, database)),
+        Chore("audit_tail", 1, watch.look_at_tail),
+        Chore("audit_head", parts.settings.audit_head_minutes * 60, watch.keep_head),
     ]
     mailer = build_mailer(parts.settings, (database.folder or ROOT / "var") / "mail")
     if mailer is not None:

@@ -68,6 +68,7 @@ BUSINESS = (
     "deposits",
     "deposit_mismatches",
     "approvals",
+    "approval_votes",
 )
 # bookkeeping that follows every change, and what the market moves by itself
 FOLLOWS = frozenset(
@@ -161,7 +162,7 @@ class Demo:
 
     def _sign_in(self, role: str, session: Any) -> str:
         token, now = secrets.token_urlsafe(32), self.clock.now()
-        person = session.scalars(sa.select(User).where(User.role == role)).first()
+        person = session.scalars(sa.select(User).where(User.role == role).order_by(User.id)).first()
         hashed = hashlib.sha256(token.encode()).hexdigest()
         session.add(
             UserSession(id=new_id(), user_id=person.id, token_hash=hashed, created_at=now, seen_at=now, proven_at=now)
@@ -229,6 +230,8 @@ class Demo:
             self.run(lambda session: session.execute(sa.update(User).where(User.role == "trader").values(step)))
         elif needs in ("deposit", "transfer", "mismatch"):
             self._declare(needs)
+        elif needs == "approval":
+            self._propose()
         self.settle()
 
     def _add_account(self, session: Any) -> None:
@@ -287,6 +290,18 @@ class Demo:
             self.stripe.pay(page, GOOD_CARD)
             self.parts.payments.ask(self.parts.database, answer.get_json()["id"], self.clock.now())
 
+    def _propose(self) -> dict[str, Any]:
+        """A limit that a key of the firm proposes."""
+        limit = {"symbol": "XAU/USD", "max_notional_usd": "250000"}
+        answer = self.send(FIRM, "PUT", "/api/v1/clients/C-1001/limits", limit)
+        assert answer.status_code == 202, answer.get_json()
+        proposal: dict[str, Any] = answer.get_json()
+        return proposal
+
+    def set_limit(self) -> None:
+        path = f"/api/v1/approvals/{self._propose()['id']}/approve"
+        assert self.send(PERSON, "POST", path, {}).status_code == 200
+
     def _park(self, session: Any) -> None:
         session.add(
             EngineFault(
@@ -332,6 +347,7 @@ class Demo:
             "withdrawal_id": "/api/v1/withdrawals?limit=1",
             "deposit_id": "/api/v1/deposits?limit=1",
             "mismatch_id": "/api/v1/deposits/mismatches?limit=1",
+            "approval_id": "/api/v1/approvals?waiting_for_me=true",
         }
         if name == "session_id":
             return str(self.first("/api/v1/deposits?limit=1", who)["provider_reference"])
@@ -358,18 +374,28 @@ def _picture() -> bytes:
 
 CLIENTS_CSV = "code,name,email\r\nC-3001,Julia Vega,julia@example.com\r\nC-3002,Marco Ruiz,\r\n"
 FILES = {"dni-front.png": _picture(), "clients.csv": CLIENTS_CSV.encode()}
-STAFF_ONLY = {"key_id", "user_id", "fault_id", "mail_id"}
+STAFF_ONLY = {"key_id", "user_id", "fault_id", "mail_id", "approval_id"}
 NEEDS = {
     "order_id": "order",
     "client_order_id": "order",
     "position_id": "position",
     "fault_id": "fault",
     "mail_id": "failed mail",
+    "approval_id": "approval",
     "entry_id": "position",
     "document_id": "document",
     "withdrawal_id": "withdrawal",
     "deposit_id": "deposit",
     "session_id": "deposit",
+}
+# what must be there for a list to show something
+LISTED = {
+    "list_faults": "fault",
+    "list_withdrawals": "withdrawal",
+    "list_mails": "failed mail",
+    "list_deposits": "mismatch",
+    "list_mismatches": "mismatch",
+    "list_approvals": "approval",
 }
 ROLES = {PERSON: "master", OPERATOR: "operator", OFFICER: "middle_office"}
 STAFF_TAGS = {"admin", "audit", "system"}
@@ -415,7 +441,7 @@ def calls(app: Flask) -> Iterator[Call]:
         if name in REQUESTS:
             for example in REQUESTS[name]:
                 yield Call(name, method, rule.rule, meta, example)
-        elif not meta.public:
+        elif not meta.public and meta.media_type == "application/json":  # files are tested beside what they are of
             yield Call(name, method, rule.rule, meta, None)
 
 
@@ -436,9 +462,8 @@ def perform(demo: Demo, call: Call) -> TestResponse:
         path += "?name=Ana%20Flores"
     if call.operation == "bars":
         path += "&symbol=BTC/USDT"
-    if call.operation in ("list_faults", "list_withdrawals", "list_mails", "list_deposits", "list_mismatches"):
-        needed = call.operation.removeprefix("list_").removesuffix("es" if "mismatches" in call.operation else "s")
-        demo.prepare({"mail": "failed mail", "deposit": "mismatch"}.get(needed, needed))
+    if call.operation in LISTED:
+        demo.prepare(LISTED[call.operation])
     if call.example is None:
         return demo.send(who, call.method, path)
     return demo.send(who, call.method, path, call.example.body, call.example.file)

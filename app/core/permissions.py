@@ -83,7 +83,7 @@ ACCESS: Final[dict[Resource, dict[Role, dict[str, Reach]]]] = {
         Role.CLIENT: {READ: _OWN},
     },
     Resource.LIMITS: {
-        Role.MASTER: {READ: _ALL, WRITE: _ALL},
+        Role.MASTER: {READ: _ALL, WRITE: _ALL, CHECK: _ALL},
         Role.TRADER: {READ: _ASSIGNED},
         Role.OPERATOR: {READ: _ALL},
         Role.MIDDLE_OFFICE: {READ: _ALL, WRITE: _ALL},
@@ -99,7 +99,7 @@ ACCESS: Final[dict[Resource, dict[Role, dict[str, Reach]]]] = {
         Role.MIDDLE_OFFICE: {READ: _ALL},
     },
     Resource.AUDIT: {Role.MASTER: {READ: _ALL}, Role.MIDDLE_OFFICE: {READ: _ALL}},
-    Resource.USERS: {Role.MASTER: {READ: _ALL, WRITE: _ALL}},
+    Resource.USERS: {Role.MASTER: {READ: _ALL, WRITE: _ALL, CHECK: _ALL}},
     Resource.DOCUMENTS: {
         Role.MASTER: {READ: _ALL, WRITE: _ALL},
         Role.TRADER: {READ: _ASSIGNED, WRITE: _ASSIGNED},

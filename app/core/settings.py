@@ -174,7 +174,7 @@ def setting(
     return field(default=default, repr=not secret, metadata={"variable": variable, "described": described})
 
 
-PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS, KYC, FUNDING, WITHDRAWALS, MAIL = (
+PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS, KYC, FUNDING, WITHDRAWALS, MAIL, PAPERS = (
     "The process",
     "The server",
     "Engine and prices",
@@ -186,6 +186,7 @@ PROCESS, SERVER, MARKET, VENUE, LIMITS, SESSIONS, DOCUMENTS, KYC, FUNDING, WITHD
     "Deposits",
     "Withdrawals",
     "Mail",
+    "Papers and proofs",
 )
 _share, _bps, _rate = number(1), number(10_000), whole(1, 1_000_000)
 
@@ -487,6 +488,15 @@ class Settings:
     def deposit_currency_codes(self) -> frozenset[str]:
         """The currencies that clients may pay in."""
         return frozenset(code.strip().upper() for code in self.deposit_currencies.split(",") if code.strip())
+
+    audit_head_file: str | None = setting(
+        PAPERS,
+        text,
+        None,
+        "the head of the audit trail is added to this file as it grows; on another disk it shows what was cut off",
+    )
+    audit_head_minutes: int = setting(PAPERS, whole(1, 10_000), 10, "minutes between two heads")
+    firm_name: str = setting(PAPERS, text, "Cambista", "the firm as receipts and statements name it")
 
     @property
     def hosts(self) -> frozenset[str]:

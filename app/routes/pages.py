@@ -13,11 +13,13 @@ from flask_login import current_user
 
 from app.core.errors import AppError
 from app.core.permissions import READ, Principal, Resource, Role
+from app.services import approvals as waiting_approvals
 from app.services import events, users
 from app.services.user_sessions import SignedIn
 
 from . import (
     account,
+    approvals,
     audit,
     auth,
     clients,
@@ -29,6 +31,7 @@ from . import (
     journal,
     kyc,
     orders,
+    papers,
     portfolio,
     positions,
     security,
@@ -65,6 +68,7 @@ _NAVIGATION: tuple[tuple[Any, str, str, Resource | None], ...] = (
     (_l("Deposits"), "/deposits", "download", Resource.DEPOSITS),
     (_l("Clients"), "/clients", "people", Resource.CLIENTS),
     (_l("Documents"), "/documents", "inbox", Resource.DOCUMENTS),
+    (_l("Approvals"), "/approvals", "check2-circle", Resource.APPROVALS),
     (_l("Journal"), "/journal", "journal-text", Resource.LEDGER),
     (_l("System"), "/system", "hdd-network", Resource.SYSTEM),
     (_l("Users"), "/users", "person-circle", Resource.USERS),
@@ -121,6 +125,8 @@ def register(app: Flask) -> None:
         kyc,
         system,
         user_pages,
+        papers,
+        approvals,
         audit,
     )
     for module in pages:
@@ -186,11 +192,19 @@ def _cursor() -> int | None:
 
 
 def _navigation(caller: Principal) -> list[dict[str, Any]]:
+    waiting = {"/approvals": _waiting(caller)}
     return [
-        {"label": label, "href": href, "icon": icon, "active": _is_here(href)}
+        {"label": label, "href": href, "icon": icon, "active": _is_here(href), "waiting": waiting.get(href)}
         for label, href, icon, resource in _NAVIGATION
         if _is_open(caller, resource)
     ]
+
+
+def _waiting(caller: Principal) -> int | None:
+    """How many proposals the caller may decide now; None: has no inbox, or the page no transaction."""
+    stored = g.get("db")
+    inbox = stored is not None and caller.reach(Resource.APPROVALS, READ) is not None
+    return waiting_approvals.count_waiting(stored, caller) if inbox else None
 
 
 def _is_open(caller: Principal, resource: Resource | None) -> bool:

@@ -6,7 +6,7 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, Resource, Role
-from app.services import access, users
+from app.services import access, staff, users
 
 from .access import principal
 from .page import client_choices, may, needs
@@ -35,6 +35,7 @@ def detail(user_id: str) -> ResponseReturnValue:
         client=client,
         edit=may(Resource.USERS),
         own=user.id == principal().id,
+        waits=bool(staff.open_proposals(db(), [user.id])),
         roles=() if user.client_id else STAFF_ROLES,
         trail=may(Resource.AUDIT, READ),
     )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import Response, Time, TimeOut, check_range
+from .base import Request, Response, Time, TimeOut, check_range
 from .orders import PageQuery
 
 Word = Annotated[str, Field(max_length=254)]
 
 
-class AuditQuery(PageQuery):
+class AuditFilters(Request):
     actor: Word | None = Field(
         None, description="Who did it: user:<id>, key:<id> or system, or part of the name or e-mail address"
     )
@@ -27,9 +27,17 @@ class AuditQuery(PageQuery):
     to: Time | None = Field(None, description="The moment after the last")
 
     @model_validator(mode="after")
-    def _range(self) -> AuditQuery:
+    def _range(self) -> Self:
         check_range(self.from_, self.to)
         return self
+
+
+class AuditQuery(PageQuery, AuditFilters):
+    """A page of what the filters let through."""
+
+
+class AuditExportQuery(AuditFilters):
+    format: Literal["json", "csv"] = Field("json", description="json, or csv for a spreadsheet")
 
 
 class AuditOut(Response):

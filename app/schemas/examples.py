@@ -15,9 +15,9 @@ OFFICER = "officer"  # its person of the middle office in a browser
 class Example:
     """``adds`` and ``changes`` are all that it may do: rows by table, columns by table.
 
-    ``needs`` names what must be there first, where the path has an id: order, position, paused wallet, fault, second
-    step, failed mail, deposit, transfer, mismatch, and a withdrawal: open, approved or processing. ``at`` has the
-    values of the path where they are not the usual ones; ``file`` is what is uploaded, beside a form.
+    ``needs`` names what must be there first, where the path has an id: order, position, paused wallet, fault,
+    approval, second step, failed mail, deposit, transfer, mismatch, and a withdrawal: open, approved or processing.
+    ``at`` has the values of the path where they are not the usual ones; ``file`` is what is uploaded, beside a form.
     """
 
     name: str
@@ -39,7 +39,8 @@ _FILLED: Final = {"orders": 1, "executions": 1}
 _VERIFIED: Final = {"clients": ("kyc_status", "kyc_level", "kyc_expires_at")}
 _STATUS: Final = {"wallets": ("status", "stopped_by")}
 
-# what operations without a body change, by table and column
+# what operations without a body add, and what they change by table and column
+ADDED_WITHOUT_BODY: Final[dict[str, dict[str, int]]] = {"remove_client_limit": {"approvals": 1}}
 WITHOUT_BODY: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "remove_document": {"client_documents": ("removed_at",)},
     "delete_order": {"orders": ("status", "held", "closed_at", "leaves_qty")},
@@ -477,10 +478,32 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
     "set_client_limit": (
         Example(
             "gold",
-            "Limit one order in gold to 250,000 USD",
+            "Propose to limit one order in gold to 250,000 USD",
             {"symbol": "XAU/USD", "max_notional_usd": "250000"},
             FIRM,
-            adds={"client_limits": 1},
+            adds={"approvals": 1},
+        ),
+    ),
+    "approve": (
+        Example(
+            "agree",
+            "Agree to what somebody else has proposed; it is carried out at once",
+            {"reason": "As agreed with the client"},
+            PERSON,
+            needs="approval",
+            adds={"approval_votes": 1, "client_limits": 1},
+            changes={"approvals": ("status", "decided_at", "executed_at")},
+        ),
+    ),
+    "reject": (
+        Example(
+            "refuse",
+            "Refuse it, and say why",
+            {"reason": "The client has asked for more time"},
+            PERSON,
+            needs="approval",
+            adds={"approval_votes": 1},
+            changes={"approvals": ("status", "reason", "decided_at")},
         ),
     ),
     "start_kyc": (
@@ -515,10 +538,10 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
     "create_user": (
         Example(
             "trader",
-            "Create a trader",
+            "Create a trader, whom a second Master lets in",
             {"email": "eva@example.com", "name": "Eva Rojas", "role": "trader"},
             PERSON,
-            adds={"users": 1},
+            adds={"users": 1, "approvals": 1},
         ),
     ),
     "invite_user": (

@@ -56,6 +56,9 @@ class UserOut(Response):
         description="true: has a one-time password, and nothing is open before it is replaced"
     )
     totp: bool = Field(description="true: signs in with a code of an authenticator app as a second step")
+    approval_id: str | None = Field(
+        description="Id of the proposal about role or enabling that waits for a second Master; null: none"
+    )
     version: int = Field(ge=1, description="Grows by one with each change; the ETag is made of it")
     created_at: TimeOut = Field(description="When the user was created")
     last_sign_in_at: TimeOut | None = Field(description="When the user last signed in; null: never")

@@ -8,7 +8,7 @@ after that commit, so that a crash between the two leaves it APPROVED, and ``car
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,6 +16,8 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core import json
@@ -32,8 +34,9 @@ from . import audit
 from .access import is_uuid
 from .events import FIRM, Events
 
+log = structlog.get_logger("approvals")
 LASTS: Final = timedelta(days=3)
-CARRIED_OUT_AT_ONCE: Final = 50
+EXPIRED_AT_ONCE: Final = 50
 RESOURCES: Final[Mapping[ApprovalKind, Resource]] = {
     ApprovalKind.WITHDRAWAL: Resource.WITHDRAWALS,
     ApprovalKind.BANK_ACCOUNT: Resource.BANK_ACCOUNTS,
@@ -42,6 +45,9 @@ RESOURCES: Final[Mapping[ApprovalKind, Resource]] = {
     ApprovalKind.STAFF: Resource.USERS,
     ApprovalKind.DEPOSIT: Resource.DEPOSITS,
 }
+
+
+IS_OPEN: Final = Approval.status.in_((ApprovalStatus.PENDING, ApprovalStatus.APPROVED))
 
 
 class Subject(Protocol):
@@ -59,9 +65,12 @@ class Subject(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalFilter:
+    """``waiting``: only what the caller may decide now."""
+
     status: ApprovalStatus | None = None
     kind: ApprovalKind | None = None
     client_id: str | None = None
+    waiting: bool = False
 
 
 def content_hash(content: Mapping[str, Any]) -> str:
@@ -96,12 +105,7 @@ def propose(
 
     Raises ``Conflict`` (``approval_pending``) where one is open for the same object.
     """
-    open_ = sa.select(Approval.id).where(
-        Approval.kind == kind.value,
-        Approval.object_id == object_id,
-        Approval.status.in_((ApprovalStatus.PENDING, ApprovalStatus.APPROVED)),
-    )
-    if session.scalar(open_) is not None:
+    if session.scalar(sa.select(Approval.id).where(*_open(kind, object_id))) is not None:
         raise Conflict("there is a proposal about it that is not decided yet", code="approval_pending")
     approval = Approval(
         id=new_id(),
@@ -119,8 +123,11 @@ def propose(
         created_at=now,
         expires_at=now + LASTS,
     )
-    session.add(approval)
-    session.flush()
+    try:
+        with session.begin_nested():
+            session.add(approval)
+    except IntegrityError as error:  # somebody else proposed it at the same moment
+        raise Conflict("there is a proposal about it that is not decided yet", code="approval_pending") from error
     _tell(session, approval, "approval.created", now)
     audit.record(
         session,
@@ -132,18 +139,26 @@ def propose(
         ip=ip,
         kind=kind.value,
         about=object_id,
+        summary=approval.summary,
     )
+    return approval
+
+
+def _open(kind: ApprovalKind, object_id: str) -> tuple[Any, ...]:
+    return Approval.kind == kind.value, Approval.object_id == object_id, IS_OPEN
+
+
+def open_about(session: Session, kind: ApprovalKind, object_id: str) -> Approval:
+    """The proposal that waits about an object. Raises ``NotFound``."""
+    approval = session.scalars(sa.select(Approval).where(*_open(kind, object_id))).one_or_none()
+    if approval is None:
+        raise NotFound("nothing is proposed about it")
     return approval
 
 
 def void(session: Session, kind: ApprovalKind, object_id: str, reason: str, now: datetime) -> None:
     """What a proposal is about has changed or gone: nothing is decided on it any more."""
-    query = sa.select(Approval).where(
-        Approval.kind == kind.value,
-        Approval.object_id == object_id,
-        Approval.status.in_((ApprovalStatus.PENDING, ApprovalStatus.APPROVED)),
-    )
-    for approval in session.scalars(query.with_for_update()):
+    for approval in session.scalars(sa.select(Approval).where(*_open(kind, object_id)).with_for_update()):
         _move(session, approval, ApprovalStatus.VOIDED, now, reason)
 
 
@@ -154,6 +169,8 @@ def search(
     principal.require(Resource.APPROVALS, READ)
     kinds = [kind.value for kind, resource in RESOURCES.items() if principal.reach(resource, READ) is not None]
     query = sa.select(Approval).where(Approval.kind.in_(kinds))
+    if wanted.waiting:
+        query = query.where(*_waiting_for(principal))
     if wanted.status is not None:
         query = query.where(Approval.status == wanted.status.value)
     if wanted.kind is not None:
@@ -163,6 +180,24 @@ def search(
     total = session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
     newest = query.order_by(Approval.created_at.desc(), Approval.id.desc())
     return list(session.scalars(newest.limit(limit).offset(offset))), total
+
+
+def count_waiting(session: Session, principal: Principal) -> int:
+    """How many proposals the caller may decide now."""
+    query = sa.select(sa.func.count()).select_from(Approval).where(*_waiting_for(principal))
+    return session.scalar(query) or 0
+
+
+def _waiting_for(principal: Principal) -> tuple[Any, ...]:
+    kinds = [kind.value for kind, resource in RESOURCES.items() if principal.reach(resource, CHECK) is not None]
+    voted = sa.select(ApprovalVote.approval_id).where(ApprovalVote.checker == principal.actor)
+    conditions = (
+        Approval.status == ApprovalStatus.PENDING,
+        Approval.kind.in_(kinds),
+        Approval.maker != principal.actor,
+        Approval.id.not_in(voted),
+    )
+    return conditions if not is_uuid(principal.id) else (*conditions, Approval.object_id != principal.id)
 
 
 def by_id(session: Session, principal: Principal, approval_id: str, *, lock: bool = False) -> Approval:
@@ -177,17 +212,33 @@ def by_id(session: Session, principal: Principal, approval_id: str, *, lock: boo
 
 
 def votes(session: Session, approval_id: str) -> list[ApprovalVote]:
-    return list(
-        session.scalars(
-            sa.select(ApprovalVote).where(ApprovalVote.approval_id == approval_id).order_by(ApprovalVote.at)
-        )
+    """Who said what about a proposal, in the order in which they did."""
+    return votes_by_approval(session, [approval_id]).get(approval_id, [])
+
+
+def votes_by_approval(session: Session, approval_ids: Collection[str]) -> dict[str, list[ApprovalVote]]:
+    """The same for several, read at once."""
+    query = sa.select(ApprovalVote).where(ApprovalVote.approval_id.in_(approval_ids))
+    found: dict[str, list[ApprovalVote]] = {}
+    for vote in session.scalars(query.order_by(ApprovalVote.at, ApprovalVote.id)):
+        found.setdefault(vote.approval_id, []).append(vote)
+    return found
+
+
+def may_decide(principal: Principal, approval: Approval, cast: Iterable[ApprovalVote], now: datetime) -> bool:
+    """Whether the caller is a checker of it who can still vote; ``cast`` are the votes so far."""
+    return (
+        approval.status == ApprovalStatus.PENDING
+        and approval.expires_at > now
+        and principal.reach(RESOURCES[ApprovalKind(approval.kind)], CHECK) is not None
+        and not _is_ones_own(principal, approval)
+        and principal.actor not in {vote.checker for vote in cast}
     )
 
 
-def may_decide(principal: Principal, approval: Approval) -> bool:
-    """Whether the caller could be a checker of it."""
-    resource = RESOURCES[ApprovalKind(approval.kind)]
-    return approval.maker != principal.actor and principal.reach(resource, CHECK) is not None
+def _is_ones_own(principal: Principal, approval: Approval) -> bool:
+    """Proposed by the caller, or about them."""
+    return approval.maker == principal.actor or approval.object_id == principal.id
 
 
 class Approvals:
@@ -210,13 +261,13 @@ class Approvals:
     ) -> Approval:
         """Say yes or no. One no rejects; ``required`` yes approve. ``content_hash_seen``: what the checker looked at.
 
-        Raises ``Forbidden`` (``own_proposal``) for the maker, ``Conflict`` for what is decided, expired or changed
-        and for a second vote of the same person.
+        Raises ``Forbidden`` (``own_proposal``) for the maker and for whom it is about, ``Conflict`` for what is
+        decided, expired or changed and for a second vote of the same person.
         """
         approval = by_id(session, principal, approval_id, lock=True)
         principal.require(RESOURCES[ApprovalKind(approval.kind)], CHECK)
-        if approval.maker == principal.actor:
-            raise Forbidden("nobody decides on what they proposed themselves", code="own_proposal")
+        if _is_ones_own(principal, approval):
+            raise Forbidden("nobody decides on what they proposed, or on what is about them", code="own_proposal")
         if approval.status != ApprovalStatus.PENDING:
             raise Conflict(
                 f"it is {approval.status} already", code="already_decided", extra={"status": approval.status}
@@ -288,23 +339,29 @@ class Approvals:
     def expire(self, session: Session, now: datetime) -> int:
         """End what nobody decided in time; returns how many."""
         late = sa.select(Approval).where(Approval.status == ApprovalStatus.PENDING, Approval.expires_at <= now)
-        ended = list(session.scalars(late.order_by(Approval.id).limit(CARRIED_OUT_AT_ONCE).with_for_update()))
+        ended = list(session.scalars(late.order_by(Approval.id).limit(EXPIRED_AT_ONCE).with_for_update()))
         for approval in ended:
             self._end(session, approval, ApprovalStatus.EXPIRED, None, now)
         return len(ended)
 
 
 def carry_out_waiting(database: Database, approvals: Approvals, now: datetime) -> bool:
-    """Go on with what a crash left approved, and end what expired: each in a transaction of its own."""
+    """Go on with what a crash left approved, and end what expired: each in a transaction of its own.
+
+    One that breaks holds up none of the others; it stays approved and is tried again.
+    """
     for approval_id in database.read(approved):
-        database.run(partial(approvals.carry_out, approval_id=approval_id, now=now))
-    return database.run(partial(approvals.expire, now=now)) == CARRIED_OUT_AT_ONCE
+        try:
+            database.run(partial(approvals.carry_out, approval_id=approval_id, now=now))
+        except Exception:
+            log.exception("approval.failed", approval_id=approval_id)
+    return database.run(partial(approvals.expire, now=now)) == EXPIRED_AT_ONCE
 
 
 def approved(session: Session) -> list[str]:
     """What is approved and not carried out yet, the oldest first."""
-    query = sa.select(Approval.id).where(Approval.status == ApprovalStatus.APPROVED).order_by(Approval.decided_at)
-    return list(session.scalars(query.limit(CARRIED_OUT_AT_ONCE)))
+    query = sa.select(Approval.id).where(Approval.status == ApprovalStatus.APPROVED)
+    return list(session.scalars(query.order_by(Approval.decided_at, Approval.id)))
 
 
 def _move(

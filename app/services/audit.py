@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,13 +14,16 @@ from sqlalchemy.orm import Session
 
 from app.core import json
 from app.core.clock import iso
+from app.core.errors import Invalid
 from app.core.ids import new_id
 from app.core.permissions import Principal
+from app.core.spreadsheets import csv_text
 from app.models import AuditRecord, table_of
 
 GENESIS = "0" * 64
 CHAINED_AT_ONCE = 500
 MOST_BREAKS = 100  # of one report
+MOST_EXPORTED: Final = 50_000
 table = table_of(AuditRecord)
 UNCHAINED = sa.exists().where(table.c.seq.is_(None))  # whether a record waits for its place
 
@@ -172,7 +175,14 @@ def _escaped(text: str) -> str:
 
 def search(session: Session, wanted: AuditFilter, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
     """Records, newest first, and how many there are; the last ones may not be in the chain yet."""
-    conditions = []
+    conditions = _conditions(wanted)
+    total = session.scalar(sa.select(sa.func.count()).select_from(table).where(*conditions)) or 0
+    rows = session.execute(_RAW.where(*conditions).order_by(table.c.id.desc()).limit(limit).offset(offset)).mappings()
+    return [_show(row) for row in rows], total
+
+
+def _conditions(wanted: AuditFilter) -> list[Any]:
+    conditions: list[Any] = []
     if wanted.actor is not None:
         label = sa.func.lower(table.c.actor_label).like(f"%{_escaped(wanted.actor.lower())}%", escape="/")
         conditions.append(sa.or_(table.c.actor == wanted.actor, label))
@@ -187,9 +197,76 @@ def search(session: Session, wanted: AuditFilter, limit: int, offset: int) -> tu
         conditions.append(table.c.at >= wanted.since)
     if wanted.until is not None:
         conditions.append(table.c.at < wanted.until)
-    total = session.scalar(sa.select(sa.func.count()).select_from(table).where(*conditions)) or 0
-    rows = session.execute(_RAW.where(*conditions).order_by(table.c.id.desc()).limit(limit).offset(offset)).mappings()
-    return [_show(row) for row in rows], total
+    return conditions
+
+
+def export(
+    session: Session, wanted: AuditFilter, principal: Principal, now: datetime, *, ip: str | None = None
+) -> list[dict[str, Any]]:
+    """All that the filters let through, newest first; it is recorded that the caller took it.
+
+    Raises ``Invalid`` (``too_many_records``) where that is more than ``MOST_EXPORTED``.
+    """
+    items, total = search(session, wanted, MOST_EXPORTED, 0)
+    if total > MOST_EXPORTED:
+        raise Invalid(f"these are {total} records; an export has at most {MOST_EXPORTED}", code="too_many_records")
+    record(session, principal, "audit.export", "audit", "trail", now, ip=ip, records=total)
+    return items
+
+
+COLUMNS: Final = (
+    "seq",
+    "id",
+    "at",
+    "actor",
+    "actor_label",
+    "ip",
+    "action",
+    "object_type",
+    "object_id",
+    "details",
+    "hash",
+)
+
+
+def as_csv(items: Iterable[Mapping[str, Any]]) -> str:
+    """One record a line, its details as JSON."""
+    return csv_text(COLUMNS, ([_cell(item, name) for name in COLUMNS] for item in items))
+
+
+def _cell(item: Mapping[str, Any], name: str) -> Any:
+    value = item[name]
+    return json.dumps(value) if name == "details" and item["readable"] else value
+
+
+# -- the head, kept elsewhere --------------------------------------------------------------------------------
+
+
+def head(session: Session) -> dict[str, Any] | None:
+    """The last record of the chain; None: there is none yet. Kept elsewhere, it shows what was cut off since."""
+    query = sa.select(table.c.seq, table.c.hash, table.c.at).where(table.c.seq.is_not(None))
+    row = session.execute(query.order_by(table.c.seq.desc()).limit(1)).first()
+    return None if row is None else {"seq": row.seq, "hash": row.hash, "at": iso(row.at)}
+
+
+def check_heads(session: Session, heads: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each head that was kept and that the chain does not have: it was cut off, or written anew."""
+    breaks = []
+    for kept in heads:
+        found = session.scalar(sa.select(table.c.hash).where(table.c.seq == kept["seq"]))
+        if found is None:
+            breaks.append({"seq": kept["seq"], "problem": "the chain ends before a head that was kept"})
+        elif found != kept["hash"]:
+            breaks.append({"seq": kept["seq"], "problem": "the chain is not the one of a head that was kept"})
+    return breaks
+
+
+def oldest_unsealed(session: Session, skip: Collection[str] = ()) -> tuple[str, datetime] | None:
+    """The record that has waited longest for its place in the chain, without those to ``skip``."""
+    query = sa.select(table.c.id, table.c.at).where(table.c.seq.is_(None))
+    query = query.where(table.c.id.not_in(skip)) if skip else query
+    row = session.execute(query.order_by(table.c.id).limit(1)).first()
+    return None if row is None else (row.id, row.at)
 
 
 def _show(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Limits of a client's trading, set by the firm: for one instrument, or for all that have none of their own."""
+"""Limits of a client's trading, set by the firm: for one instrument, or for all that have none of their own.
+
+Nobody changes one alone: a change is proposed, and carried out once a second person has agreed (``approvals``).
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID, uuid5
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.errors import Invalid, NotFound
+from app.core.errors import Conflict, Invalid, NotFound
 from app.core.ids import new_id
-from app.core.permissions import Principal
+from app.core.permissions import SYSTEM, Principal
+from app.domain.approvals import ApprovalKind
 from app.domain.calendars import TradingHours
-from app.domain.instruments import Instrument, SymbolTable
+from app.domain.instruments import Instrument, SymbolTable, UnknownSymbol
 from app.domain.money import text
-from app.models import Client, ClientLimit
+from app.models import Approval, Client, ClientLimit
 
-from . import audit
+from . import approvals, audit, clients
 from .access import is_uuid
 from .events import Events
 
 EVERY_INSTRUMENT = "*"
+VALUES = ("blocked", "max_order_qty", "max_notional_usd", "hours", "time_zone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +42,24 @@ class LimitValues:
     time_zone: str | None = None
 
 
-def show(row: ClientLimit, instruments: SymbolTable) -> dict[str, Any]:
-    def number(value: Decimal | None) -> str | None:
-        return None if value is None else text(value)
+def _number(value: Decimal | None) -> str | None:
+    return None if value is None else text(value)
 
+
+def _values(limit: LimitValues | ClientLimit) -> dict[str, Any]:
+    """The values alone, as they are shown and proposed."""
     return {
-        "id": row.id,
-        "client_id": row.client_id,
-        "symbol": EVERY_INSTRUMENT if row.instrument_id is None else instruments.by_id(row.instrument_id).symbol,
-        "blocked": row.blocked,
-        "max_order_qty": number(row.max_order_qty),
-        "max_notional_usd": number(row.max_notional_usd),
-        "hours": row.hours,
-        "time_zone": row.time_zone,
+        "blocked": limit.blocked,
+        "max_order_qty": _number(limit.max_order_qty),
+        "max_notional_usd": _number(limit.max_notional_usd),
+        "hours": limit.hours,
+        "time_zone": limit.time_zone,
     }
+
+
+def show(row: ClientLimit, instruments: SymbolTable) -> dict[str, Any]:
+    symbol = EVERY_INSTRUMENT if row.instrument_id is None else instruments.by_id(row.instrument_id).symbol
+    return {"id": row.id, "client_id": row.client_id, "symbol": symbol, **_values(row)}
 
 
 def of_client(session: Session, client: Client, instruments: SymbolTable) -> list[dict[str, Any]]:
@@ -59,51 +69,52 @@ def of_client(session: Session, client: Client, instruments: SymbolTable) -> lis
     return sorted(shown, key=lambda limit: (limit["symbol"] != EVERY_INSTRUMENT, limit["symbol"]))
 
 
-def put(
+def _row(session: Session, client_id: str, instrument_id: int | None) -> ClientLimit | None:
+    query = sa.select(ClientLimit).where(
+        ClientLimit.client_id == client_id, ClientLimit.instrument_id.is_not_distinct_from(instrument_id)
+    )
+    return session.scalars(query).one_or_none()
+
+
+def propose(
     session: Session,
     client: Client,
     instrument: Instrument | None,
-    wanted: LimitValues,
-    instruments: SymbolTable,
+    wanted: LimitValues | None,
     principal: Principal,
     now: datetime,
     ip: str | None = None,
-) -> dict[str, Any]:
-    """Set the client's limit for an instrument, or for all others with None. The client's row must be locked.
+) -> Approval:
+    """Ask a second person to set the client's limit for an instrument, or for all others with None.
 
-    Raises ``Invalid`` for trading hours that make no sense.
+    ``wanted`` None lifts it. The client's row must be locked. Raises ``Invalid`` for trading hours that make no
+    sense, ``Conflict`` where it is so already (``unchanged``) or a change of it waits (``approval_pending``).
     """
-    if (wanted.hours is None) != (wanted.time_zone is None):
-        raise Invalid.field("time_zone", "hours_need_zone", "is named with hours, and only with them")
-    if wanted.hours is not None:
-        _check_hours(wanted.hours, wanted.time_zone or "")
-    where = sa.select(ClientLimit).where(
-        ClientLimit.client_id == client.id,
-        ClientLimit.instrument_id.is_not_distinct_from(None if instrument is None else instrument.id),
+    if wanted is not None:
+        _check_hours(wanted.hours, wanted.time_zone)
+    symbol = EVERY_INSTRUMENT if instrument is None else instrument.symbol
+    content = {
+        "client_id": client.id,
+        "symbol": symbol,
+        "before": _present(session, client.id, None if instrument is None else instrument.id),
+        "after": None if wanted is None else _values(wanted),
+    }
+    if content["before"] == content["after"]:
+        raise Conflict("the limit is so already", code="unchanged")
+    return approvals.propose(
+        session,
+        ApprovalKind.CLIENT_LIMIT,
+        str(uuid5(UUID(client.id), symbol)),
+        content,
+        f"{client.code} {client.name}: {'lift the' if wanted is None else 'set a'} limit for {symbol}",
+        principal,
+        now,
+        client_id=client.id,
+        ip=ip,
     )
-    row, previous = session.scalars(where).one_or_none(), None
-    if row is None:
-        row = ClientLimit(id=new_id(), client_id=client.id, instrument_id=None if instrument is None else instrument.id)
-        session.add(row)
-    else:
-        previous = show(row, instruments)
-    row.blocked, row.max_order_qty, row.max_notional_usd = wanted.blocked, wanted.max_order_qty, wanted.max_notional_usd
-    row.hours, row.time_zone = wanted.hours, wanted.time_zone
-    session.flush()
-    shown = show(row, instruments)
-    if shown != previous:
-        _note(session, client, "set", shown, previous, principal, now, ip)
-    return shown
 
 
-def _check_hours(window: str, zone: str) -> None:
-    try:
-        TradingHours.parse(window, zone)
-    except ValueError as error:
-        raise Invalid.field("hours", "invalid_hours", "are no HH:MM-HH:MM in a known time zone", window) from error
-
-
-def remove(
+def propose_lifting(
     session: Session,
     client: Client,
     limit_id: str,
@@ -111,16 +122,74 @@ def remove(
     principal: Principal,
     now: datetime,
     ip: str | None = None,
-) -> dict[str, Any]:
-    """Take a limit away and return what it was; the client's row must be locked. Raises ``NotFound``."""
+) -> Approval:
+    """Ask a second person to take a limit away; as ``propose``, and ``NotFound``."""
     query = sa.select(ClientLimit).where(ClientLimit.id == limit_id.lower(), ClientLimit.client_id == client.id)
     row = session.scalars(query).one_or_none() if is_uuid(limit_id) else None
     if row is None:
         raise NotFound("there is no such limit")
-    shown = show(row, instruments)
-    session.delete(row)
-    _note(session, client, "remove", None, shown, principal, now, ip)
-    return shown
+    instrument = None if row.instrument_id is None else instruments.by_id(row.instrument_id)
+    return propose(session, client, instrument, None, principal, now, ip)
+
+
+def _present(session: Session, client_id: str, instrument_id: int | None) -> dict[str, Any] | None:
+    row = _row(session, client_id, instrument_id)
+    return None if row is None else _values(row)
+
+
+def _check_hours(window: str | None, zone: str | None) -> None:
+    if (window is None) != (zone is None):
+        raise Invalid.field("time_zone", "hours_need_zone", "is named with hours, and only with them")
+    if window is None or zone is None:
+        return
+    try:
+        TradingHours.parse(window, zone)
+    except ValueError as error:
+        raise Invalid.field("hours", "invalid_hours", "are no HH:MM-HH:MM in a known time zone", window) from error
+
+
+class LimitChanges:
+    """The subject of proposals about limits: what one stands on is read again, what it wants stays as proposed."""
+
+    def __init__(self, instruments: SymbolTable) -> None:
+        self.instruments = instruments
+
+    def content(self, session: Session, object_id: str) -> dict[str, Any]:
+        proposed = approvals.open_about(session, ApprovalKind.CLIENT_LIMIT, object_id).content
+        clients.lock(session, session.get_one(Client, proposed["client_id"]))
+        before = _present(session, proposed["client_id"], self._instrument_id(proposed["symbol"]))
+        return {**proposed, "before": before}
+
+    def carry_out(self, session: Session, approval: Approval, now: datetime) -> None:
+        proposed = approval.content
+        client = session.get_one(Client, proposed["client_id"])
+        instrument_id = self._instrument_id(proposed["symbol"])
+        row = _row(session, client.id, instrument_id)
+        previous = None if row is None else show(row, self.instruments)
+        if proposed["after"] is None:
+            session.delete(row)
+            _note(session, client, "remove", None, previous, approval, now)
+            return
+        if row is None:
+            row = ClientLimit(id=new_id(), client_id=client.id, instrument_id=instrument_id)
+            session.add(row)
+        for name in VALUES:
+            value = proposed["after"][name]
+            is_amount = name in ("max_order_qty", "max_notional_usd") and value is not None
+            setattr(row, name, Decimal(value) if is_amount else value)
+        session.flush()
+        _note(session, client, "set", show(row, self.instruments), previous, approval, now)
+
+    def turn_down(self, session: Session, approval: Approval, now: datetime) -> None:
+        """The limits stay as they are."""
+
+    def _instrument_id(self, symbol: str) -> int | None:
+        if symbol == EVERY_INSTRUMENT:
+            return None
+        try:
+            return self.instruments.resolve(symbol).id
+        except UnknownSymbol as error:
+            raise Conflict(f"{symbol} is not traded any more", code="content_changed") from error
 
 
 def _note(
@@ -129,14 +198,21 @@ def _note(
     what: str,
     shown: dict[str, Any] | None,
     previous: dict[str, Any] | None,
-    principal: Principal,
+    approval: Approval,
     now: datetime,
-    ip: str | None,
 ) -> None:
-    about = shown or previous or {}
     events = Events(now)
-    events.add(client.id, f"client.limit_{what}", "client", client.id, about)
+    events.add(client.id, f"client.limit_{what}", "client", client.id, shown or previous or {})
     events.flush(session)
     audit.record(
-        session, principal, f"client.limit_{what}", "client", client.id, now, ip=ip, limit=shown, previous=previous
+        session,
+        SYSTEM,
+        f"client.limit_{what}",
+        "client",
+        client.id,
+        now,
+        limit=shown,
+        previous=previous,
+        approval=approval.id,
+        proposed_by=approval.maker,
     )

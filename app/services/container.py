@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from app.adapters.documents.base import Papers
 from app.core.clock import Clock
 from app.core.group_commit import GroupCommit
 from app.core.settings import Settings
@@ -71,6 +72,7 @@ class Services:
     bank_accounts: BankAccounts
     withdrawals: Withdrawals
     payments: Payments
+    papers: Papers
     local: LocalEngine | None = None
     recent_keys: RecentKeys = field(init=False)
     entry_wallets: EntryWallets = field(default_factory=EntryWallets)

@@ -47,6 +47,7 @@ class Person:
 
 PEOPLE: Final = (
     Person("master@demo.cambista", "Marta Quispe", Role.MASTER),
+    Person("second@demo.cambista", "Raúl Salinas", Role.MASTER),  # nobody approves what they proposed themselves
     Person("trader@demo.cambista", "Tomás Huamán", Role.TRADER),
     Person("operator@demo.cambista", "Olga Paredes", Role.OPERATOR),
     Person("compliance@demo.cambista", "César Rojas", Role.MIDDLE_OFFICE),

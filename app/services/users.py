@@ -14,10 +14,11 @@ from app.core.clock import iso
 from app.core.errors import Conflict, Invalid, NotFound
 from app.core.ids import new_id
 from app.core.permissions import Principal, Role
+from app.domain.approvals import ApprovalKind
 from app.domain.identifiers import is_visible
 from app.models import Client, User
 
-from . import audit, emails, user_sessions
+from . import approvals, audit, emails, user_sessions
 from .access import is_uuid
 
 LANGUAGES, THEMES = ("en", "es"), ("light", "dark")
@@ -36,11 +37,13 @@ def create(
     now: datetime,
     client: Client | None = None,
     one_time: bool = False,
+    active: bool = True,
     ip: str | None = None,
 ) -> User:
     """A new user; ``client`` exactly for the client role. Raises ``Invalid``, ``Conflict``.
 
     ``one_time``: somebody else knows the password; nothing is open to the user before they chose their own.
+    Not ``active``: a second person has to agree first (``services/staff``).
     """
     email, name = emails.normalize(email), name.strip()
     emails.check(email)
@@ -57,7 +60,7 @@ def create(
         role=role.value,
         client_id=client.id if client else None,
         password_hash=password_hash,
-        active=True,
+        active=active,
         must_change_password=one_time,
         created_at=now,
     )
@@ -125,10 +128,8 @@ def change(
     changed = {name: value for name, value in changes.items() if getattr(user, name) != value}
     if not changed:
         return False
-    if "role" in changed and Role.CLIENT in (user.role, changed["role"]):
-        raise Invalid.field("role", "role_of_client", "of a client's user is fixed; create another user")
     if "role" in changed:
-        _check_loss(session, user, principal)
+        check_role(session, user, changed["role"], principal)
     if changed.get("active") is False:
         disable(session, user, principal, now, ip=ip)
         del changed["active"]
@@ -139,6 +140,15 @@ def change(
         user.version += 1
         audit.record(session, principal, "user.update", "user", user.id, now, ip=ip, changed=changed, previous=previous)
     return not user.active
+
+
+def check_role(session: Session, user: User, role: str, principal: Principal) -> None:
+    """Refuse a role that ``user`` cannot have, as ``change`` does."""
+    if role == user.role:
+        return
+    if Role.CLIENT in (user.role, role):
+        raise Invalid.field("role", "role_of_client", "of a client's user is fixed; create another user")
+    _check_loss(session, user, principal)
 
 
 def _check_loss(session: Session, user: User, principal: Principal) -> None:
@@ -179,6 +189,7 @@ def by_email(session: Session, email: str) -> User:
 def disable(session: Session, user: User, principal: Principal, now: datetime, *, ip: str | None = None) -> int:
     """Keep a user out from now on; returns how many sessions that ended. Raises ``Conflict`` as ``change`` does."""
     _check_loss(session, user, principal)
+    approvals.void(session, ApprovalKind.STAFF, user.id, "the user was disabled", now)
     user.active = False
     user.version += 1
     ended = user_sessions.end_of_user(session, user.id, now)

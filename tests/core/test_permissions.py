@@ -5,34 +5,56 @@ from __future__ import annotations
 import pytest
 
 from app.core.errors import Forbidden
-from app.core.permissions import ACCESS, READ, SCOPES, SYSTEM, WRITE, Principal, Reach, Resource, Role, Scope
+from app.core.permissions import (
+    ACCESS,
+    CHECK,
+    HANDLE,
+    READ,
+    SCOPES,
+    SYSTEM,
+    WRITE,
+    Principal,
+    Reach,
+    Resource,
+    Role,
+    Scope,
+)
 
-# R or W, and whose: * everybody's, a the trader's assigned clients', o one's own
+# R, W, H (handle) or C (check), and whose: * everybody's, a the trader's assigned clients', o one's own
 TABLE = """
                  master   trader   operator  middle_office  client   key_read key_write
 orders           R*       Ra.Wa    R*        R*             Ro.Wo    read     trade
 wallets          R*.W*    Ra       R*        R*             Ro       read     admin
 clients          R*.W*    Ra.Wa    R*        R*.W*          Ro       read     clients
-limits           R*.W*    Ra       R*        R*.W*          Ro       read     admin
+limits           R*.W*.C* Ra       R*        R*.W*          Ro       read     admin
 ledger           R*       Ra       R*        R*             Ro       read     -
 events           R*       Ra       R*        R*             Ro       read     -
 market           R*       R*       R*        R*             R*       read     -
 market_control   R*.W*    -        -         -              -        admin    admin
 system           R*.W*    -        R*        R*             -        admin    admin
 audit            R*       -        -         R*             -        admin    -
-users            R*.W*    -        -         -              -        -        -
+users            R*.W*.C* -        -         -              -        -        -
+documents        R*.W*    Ra.Wa    R*.W*     R*.W*          Ro.Wo    read     clients
+bank_accounts    R*.C*    -        R*.W*     R*.C*          Ro.Wo    read     funding
+kyc              R*.C*    Ra       R*        R*.W*.H*.C*    Ro.Wo    read     clients
+deposits         R*       Ra       R*.H*     R*.C*          Ro.Wo    read     funding
+withdrawals      R*.C*    -        R*.W*.H*  R*.C*          Ro.Wo    read     funding
+approvals        R*       -        R*        R*             -        -        -
 api_keys         R*.W*    Ro.Wo    Ro.Wo     Ro.Wo          Ro.Wo    -        -
 """
 REACH = {"*": Reach.ALL, "a": Reach.ASSIGNED, "o": Reach.OWN}
+RIGHTS = {READ: "R", WRITE: "W", HANDLE: "H", CHECK: "C"}
 ROWS = {line.split()[0]: line.split()[1:] for line in TABLE.strip().splitlines()[1:]}
 COLUMNS = TABLE.split()[:7]
-CELLS = [(resource, column, right) for resource in ROWS for column in COLUMNS[:5] for right in (READ, WRITE)]
+# what a key of the firm writes for clients: with the right to act for them alone
+ACTING = {"orders", "wallets", "market_control", "documents", "bank_accounts", "kyc", "deposits", "withdrawals"}
+CELLS = [(resource, column, right) for resource in ROWS for column in COLUMNS[:5] for right in RIGHTS]
 
 
 def wanted(resource: str, column: str, right: str) -> Reach | None:
     cell = ROWS[resource][COLUMNS.index(column)]
     marks = {part[0]: part[1] for part in cell.split(".") if part != "-"}
-    mark = marks.get("R" if right == READ else "W")
+    mark = marks.get(RIGHTS[right])
     return REACH[mark] if mark else None
 
 
@@ -65,7 +87,7 @@ def test_a_key_opens_what_its_scope_opens_and_nothing_else(resource: Resource, r
     named = ROWS[resource.value][5 if right == READ else 6]
     for scope in Scope:
         key = Principal("key", "k-1", "bot", client_id="c-1" if bound else None, scopes=frozenset({scope}))
-        acting = right == WRITE and resource in {Resource.ORDERS, Resource.WALLETS, Resource.MARKET_CONTROL}
+        acting = right == WRITE and resource.value in ACTING
         opened = named == scope.value and (bound or not acting)
         assert key.reach(resource, right) is ((Reach.OWN if bound else Reach.ALL) if opened else None), scope
         if not opened:

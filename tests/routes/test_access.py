@@ -26,6 +26,7 @@ FUNDING = {"operator", "client"} | {name for name, key in KEYS.items() if "fundi
 PAYING = {"operator"}  # in a browser
 AUDITING = {"master", "middle_office"} | ADMINS
 PAYING_IN = {"client", "key:funding"}
+CHECKING = {"master", "operator", "middle_office"}  # an operator reads; what one decides is asked for by kind
 ANYBODY = {*CALLERS, None}
 
 API = {
@@ -136,6 +137,14 @@ API = {
     "PATCH /api/v1/admin/venue": MANAGING,
     "GET /api/v1/admin/audit": AUDITING,
     "GET /api/v1/admin/audit/verify": AUDITING,
+    "GET /api/v1/admin/audit/export": AUDITING,
+    "GET /api/v1/withdrawals/<withdrawal_id>/receipt.pdf": SEEING - {"trader"},
+    "GET /api/v1/deposits/<deposit_id>/receipt.pdf": SEEING,
+    "GET /api/v1/clients/<ref>/statement.pdf": SEEING,
+    "GET /api/v1/approvals": CHECKING,
+    "GET /api/v1/approvals/<approval_id>": CHECKING,
+    "POST /api/v1/approvals/<approval_id>/approve": CHECKING,
+    "POST /api/v1/approvals/<approval_id>/reject": CHECKING,
     "GET /api/v1/users": {"master"},
     "POST /api/v1/users": {"master"},
     "GET /api/v1/users/<user_id>": {"master"},
@@ -176,6 +185,7 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
     "GET /clients/import": {"master", "trader", "middle_office"},
     "GET /clients/<ref>": STAFF,
     "GET /documents": EVERYBODY,
+    "GET /approvals": CHECKING,
     "GET /journal": EVERYBODY,
     "GET /journal/<entry_id>": EVERYBODY,
     "GET /journal/trial-balance": {"master", "operator", "middle_office"},
@@ -194,6 +204,7 @@ PAGES = {  # for people: keys have no business here, nobody is sent to sign in
 ELSEWHERE = {
     "POST /api/v1/kyc/webhook",  # vouched for by its digest; the tests of KYC
     "GET /sign-in",
+    "GET /verify/<code>",
     "POST /sign-in",
     "GET /sign-in/code",
     "POST /sign-in/code",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +13,9 @@ import sqlalchemy as sa
 
 from app.core.clock import iso
 from app.core.ids import new_id
+from app.core.permissions import SYSTEM
 from app.models import AuditRecord, table_of
+from app.services import audit
 
 from .conftest import Firm
 
@@ -98,3 +103,38 @@ def test_filters_that_make_no_sense_are_refused(firm: Firm, query: str) -> None:
 def test_the_page_knows_what_was_done(firm: Firm) -> None:
     page = firm.call("middle_office", "GET", "/audit").get_data(as_text=True)
     assert "client.create" in page and 'id="verify"' in page
+
+
+def test_what_is_filtered_is_exported_whole_and_that_is_recorded(firm_on_each: Firm) -> None:
+    firm = firm_on_each
+    for name in ("=1+1", "Ana Q.", "Ana R."):
+        assert firm.call("master", "PATCH", "/api/v1/clients/C-1", json={"name": name}).status_code == 200
+    query = {"action": "client.update"}
+    as_json = firm.call("middle_office", "GET", f"{PATH}/export", query_string=query)
+    assert as_json.headers["Content-Disposition"] == 'attachment; filename="audit.json"'
+    assert as_json.get_json()["items"] == found(firm, **query)
+    as_csv = firm.call("middle_office", "GET", f"{PATH}/export", query_string={**query, "format": "csv"})
+    assert as_csv.content_type == "text/csv; charset=utf-8"
+    lines = list(csv.DictReader(io.StringIO(as_csv.get_data(as_text=True))))
+    assert [line["id"] for line in lines] == [item["id"] for item in as_json.get_json()["items"]]
+    assert json.loads(lines[-1]["details"])["changed"] == {"name": "=1+1"}
+    taken = found(firm, action="audit.export")
+    assert [(item["actor_label"], item["details"]) for item in taken] == [
+        ("middle_office@firm.example", {"records": 3})
+    ] * 2
+
+
+def test_a_cell_of_an_export_is_no_formula(firm: Firm) -> None:
+    spoil(firm)
+    firm.run(lambda session: audit.record(session, SYSTEM, "=cmd|' /C calc'!A0", "client", "@x", firm.clock.now()))
+    text = firm.call("master", "GET", f"{PATH}/export", query_string={"format": "csv"}).get_data(as_text=True)
+    assert "\"'=cmd" in text or "'=cmd" in text
+    assert ",'@x," in text and ",@x" not in text and ",=cmd" not in text
+    assert "{not json" in text
+
+
+def test_an_export_that_is_too_large_is_refused(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "MOST_EXPORTED", 3)
+    answer = firm.call("master", "GET", f"{PATH}/export")
+    assert (answer.status_code, answer.get_json()["code"]) == (422, "too_many_records")
+    assert found(firm, action="audit.export") == []

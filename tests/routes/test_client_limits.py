@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.models import AuditRecord
+from app.core.ids import new_id
+from app.models import AuditRecord, ClientLimit
 
 from .conftest import Firm
 
@@ -18,41 +19,95 @@ def put(firm: Firm, who: str = "middle_office", **limit: Any) -> Any:
     return firm.call(who, "PUT", PATH, json=limit)
 
 
+def agree(firm: Firm, answer: Any) -> Any:
+    """The second person agrees to what was proposed."""
+    assert answer.status_code == 202, answer.get_json()
+    decided = firm.call("master", "POST", f"/api/v1/approvals/{answer.get_json()['id']}/approve", json={}).get_json()
+    assert decided["status"] == "executed", decided
+    return decided
+
+
+def listed(firm: Firm, who: str = "client") -> list[Any]:
+    items: list[Any] = firm.call(who, "GET", PATH).get_json()["items"]
+    return items
+
+
 def codes(order: Any) -> list[str]:
     return [failure["code"] for failure in order.get_json()["reject_values"] or ()]
 
 
-def test_a_limit_holds_from_the_next_order_on_and_is_lifted_by_name(firm: Firm) -> None:
-    assert codes(firm.order(qty="0.2")) == []
-    limit = put(firm, symbol="BTCUSDT", max_order_qty="0.1").get_json()
-    assert (limit["symbol"], limit["max_order_qty"], limit["blocked"]) == ("BTC/USDT", "0.1", False)
+def test_a_limit_holds_once_a_second_person_has_agreed_and_is_lifted_the_same_way(firm: Firm) -> None:
+    answer = put(firm, symbol="BTCUSDT", max_order_qty="0.1")
+    proposal = answer.get_json()
+    assert (proposal["kind"], proposal["status"], proposal["client_id"]) == (
+        "client_limit",
+        "pending",
+        firm.ids["ana"],
+    )
+    values = {"blocked": False, "max_order_qty": "0.1", "max_notional_usd": None, "hours": None, "time_zone": None}
+    assert proposal["content"] == {
+        "client_id": firm.ids["ana"],
+        "symbol": "BTC/USDT",
+        "before": None,
+        "after": values,
+    }
+    assert codes(firm.order(qty="0.2")) == [] and listed(firm) == []
+    agree(firm, answer)
     assert codes(firm.order(qty="0.2")) == ["ORDER_SIZE_LIMIT_EXCEEDED"]
     assert codes(firm.order("key:other", qty="0.2")) == []  # another client's
-    lifted = firm.call("master", "DELETE", f"{PATH}/{limit['id']}")
-    assert lifted.get_json() == limit
+    limit = listed(firm)[0]
+    assert {name: limit[name] for name in values} == values
+    agree(firm, firm.call("middle_office", "DELETE", f"{PATH}/{limit['id']}"))
     assert codes(firm.order(qty="0.2")) == []
-    assert firm.call("master", "DELETE", f"{PATH}/{limit['id']}").status_code == 404
+    assert firm.call("middle_office", "DELETE", f"{PATH}/{limit['id']}").status_code == 404
 
 
 def test_the_limit_of_an_instrument_is_taken_in_place_of_the_one_for_all(firm: Firm) -> None:
-    assert put(firm, symbol="*", blocked=True).status_code == 200
+    agree(firm, put(firm, symbol="*", blocked=True))
     assert codes(firm.order()) == ["SYMBOL_BLOCKED"]
-    assert put(firm, symbol="BTC/USDT", max_notional_usd="1000000").status_code == 200
+    agree(firm, put(firm, symbol="BTC/USDT", max_notional_usd="1000000"))
     assert codes(firm.order()) == []
-    listed = firm.call("client", "GET", PATH).get_json()["items"]
-    assert [item["symbol"] for item in listed] == ["*", "BTC/USDT"]
+    assert [item["symbol"] for item in listed(firm)] == ["*", "BTC/USDT"]
 
 
 def test_set_again_it_is_replaced_whole(firm: Firm) -> None:
-    first = put(firm, symbol="*", max_order_qty="1", hours="09:00-17:00", time_zone="America/Lima").get_json()
-    second = put(firm, symbol="*", max_notional_usd="500").get_json()
+    agree(firm, put(firm, symbol="*", max_order_qty="1", hours="09:00-17:00", time_zone="America/Lima"))
+    first = listed(firm)[0]
+    decided = agree(firm, put(firm, symbol="*", max_notional_usd="500"))
+    second = listed(firm)[0]
     assert second["id"] == first["id"]
     assert (second["max_order_qty"], second["hours"], second["time_zone"]) == (None, None, None)
+    assert decided["content"]["before"]["hours"] == "09:00-17:00"
     records = firm.run(
         lambda s: list(s.scalars(sa.select(AuditRecord).where(AuditRecord.action == "client.limit_set")))
     )
     assert [record.details["previous"] for record in records] == [None, first]
     assert records[1].details["limit"] == second and records[1].object_id == firm.ids["ana"]
+    assert records[1].details["proposed_by"] == f"user:{firm.ids['middle_office']}"
+
+
+def test_one_change_of_a_limit_waits_at_a_time(firm: Firm) -> None:
+    waiting = put(firm, symbol="*", blocked=True)
+    again = put(firm, symbol="*", max_order_qty="1")
+    assert (again.status_code, again.get_json()["code"]) == (409, "approval_pending")
+    agree(firm, put(firm, symbol="BTC/USDT", max_order_qty="1"))  # another instrument's does not wait for it
+    agree(firm, waiting)
+    same = put(firm, symbol="*", blocked=True)
+    assert (same.status_code, same.get_json()["code"]) == (409, "unchanged")
+
+
+def test_a_rejected_limit_changes_nothing(firm: Firm) -> None:
+    proposal = put(firm, symbol="*", blocked=True).get_json()
+    path = f"/api/v1/approvals/{proposal['id']}/reject"
+    assert firm.call("master", "POST", path, json={"reason": "too strict"}).get_json()["status"] == "rejected"
+    assert codes(firm.order()) == [] and listed(firm) == []
+
+
+def test_what_stands_on_another_limit_than_was_looked_at_is_not_carried_out(firm: Firm) -> None:
+    proposal = put(firm, symbol="*", max_order_qty="1").get_json()
+    firm.run(lambda s: s.add(ClientLimit(id=new_id(), client_id=firm.ids["ana"], instrument_id=None, blocked=True)))
+    decided = firm.call("master", "POST", f"/api/v1/approvals/{proposal['id']}/approve", json={}).get_json()
+    assert (decided["status"], [item["blocked"] for item in listed(firm)]) == ("failed", [True])
 
 
 @pytest.mark.parametrize(

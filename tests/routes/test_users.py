@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 
 from app.core.errors import Conflict
-from app.core.permissions import SYSTEM
+from app.core.ids import new_id
+from app.core.permissions import SYSTEM, Principal, Role
 from app.models import AuditRecord, IdempotencyRecord, User
 from app.services import users
 
@@ -19,9 +20,25 @@ EVA = {"email": "Eva@Firm.example", "name": "Eva Rojas", "role": "trader"}
 
 
 def created(firm: Firm, **fields: Any) -> Any:
+    """A new user, whom a second Master has let in."""
     answer = firm.call("master", "POST", "/api/v1/users", json={**EVA, **fields})
     assert answer.status_code == 201, answer.get_json()
-    return answer.get_json()
+    made = answer.get_json()
+    if made["approval_id"] is not None:
+        agree(firm, made["approval_id"])
+    return made
+
+
+def agree(firm: Firm, approval_id: str) -> None:
+    """As another Master, who has no account: the tests count the firm's."""
+
+    def decide(session: Any) -> str:
+        second = Principal("user", new_id(), "second", role=Role.MASTER)
+        return approvals.decide(session, approval_id, True, None, second, firm.clock.now()).status
+
+    approvals = firm.app.extensions["services"].approvals
+    assert firm.run(decide) == "approved"
+    assert firm.run(lambda session: approvals.carry_out(session, approval_id, firm.clock.now()))
 
 
 def csrf_token(page: str) -> str:
@@ -111,16 +128,70 @@ def test_a_user_of_a_client_names_the_client(firm: Firm) -> None:
 
 def test_changes_are_audited_with_before_and_after(firm: Firm) -> None:
     made = created(firm)
-    answer = firm.call("master", "PATCH", f"/api/v1/users/{made['id']}", json={"role": "operator", "name": "Eva R."})
-    assert answer.headers["ETag"] == '"v2"'
-    record = audited(firm, "user.update")[0]
+    answer = firm.call("master", "PATCH", f"/api/v1/users/{made['id']}", json={"name": "Eva R."})
+    assert answer.headers["ETag"] == '"v3"'  # let in, and named anew
+    record = audited(firm, "user.update")[1]
     assert record.actor == f"user:{firm.ids['master']}" and record.ip == "127.0.0.1"
-    assert record.details["previous"] == {"role": "trader", "name": "Eva Rojas"}
-    assert record.details["changed"] == {"role": "operator", "name": "Eva R."}
+    assert record.details["previous"] == {"name": "Eva Rojas"}
+    assert record.details["changed"] == {"name": "Eva R."}
     stale = firm.call(
         "master", "PATCH", f"/api/v1/users/{made['id']}", json={"name": "E"}, headers={"If-Match": '"v1"'}
     )
     assert stale.status_code == 412
+
+
+def state(firm: Firm, user_id: str) -> tuple[str, bool]:
+    user = firm.call("master", "GET", f"/api/v1/users/{user_id}").get_json()
+    return user["role"], user["active"]
+
+
+def test_new_staff_comes_in_when_a_second_master_agrees(firm: Firm) -> None:
+    made = firm.call("master", "POST", "/api/v1/users", json=EVA).get_json()
+    assert made["active"] is False
+    proposal = firm.call("master", "GET", f"/api/v1/approvals/{made['approval_id']}").get_json()
+    assert (proposal["kind"], proposal["object_id"], proposal["may_decide"]) == ("staff", made["id"], False)
+    assert proposal["content"]["before"] == {"role": "trader", "active": False}
+    assert proposal["content"]["after"] == {"role": "trader", "active": True}
+    own = firm.call("master", "POST", f"/api/v1/approvals/{proposal['id']}/approve", json={})
+    assert (own.status_code, own.get_json()["code"]) == (403, "own_proposal")
+    enabled = firm.call("master", "PATCH", f"/api/v1/users/{made['id']}", json={"active": True})
+    assert (enabled.status_code, enabled.get_json()["code"]) == (409, "approval_pending")
+    assert state(firm, made["id"]) == ("trader", False)
+    agree(firm, proposal["id"])
+    assert state(firm, made["id"]) == ("trader", True)
+    signed_in(firm, made["email"], made["one_time_password"])
+
+
+def test_a_role_changes_when_a_second_master_agrees_and_its_bearer_signs_in_again(firm: Firm) -> None:
+    trader = firm.ids["trader"]
+    answer = firm.call("master", "PATCH", f"/api/v1/users/{trader}", json={"role": "operator", "name": "Tomás"})
+    changed = answer.get_json()
+    assert (answer.status_code, changed["role"], changed["name"]) == (202, "trader", "Tomás")
+    assert firm.call("trader", "GET", "/api/v1/orders").status_code == 200
+    agree(firm, changed["approval_id"])
+    assert state(firm, trader) == ("operator", True)
+    assert firm.call("trader", "GET", "/api/v1/orders").status_code == 401
+
+
+def test_disabling_needs_nobody_else_and_ends_what_waits(firm: Firm) -> None:
+    trader = firm.ids["trader"]
+    waiting = firm.call("master", "PATCH", f"/api/v1/users/{trader}", json={"role": "master"}).get_json()
+    disabled = firm.call("master", "PATCH", f"/api/v1/users/{trader}", json={"active": False})
+    assert (disabled.status_code, disabled.get_json()["approval_id"]) == (200, None)
+    proposal = firm.call("master", "GET", f"/api/v1/approvals/{waiting['approval_id']}").get_json()
+    assert (proposal["status"], proposal["reason"]) == ("voided", "the user was disabled")
+    assert state(firm, trader) == ("trader", False)
+
+
+def test_whoever_becomes_a_master_does_not_decide_on_it(firm: Firm) -> None:
+    """Nor does anybody who is no Master, whatever else they may approve."""
+    second = created(firm, role="master", email="second@firm.example")
+    trader = firm.ids["trader"]
+    waiting = firm.call("master", "PATCH", f"/api/v1/users/{trader}", json={"role": "master"}).get_json()
+    path = f"/api/v1/approvals/{waiting['approval_id']}/approve"
+    for who, status in (("trader", 403), ("middle_office", 404), ("operator", 404), ("client", 403)):
+        assert firm.call(who, "POST", path, json={}).status_code == status, who
+    assert state(firm, second["id"]) == ("master", True) and state(firm, trader) == ("trader", True)
 
 
 def test_disabling_ends_every_session_at_once(firm: Firm) -> None:
@@ -132,7 +203,9 @@ def test_disabling_ends_every_session_at_once(firm: Firm) -> None:
     assert firm.call("trader", "GET", "/api/v1/orders").status_code == 401
     assert audited(firm, "user.disable")[0].details["sessions_ended"] == 1
     enabled = firm.call("master", "PATCH", f"/api/v1/users/{trader}", json={"active": True})
-    assert enabled.get_json()["active"] is True
+    assert (enabled.status_code, enabled.get_json()["active"]) == (202, False)
+    agree(firm, enabled.get_json()["approval_id"])
+    assert firm.call("master", "GET", f"/api/v1/users/{trader}").get_json()["active"] is True
     assert firm.call("trader", "GET", "/api/v1/orders").status_code == 401  # and signs in again
 
 

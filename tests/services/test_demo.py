@@ -26,7 +26,7 @@ def load(database: Database, now: datetime) -> dict[str, Any]:
 def test_firm_has_all_roles_two_clients_and_clean_books(database: Database, clock: ManualClock) -> None:
     assert database.read(demo.is_empty)
     added = load(database, clock.now())
-    assert len(added["users"]) == 6 and added["clients"] == ["C-1001", "C-1002"]
+    assert len(added["users"]) == 7 and added["clients"] == ["C-1001", "C-1002"]
 
     def check(session: Any) -> None:
         assert set(session.scalars(sa.select(User.role))) == {role.value for role in Role}

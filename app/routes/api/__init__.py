@@ -29,6 +29,7 @@ def csv(text: str, name: str) -> Response:
 
 def register(app: Flask) -> None:
     from . import (
+        approvals,
         audit,
         bank_accounts,
         client_import,
@@ -45,6 +46,7 @@ def register(app: Flask) -> None:
         market,
         openapi,
         orders,
+        papers,
         portfolio,
         positions,
         stripe,
@@ -56,6 +58,7 @@ def register(app: Flask) -> None:
     )
 
     areas = (
+        approvals,
         audit,
         bank_accounts,
         client_import,
@@ -71,6 +74,7 @@ def register(app: Flask) -> None:
         mails,
         market,
         orders,
+        papers,
         portfolio,
         positions,
         stripe,

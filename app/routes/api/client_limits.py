@@ -6,13 +6,15 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, WRITE, Resource
-from app.models import Client
+from app.models import Approval, Client
 from app.routes.access import endpoint, principal
 from app.routes.request import body, db, now, services
+from app.schemas.approvals import ApprovalOut
 from app.schemas.client_limits import ClientLimitIn, ClientLimitOut
 from app.services import access, client_limits, clients
 
 from . import blueprint, whole
+from .approvals import shown
 
 READING, WRITING = (Resource.LIMITS, READ), (Resource.LIMITS, WRITE)
 
@@ -34,14 +36,15 @@ def list_client_limits(ref: str) -> ResponseReturnValue:
 
 @blueprint.put("/clients/<ref>/limits")
 @endpoint(
-    "Set the limit of a client for an instrument",
+    "Propose the limit of a client for an instrument",
     tag="clients",
     body=ClientLimitIn,
-    response=ClientLimitOut,
+    response=ApprovalOut,
+    status=202,
     needs=WRITING,
-    errors=("unknown_instrument", "invalid_hours", "hours_need_zone", "required"),
-    description="Replaces the client's limit for that instrument; what the body leaves out is not limited. "
-    "It holds for orders from now on, not for those that wait at the venue.",
+    errors=("unknown_instrument", "invalid_hours", "hours_need_zone", "required", "unchanged", "approval_pending"),
+    description="Once a second person has approved, it replaces the client's limit for that instrument; what the body "
+    "leaves out is not limited. It holds for orders from then on, not for those that wait at the venue.",
 )
 def set_client_limit(ref: str) -> ResponseReturnValue:
     given = body(ClientLimitIn)
@@ -50,22 +53,29 @@ def set_client_limit(ref: str) -> ResponseReturnValue:
     wanted = client_limits.LimitValues(
         given.blocked, given.max_order_qty, given.max_notional_usd, given.hours, given.time_zone
     )
-    return client_limits.put(
-        db(), client, instrument, wanted, services().instruments, principal(), now(), request.remote_addr
-    )
+    return _proposed(client_limits.propose(db(), client, instrument, wanted, principal(), now(), request.remote_addr))
 
 
 @blueprint.delete("/clients/<ref>/limits/<limit_id>")
 @endpoint(
-    "Lift a limit of a client",
+    "Propose to lift a limit of a client",
     tag="clients",
-    response=ClientLimitOut,
+    response=ApprovalOut,
+    status=202,
     needs=WRITING,
-    description="Answers the limit as it was.",
+    errors=("approval_pending",),
+    description="It is lifted once a second person has approved.",
 )
 def remove_client_limit(ref: str, limit_id: str) -> ResponseReturnValue:
-    client = _locked(ref)
-    return client_limits.remove(db(), client, limit_id, services().instruments, principal(), now(), request.remote_addr)
+    return _proposed(
+        client_limits.propose_lifting(
+            db(), _locked(ref), limit_id, services().instruments, principal(), now(), request.remote_addr
+        )
+    )
+
+
+def _proposed(approval: Approval) -> ResponseReturnValue:
+    return shown(db(), principal(), [approval])[0], 202
 
 
 def _locked(ref: str) -> Client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import g, request
@@ -27,7 +28,7 @@ from app.schemas.users import (
     UserSessionOut,
     UserWithPasswordOut,
 )
-from app.services import access, invitations, passwords, totp, user_sessions, users
+from app.services import access, invitations, passwords, staff, totp, user_sessions, users
 
 from . import blueprint, page, whole
 
@@ -40,7 +41,13 @@ def list_users() -> ResponseReturnValue:
     asked = query(UserQuery)
     wanted = users.UserFilter(asked.q, asked.role, asked.active)
     found, total = users.search(db(), wanted, asked.limit, asked.offset)
-    return page([users.show(user) for user in found], total, asked.limit, asked.offset)
+    return page(_shown(db(), found), total, asked.limit, asked.offset)
+
+
+def _shown(session: Session, found: Sequence[User]) -> list[dict[str, Any]]:
+    """Users with the proposals that wait about them."""
+    waiting = staff.open_proposals(session, [user.id for user in found])
+    return [{**users.show(user), "approval_id": waiting.get(user.id)} for user in found]
 
 
 @blueprint.post("/users")
@@ -54,6 +61,7 @@ def list_users() -> ResponseReturnValue:
     session_only=True,
     etag=True,
     errors=("email_taken", "invalid_email", "invalid_name", "client_of_client", "invisible"),
+    description="One of the firm's people stays disabled until a second Master has approved: approval_id.",
 )
 @no_transaction
 def create_user() -> ResponseReturnValue:
@@ -74,9 +82,12 @@ def create_user() -> ResponseReturnValue:
             now=moment,
             client=client,
             one_time=True,
+            active=client is not None,
             ip=ip,
         )
-        return users.show(user)
+        if client is None:
+            staff.propose(session, user, {"active": True}, who, moment, ip)
+        return _shown(session, [user])[0]
 
     return _with_password(services().database.run(work), plain, 201)
 
@@ -92,7 +103,8 @@ def create_user() -> ResponseReturnValue:
     session_only=True,
     etag=True,
     errors=("email_taken", "invalid_email", "invalid_name", "client_of_client", "invisible"),
-    description="The mail has a link, good once and for three days, to choose a password; nobody else ever knows it.",
+    description="The mail has a link, good once and for three days, to choose a password; nobody else ever knows it. "
+    "One of the firm's people stays disabled until a second Master has approved (approval_id), and is mailed then.",
 )
 @no_transaction
 def invite_user() -> ResponseReturnValue:
@@ -112,10 +124,14 @@ def invite_user() -> ResponseReturnValue:
             principal=who,
             now=moment,
             client=client,
+            active=client is not None,
             ip=ip,
         )
-        invitations.invite(session, user, services().settings.secret_key, who, moment, ip)
-        return users.show(user)
+        if client is None:
+            staff.propose(session, user, {"active": True}, who, moment, ip, invited=True)
+        else:
+            invitations.invite(session, user, services().settings.secret_key, who, moment, ip)
+        return _shown(session, [user])[0]
 
     shown = services().database.run(work)
     services().wake_chores()
@@ -175,7 +191,7 @@ def _with_password(shown: dict[str, Any], plain: str, status: int) -> ResponseRe
 @blueprint.get("/users/<user_id>")
 @endpoint("Get a user", tag="users", response=UserOut, needs=READING, session_only=True, etag=True)
 def get_user(user_id: str) -> ResponseReturnValue:
-    return tagged(users.show(users.by_id(db(), user_id)))
+    return tagged(_shown(db(), [users.by_id(db(), user_id)])[0])
 
 
 @blueprint.patch("/users/<user_id>")
@@ -188,17 +204,21 @@ def get_user(user_id: str) -> ResponseReturnValue:
     session_only=True,
     etag=True,
     if_match=True,
-    errors=("last_master", "own_account", "role_of_client", "required", "invisible"),
+    also={202: UserOut},
+    errors=("last_master", "own_account", "role_of_client", "required", "invisible", "approval_pending"),
+    description="A role of the firm's people, and enabling one of them, waits for a second Master: the answer is 202 "
+    "with approval_id, the rest is done at once. Disabling needs nobody else, and ends what waits.",
 )
 def change_user(user_id: str) -> ResponseReturnValue:
     changes = body(UserPatch).model_dump(exclude_unset=True)
     user = users.by_id(db(), user_id, lock=True)
     check_version(user.version)
-    role = user.role
-    out = users.change(db(), user, changes, principal(), now(), request.remote_addr)
-    if out or user.role != role:  # a socket keeps the rooms of the role it came with
+    at_once, waits = staff.divided(user, changes)
+    if users.change(db(), user, at_once, principal(), now(), request.remote_addr):
         _disconnect(db(), user)
-    return tagged(users.show(user))
+    if waits:
+        staff.propose(db(), user, waits, principal(), now(), request.remote_addr)
+    return tagged(_shown(db(), [user])[0], 202 if waits else 200)
 
 
 def _disconnect(session: Session, user: User) -> None:
@@ -228,7 +248,7 @@ def reset_password(user_id: str) -> ResponseReturnValue:
         user = users.by_id(session, user_id, lock=True)
         users.reset_password(session, user, password_hash, who, moment, ip=ip)
         _disconnect(session, user)
-        return users.show(user)
+        return _shown(session, [user])[0]
 
     return _with_password(database.run(work), plain, 200)
 

@@ -56,6 +56,17 @@ export function query(path, parameters = {}) {
   return search.size ? `${path}?${search}` : path;
 }
 
+/** Save an answer as a file. */
+export async function save(path, name) {
+  const response = await fetch(path, { credentials: "same-origin" }).catch(() => { throw new Problem(0, {}); });
+  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
 export const get = (path, parameters) => send("GET", query(path, parameters));
 export const post = (path, body = {}, headers) => send("POST", path, body, headers);
 export const put = (path, body) => send("PUT", path, body);

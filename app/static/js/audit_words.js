@@ -18,11 +18,13 @@ const ACTIONS = {
   "wallet.create": t("Wallet opened"), "wallet.update": t("Wallet changed"), "wallet.active": t("Wallet resumed"),
   "wallet.paused": t("Wallet paused"), "wallet.suspended": t("Wallet suspended"),
   "quote.set": t("Quote set by hand"), "venue.change": t("Venue switched"),
+  "audit.export": t("Audit trail exported"), "approval.propose": t("Proposed"), "approval.approve": t("Proposal approved"), "approval.reject": t("Proposal rejected"),
+  "approval.executed": t("Proposal carried out"), "approval.failed": t("Proposal could not be carried out"), "approval.expired": t("Proposal expired"), "approval.voided": t("Proposal void"),
   "fault.retry": t("Fault tried again"), "fault.resolve": t("Fault resolved"),
 };
 const OBJECTS = {
   client: t("Client"), user: t("User"), user_session: t("Session"), api_key: t("API key"), wallet: t("Wallet"), order: t("Order"),
-  position: t("Position"), instrument: t("Instrument"), venue: t("Venue"), fault: t("Fault"), mail: t("Mail"), document: t("Document"),
+  position: t("Position"), instrument: t("Instrument"), venue: t("Venue"), fault: t("Fault"), mail: t("Mail"), document: t("Document"), approval: t("Proposal"), audit: t("Audit trail"),
 };
 const NAMES = {
   email: t("Email"), name: t("Name"), role: t("Role"), active: t("Active"), code: t("Code"), prefix: t("Prefix"), scopes: t("Scopes"), client_id: t("Client"), trader_id: t("Trader"),
@@ -33,6 +35,7 @@ const NAMES = {
   kind: t("Kind"), given_names: t("Given names"), paternal_surname: t("First surname"), maternal_surname: t("Second surname"), identity_type: t("Document"), identity_number: t("Number"), identity_country: t("Issued by"),
   born_on: t("Born or founded on"), nationality: t("Country"), phones: t("Phones"), address: t("Address"), occupation: t("Occupation"), source_of_funds: t("Source of funds"), blocked_reason: t("Reason"),
   changed: t("After"), persons: t("Behind the company"), document: t("Document"),
+  summary: t("Summary"), approval: t("Proposal"), proposed_by: t("Proposed by"), user_id: t("User"), records: t("Records"), amount: t("Amount"), currency: t("Currency"), destination: t("Account"),
 };
 const PAGES = { client: "clients", user: "users", wallet: "wallets", order: "orders", position: "positions" };
 

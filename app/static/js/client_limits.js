@@ -7,14 +7,16 @@ import { h } from "./dom.js";
 import * as format from "./format.js";
 import { t } from "./i18n.js";
 import { tag } from "./labels.js";
+import * as live from "./live.js";
 import { MiniTable } from "./mini_table.js";
 import { complain, toast } from "./toast.js";
 
 const ALL = "*";
+const proposed = () => [t("Proposed"), { tone: "info", detail: t("It holds once a second person has agreed.") }];
 const instrumentName = (symbol) => (symbol === ALL ? t("All instruments without a limit of their own") : symbol);
 
-/** Draw the tab of ``client``; ``set`` says whether the reader may change limits. */
-export async function limits(node, { client, instruments, set }) {
+/** Draw the tab of ``client``, a code, with its ``id``; ``set`` says whether the reader may change limits. */
+export async function limits(node, { client, id, instruments, set }) {
   const path = `/api/v1/clients/${encodeURIComponent(client)}/limits`;
   const list = h("div", { "data-label": t("Limits") });
   const base = (symbol) => instruments.find((item) => item.symbol === symbol)?.base ?? "";
@@ -30,6 +32,8 @@ export async function limits(node, { client, instruments, set }) {
     ],
   });
 
+  live.on("client.*", ({ type, stream }) => { if (type.startsWith("client.limit_") && stream === id) load(); });
+
   async function load() {
     table.set((await get(path)).items);
   }
@@ -42,10 +46,10 @@ export async function limits(node, { client, instruments, set }) {
   }
 
   async function lift(row) {
-    if (!(await confirm(t("Lift the limit?"), t("%(what)s: orders are no longer held to it.", { what: instrumentName(row.symbol) }), { action: t("Lift") }))) return;
+    if (!(await confirm(t("Lift the limit?"), t("%(what)s: orders are no longer held to it once a second person has agreed.", { what: instrumentName(row.symbol) }), { action: t("Propose") }))) return;
     try {
       await remove(`${path}/${row.id}`);
-      toast(t("Limit lifted"), { tone: "good" });
+      toast(...proposed());
     } catch (problem) {
       complain(problem);
     }
@@ -72,8 +76,8 @@ export async function limits(node, { client, instruments, set }) {
         symbol: form.elements.symbol.value, blocked: form.elements.blocked.checked, hours: text("hours"), time_zone: text("time_zone"),
         max_order_qty: typed(form.elements.max_order_qty.value) || null, max_notional_usd: typed(form.elements.max_notional_usd.value) || null,
       });
-    });
-    if (saved) toast(t("Limit saved"), { tone: "good" });
+    }, { action: t("Propose") });
+    if (saved) toast(...proposed());
     await load();
   }
 

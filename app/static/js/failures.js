@@ -149,6 +149,8 @@ const PROBLEMS = {
   conflict: t("It contradicts the present state."), unchanged: t("It is so already."), code_taken: t("Another client has this code."), email_taken: t("Somebody else has this address."),
   identity_taken: t("Another client has this document."), client_blocked: t("The firm has blocked the client."), companies_only: t("Is for companies alone."), document_in_use: t("The document proves something and stays."), unsupported_document: t("Send a JPEG, a PNG or a PDF, under a name with one extension."),
   last_master: t("The firm keeps at least one active Master."), own_account: t("Nobody changes their own role or disables themselves."), stale_version: t("Somebody else has changed it meanwhile; load the page again."),
+  too_many_records: t("Too many records for one file; narrow the filters."), month_not_over: t("The month is not over yet."), approval_pending: t("A proposal about it waits for a decision."), own_proposal: t("Nobody decides on what they proposed, or on what is about them."), already_decided: t("It has been decided already."),
+  already_voted: t("You have decided already; it needs another person."), approval_expired: t("The proposal has expired."), content_changed: t("It has changed meanwhile; load the page again."),
   not_in_production: t("Not in production."), feed_not_settable: t("The price feed takes no quotes by hand."), feed_not_running: t("The price feed does not run."),
   account_known: t("The client has this account already."), account_in_use: t("A withdrawal to this account is not finished."),
   account_not_usable: t("The bank account is not confirmed, or too new."), insufficient_funds: t("That is more than may be withdrawn."),

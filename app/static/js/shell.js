@@ -1,6 +1,6 @@
 // What every page has: theme and language, the connection's state, times in the reader's zone, own events as toasts.
 
-import { post } from "./api.js";
+import { get, post } from "./api.js";
 import { $, $$, setText } from "./dom.js";
 import { rejectionText } from "./failures.js";
 import { dateTime, number, price, when } from "./format.js";
@@ -99,4 +99,16 @@ async function amended(order, { changed, by }) {
   toast(sent ? t("%(what)s: is being amended", { what }) : t("%(what)s: amended", { what }), { tone: "info", detail, key: order.id, seconds: memory.seconds });
 }
 live.on("order.*", announce);
+
+/** How much waits for this person to decide, beside the link to it. */
+const waiting = $("[data-waiting]");
+let counting = 0;
+function count() {
+  clearTimeout(counting);
+  counting = setTimeout(async () => {
+    const answer = await get("/api/v1/approvals", { waiting_for_me: true, limit: 1 }).catch(() => null);
+    if (answer) setText(waiting, answer.total ? String(answer.total) : "");
+  }, 250);
+}
+if (waiting) for (const type of ["approval.*", "reset"]) live.on(type, count);
 live.start();

@@ -1,39 +1,26 @@
 // The audit trail: search, before and after, verify.
 
-import { get } from "../api.js";
-import { action, actorName, detailName, objectName, objectPage, objectType } from "../audit_words.js";
-import { $, h } from "../dom.js";
+import { get, query, save } from "../api.js";
+import { action, actorName, objectName, objectPage, objectType } from "../audit_words.js";
+import { changes, facts } from "../changes.js";
+import { $, $$, h } from "../dom.js";
 import * as format from "../format.js";
 import { t } from "../i18n.js";
 import { tag } from "../labels.js";
-import { clientLink, who } from "../people.js";
-import { role } from "../roles.js";
 import { Table } from "../table.js";
+import { complain } from "../toast.js";
 
 const root = $("#list");
 const picker = $("#f-action");
 picker.append(...JSON.parse(picker.dataset.actions).map((code) => [action(code), code]).sort(([a], [b]) => a.localeCompare(b)).map(([text, code]) => h("option", { value: code }, text)));
-
-const shown = (value, name = "") => (value === null || value === undefined ? "–" : value === true ? t("yes") : value === false ? t("no")
-  : Array.isArray(value) && value.every((item) => typeof item === "string") ? value.join(", ") : typeof value === "object" ? listed(value) : name === "role" ? role(value)
-  : name === "client_id" ? clientLink(value) : name === "trader_id" ? who(`user:${value}`) : String(value));
-const listed = (value) => Object.entries(value).map(([name, item]) => `${/^[a-z_]+$/.test(name) ? detailName(name) : name} ${
-  typeof item === "object" && item ? JSON.stringify(item) : item ?? "–"}`).join(", ");
 
 /** Before and after beside each other where the record has both, then whatever else it says. */
 function details(row) {
   if (!row.readable) return [h("span", { class: "tag tag-bad" }, t("not readable")), h("pre", { class: "messages" }, String(row.details))];
   const { previous, changed, limit, ...rest } = row.details ?? {};
   const after = changed ?? limit;
-  const lines = [];
-  if (after || (previous && typeof previous === "object")) {
-    const names = [...new Set([...Object.keys(after ?? {}), ...Object.keys(typeof previous === "object" ? previous ?? {} : {})])];
-    for (const name of names) {
-      const [old, fresh] = [shown(previous?.[name], name), shown(after?.[name], name)];
-      if (JSON.stringify(previous?.[name] ?? null) !== JSON.stringify(after?.[name] ?? null)) lines.push(h("div", {}, h("span", { class: "text-secondary" }, `${detailName(name)}: `), h("del", { class: "down" }, old), " → ", h("ins", { class: "up" }, fresh)));
-    }
-  } else if (previous !== undefined) rest.previous = previous;
-  for (const [name, value] of Object.entries(rest)) if (value !== null) lines.push(h("div", {}, h("span", { class: "text-secondary" }, `${detailName(name)}: `), shown(value, name)));
+  const both = after || (previous && typeof previous === "object");
+  const lines = [...(both ? changes(previous, after) : []), ...facts(both ? rest : { ...rest, previous })];
   return lines.length ? h("div", { class: "small long-text" }, lines) : "–";
 }
 
@@ -43,7 +30,7 @@ function about(row) {
   return page ? h("a", { href: page }, text) : text;
 }
 
-new Table(root, {
+const table = new Table(root, {
   path: "/api/v1/admin/audit", name: "audit", filters: $("#filters"), none: [t("Nothing recorded yet"), t("Privileged changes are recorded here, chained by hash.")],
   columns: [
     { label: t("Number"), cell: (row) => (row.seq === null ? "…" : `#${row.seq}`), csv: (row) => row.seq },
@@ -55,6 +42,19 @@ new Table(root, {
     { label: t("Address"), cell: (row) => row.ip ?? "–", csv: (row) => row.ip },
   ],
 });
+
+for (const link of $$("[data-export]")) {
+  link.addEventListener("click", async () => {
+    link.disabled = true;
+    try {
+      await save(query("/api/v1/admin/audit/export", { ...table.parameters(), format: link.dataset.export }), `audit.${link.dataset.export}`);
+    } catch (problem) {
+      complain(problem);
+    } finally {
+      link.disabled = false;
+    }
+  });
+}
 
 const button = $("#verify");
 button.addEventListener("click", async () => {

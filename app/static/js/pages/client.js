@@ -29,7 +29,7 @@ const openers = {
   orders: (node) => new Table(node, { path: "/api/v1/orders", columns: orderColumns(nothing), fixed, url: false, name: "orders", none: [t("No orders yet"), ""] }),
   positions: (node) => new Table(node, { path: "/api/v1/positions", columns: positionColumns(nothing), fixed, url: false, name: "positions", none: [t("No positions yet"), ""] }),
   movements: (node) => new Table(node, { path: "/api/v1/journal/entries", columns: journalColumns(), fixed, url: false, name: "journal", none: [t("The journal is empty"), ""] }),
-  limits: (node) => limits(node, { client: root.dataset.code, instruments: JSON.parse(root.dataset.instruments), set: root.dataset.setLimits === "true" }),
+  limits: (node) => limits(node, { client: root.dataset.code, id, instruments: JSON.parse(root.dataset.instruments), set: root.dataset.setLimits === "true" }),
   kyc: (node) => clientKyc(node, { client: id, decide: root.dataset.decideKyc === "true" }),
   documents: (node) => documents(node, { client: id, edit: root.dataset.addDocuments === "true" }),
   related: (node) => relatedPersons(node, { client: root.dataset.code, edit: root.dataset.edit === "true", codes }),

@@ -75,7 +75,7 @@ $("#remove-second-step")?.addEventListener("click", async () => {
 $("#switch-user")?.addEventListener("click", async () => {
   const [title, text] = user.active
     ? [t("Disable %(name)s?", { name: user.name }), t("All sessions end at once; nobody signs in as this user any more.")]
-    : [t("Enable %(name)s?", { name: user.name }), t("The user signs in again with the password they had.")];
+    : [t("Enable %(name)s?", { name: user.name }), t("Once a second Master has agreed, the user signs in again with the password they had.")];
   if (!(await confirm(title, text, { action: user.active ? t("Disable") : t("Enable"), style: user.active ? "btn-sell" : "btn-primary" }))) return;
   if (await tried(() => patch(path, { active: !user.active }, user.version))) location.reload();
 });

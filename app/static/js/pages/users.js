@@ -19,7 +19,7 @@ new Table(root, {
     { label: t("Name"), wrap: true, cell: (row) => h("a", { href: `/users/${row.id}` }, row.name), csv: (row) => row.name },
     { label: t("Email"), key: "email" },
     { label: t("Role"), cell: (row) => role(row.role), csv: (row) => row.role },
-    { label: t("Status"), cell: (row) => h("span", { class: "d-inline-flex gap-1" }, tag(status(row), row.active ? "good" : "bad"), row.must_change_password && tag(t("one-time password"), "warn")), csv: status },
+    { label: t("Status"), cell: (row) => h("span", { class: "d-inline-flex gap-1" }, tag(status(row), row.active ? "good" : "bad"), row.approval_id && tag(t("waits for approval"), "warn"), row.must_change_password && tag(t("one-time password"), "warn")), csv: status },
     { label: t("Last sign-in"), cell: (row) => format.when(row.last_sign_in_at), csv: (row) => row.last_sign_in_at },
     { label: t("Created"), cell: (row) => format.dateTime(row.created_at), csv: (row) => row.created_at },
   ],
@@ -44,6 +44,7 @@ button?.addEventListener("click", async () => {
     h("fieldset", { class: "mt-3" }, h("legend", { class: "form-label fs-6" }, t("How they get in")),
       way("invite", t("A link to choose a password is mailed to them; good for three days."), true),
       way("password", t("A one-time password is shown next. Hand it over; it has to be replaced at the first sign-in."), false)),
+    h("p", { class: "form-text mb-0" }, t("One of the firm's people signs in once a second Master has agreed.")),
   ], (form) => {
     const body = { email: form.elements.email.value.trim(), name: form.elements.name.value.trim(), role: choice.value };
     if (choice.value === "client") body.client_id = form.elements.client_id.value;
