@@ -452,8 +452,7 @@ def perform(demo: Demo, call: Call) -> TestResponse:
     demo.prepare(needs or next((NEEDS[name] for name in arguments if name in NEEDS), ""))
     who = call.example.who if call.example else _reader(call)
     if call.operation in ("remove_client_limit", "list_client_limits"):
-        limit = {"symbol": "XAU/USD", "max_notional_usd": "250000"}
-        assert demo.send(FIRM, "PUT", "/api/v1/clients/C-1001/limits", limit).status_code == 200
+        demo.set_limit()
     at = call.example.at if call.example else {}
     path = _ARGUMENT.sub(lambda found: at.get(found.group(1)) or demo.argument(found.group(1), who), call.rule)
     if call.example is None and call.meta.query is not None and "limit" in call.meta.query.model_fields:
