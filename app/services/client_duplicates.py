@@ -92,8 +92,8 @@ def _near_names(session: Session, name: str) -> Iterator[tuple[str, str, int]]:
     words = {word[:_BEGINNING] for word in (*_WORD.findall(name.lower()), *_WORD.findall(normal))}
     if not words:
         return
-    lowered = sa.func.lower(Client.name)
-    begins = (lowered.like(f"{word}%") | lowered.like(f"% {word}%") for word in sorted(words))
+    words_of = sa.literal(" ") + sa.func.lower(Client.name)
+    begins = (words_of.like(f"% {word}%") for word in sorted(words))
     candidates = sa.select(Client.id, Client.name).where(sa.or_(*begins)).order_by(Client.id.desc())
     for row in session.execute(candidates.limit(_LOOKED_AT)):
         likeness = round(fuzz.ratio(normal, comparable(row.name), score_cutoff=NEAR))

@@ -16,12 +16,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.clock import iso
 from app.core.errors import AppError, FieldError, Invalid
 from app.core.permissions import Principal
 from app.core.spreadsheets import csv_text, plain_text
 from app.core.transaction import Database
-from app.models import Client, User
+from app.models import Client, User, table_of
 from app.schemas.base import validate
 from app.schemas.clients import ClientIn
 
@@ -163,11 +162,11 @@ def export(session: Session, principal: Principal, wanted: clients.ClientFilter)
 
 def _cells(session: Session, query: sa.Select[Client]) -> Iterator[list[Any]]:
     traders = {row.id: row.email for row in session.execute(sa.select(User.id, User.email))}
-    found = session.scalars(query.order_by(Client.code).execution_options(yield_per=2_000))
-    for client in found:
-        shown = clients.show(client)
-        shown["phones"] = f"{_BETWEEN} ".join(client.phones or [])
-        shown["trader"] = traders.get(client.trader_id or "")
-        shown["created_at"] = iso(client.created_at)
+    # rows, not objects: a session keeps track of each object, which costs more than all the rest
+    found = session.execute(query.with_only_columns(*table_of(Client).c).order_by(Client.code))
+    row: Any
+    for row in found.yield_per(2_000):
+        shown = clients.show(row)
+        shown["phones"] = f"{_BETWEEN} ".join(shown["phones"])
+        shown["trader"] = traders.get(row.trader_id or "")
         yield [shown[name] for name in (*COLUMNS, *EXPORTED_TOO)]
-        session.expunge(client)

@@ -20,7 +20,7 @@ from tests.data import REPOSITORY
 from tests.databases import check, downgrade, upgrade
 from tests.firm import Firm
 
-BEFORE_CODES = "0002"
+BEFORE_CODES, BEFORE_ADDRESSES = "0002", "0006"
 
 
 def test_the_migrations_build_what_the_models_say(database: Database, database_url: str) -> None:
@@ -161,3 +161,26 @@ def test_the_database_keeps_to_the_new_kinds_of_accounts(database: Database) -> 
     account("receivable")
     with pytest.raises(sa.exc.IntegrityError):
         account("gifts")
+
+
+def test_addresses_that_clients_share_stop_the_upgrade_with_their_names(
+    database: Database, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.engine.dispose()
+    downgrade(database_url, BEFORE_ADDRESSES)
+    insert = sa.text(
+        "INSERT INTO clients (id, code, name, email, active, version, created_at, updated_at) "
+        "VALUES (:id, :code, 'Ana', :email, :active, 1, :at, :at)"
+    )
+    with database.engine.begin() as connection:
+        for code, email in (("C-1", "Ana@example.com"), ("C-2", "ana@example.com"), ("C-3", None), ("C-4", None)):
+            id_ = new_id().replace("-", "") if database.is_sqlite else new_id()
+            at = START.replace(tzinfo=None).isoformat(" ") if database.is_sqlite else START
+            connection.execute(insert, {"id": id_, "code": code, "email": email, "active": True, "at": at})
+    with pytest.raises(SystemExit):
+        upgrade(database_url)
+    assert "several clients have the address ana@example.com" in caplog.messages[-1]
+    with database.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE clients SET email = NULL WHERE code = 'C-2'"))
+    upgrade(database_url)
+    assert is_current(database)

@@ -13,8 +13,11 @@ import pytest
 from PIL import Image
 
 from app.core.clock import ManualClock
+from app.core.errors import NotFound
 from app.core.ids import new_id
+from app.core.permissions import READ, Principal, Role
 from app.models import Client, ClientDocument
+from app.services import documents
 from app.services.documents import Sweep
 
 from .conftest import Firm
@@ -211,6 +214,18 @@ def test_somebody_elses_documents_do_not_exist(firm: Firm) -> None:
         ("master", f"{PATH}/not-an-id"),
     ):
         assert firm.call(who, "GET", path).status_code == 404, (who, path)
+
+
+def test_a_service_that_is_given_an_id_finds_the_callers_own_alone(firm: Firm) -> None:
+    made = upload(firm, picture()).get_json()["id"]
+
+    def find(client: str) -> Any:
+        caller = Principal("user", new_id(), "x", Role.CLIENT, firm.ids[client])
+        return firm.run(lambda session: documents.by_id(session, caller, made, READ).id)
+
+    assert find("ana") == made
+    with pytest.raises(NotFound):
+        find("luis")
 
 
 def test_what_is_removed_is_gone_and_what_proves_something_stays(firm: Firm) -> None:
