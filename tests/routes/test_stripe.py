@@ -225,9 +225,23 @@ def test_a_person_notes_what_was_done_about_it(funding: Funding) -> None:
     path = f"/api/v1/deposits/mismatches/{kept['id']}/resolve"
     answer = funding.firm.call("operator", "POST", path, json={"resolution": "refunded at Stripe"})
     assert (answer.status_code, answer.get_json()["resolution"]) == (200, "refunded at Stripe")
+    ended = funding.deposit(kept["deposit_id"])
+    assert (ended["status"], ended["reason"]) == ("failed", "what was paid does not fit it")
     again = funding.firm.call("operator", "POST", path, json={"resolution": "once more"})
     assert (again.status_code, again.get_json()["code"]) == (409, "unchanged")
     assert funding.firm.call("operator", "GET", "/api/v1/deposits/mismatches?unresolved=true").get_json()["total"] == 0
+
+
+def test_a_mismatch_of_another_page_leaves_the_deposits_own_page_open(funding: Funding) -> None:
+    made = funding.declare()
+    event = _event(funding)
+    event["data"]["object"]["metadata"] |= {"deposit_id": made["id"]}
+    funding.deliver(event)
+    funding.work_off()
+    (kept,) = funding.mismatches()
+    path = f"/api/v1/deposits/mismatches/{kept['id']}/resolve"
+    assert funding.firm.call("operator", "POST", path, json={"resolution": "refunded"}).status_code == 200
+    assert funding.deposit(made["id"])["status"] == "pending"
 
 
 @pytest.mark.parametrize("who", ["client", "trader", "key:read", "key:other"])
