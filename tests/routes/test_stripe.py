@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -282,6 +283,22 @@ def test_a_crash_between_stored_and_processed(funding_on_each: Funding, monkeypa
     assert funding.deposit(made["id"])["status"] == "pending"
     funding.work_off()
     assert funding.balance() == START + PAID
+    funding.reconciled()
+
+
+def test_fifty_deliveries_at_once_worked_off_by_four_are_one_credit(funding_on_each: Funding) -> None:
+    funding = funding_on_each
+    made = funding.declare()
+    funding.pay(made)
+    event = funding.stripe.events[-1]
+    with ThreadPoolExecutor(16) as pool:
+        statuses = [answer.status_code for answer in pool.map(funding.deliver, [event] * 50)]
+        for done in [pool.submit(funding.work_off) for _ in range(4)]:
+            done.result()
+    assert set(statuses) <= {200, 503} and 200 in statuses
+    assert [type_ for type_, _outcome in stored(funding)] == [event["type"]]
+    assert funding.balance() == START + PAID
+    assert funding.entries(made["id"]) == ["deposit"]
     funding.reconciled()
 
 
