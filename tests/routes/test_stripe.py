@@ -80,6 +80,7 @@ def test_recorded_bodies_three_times_in_any_order(funding: Funding, seed: int, l
     assert funding.entries(made["DEP-1"]["id"]) == ["deposit"]
     webhooks = [type_ for type_, _outcome in stored(funding) if type_ != "checkout.session.retrieved"]
     assert len(webhooks) == len(events) - lost
+    assert [outcome for _type, outcome in stored(funding) if outcome is None or outcome.startswith("failed")] == []
     assert funding.mismatches() == []
     funding.reconciled()
 
