@@ -146,3 +146,8 @@ def _shown(of: Expected | PaymentReport) -> dict[str, str | None]:
 def unknown_deposit(report: PaymentReport) -> Mismatch:
     """A payment that names no deposit of ours."""
     return Mismatch("unknown_deposit", {}, _shown(report))
+
+
+def unknown_payment(report: PaymentReport) -> Mismatch:
+    """What followed a payment that nobody has reported to us."""
+    return Mismatch("unknown_payment", {}, _shown(report))

@@ -7,7 +7,6 @@ ours; so it does not matter in which order they come, how often, or which are lo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -36,6 +35,7 @@ from app.domain.deposits import (
     ReportKind,
     find_mismatch,
     unknown_deposit,
+    unknown_payment,
 )
 from app.domain.money import text
 from app.models import Deposit, ProviderEvent
@@ -367,8 +367,7 @@ def _after_payment(
     if deposit is None or deposit.status != DepositStatus.COMPLETED:
         if not provider_events.is_last_attempt(event):
             raise NotYet("the payment it speaks of has not been reported yet")
-        mismatch = replace(unknown_deposit(report), code="unknown_payment")
-        deposit_mismatches.quarantine(session, event, deposit, mismatch, now)
+        deposit_mismatches.quarantine(session, event, deposit, unknown_payment(report), now)
         return "quarantined: unknown_payment"
     mismatch_found = _too_much(deposit, report)
     if mismatch_found is not None:
@@ -445,7 +444,7 @@ def _return_disputed(
     if entry is None:
         if not provider_events.is_last_attempt(event):
             raise NotYet("the bank has not reported yet that it took the money")
-        deposit_mismatches.quarantine(session, event, deposit, unknown_deposit(report), now)
+        deposit_mismatches.quarantine(session, event, deposit, unknown_payment(report), now)
         return "quarantined: nothing had been taken"
     if deposits.entry(session, f"reversal:{entry.id}") is not None:
         return "returned before"

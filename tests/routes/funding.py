@@ -8,8 +8,10 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
+from app.models import ProviderEvent
 from app.services import ledger, market
 from app.services.container import Services
 from app.services.reconcile import reconcile
@@ -74,6 +76,7 @@ class Funding:
         """Everything Stripe has not been heard of yet, then the chore."""
         for event in self.stripe.events[self.delivered :]:
             assert self.deliver(event).status_code == 200
+            self.firm.clock.advance(0.01)  # they come one after the other
         self.delivered = len(self.stripe.events)
         self.work_off()
 
@@ -109,6 +112,9 @@ class Funding:
         return [event["data"]["code"] for event in self.firm.call("master", "GET", path).get_json()["items"]]
 
     def reconciled(self) -> None:
+        """Assert that every invariant holds, and that no report failed on the way."""
+        failed = sa.select(ProviderEvent.outcome).where(ProviderEvent.outcome.startswith("failed"))
+        assert self.firm.run(lambda session: list(session.scalars(failed))) == []
         instruments = self.firm.run(market.load_instruments)
         report = self.firm.run(lambda session: reconcile(session, instruments))
         assert report["ok"], report["breaks"]

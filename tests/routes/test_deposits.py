@@ -147,6 +147,7 @@ def test_asking_for_a_session_learns_what_a_lost_webhook_would_have_told(funding
     assert funding.balance() == START + PAID
     funding.deliver_all()  # they come after all
     assert funding.balance() == START + PAID
+    funding.reconciled()
 
 
 def test_create_checkout_session_speaks_stripes_names(funding: Funding) -> None:

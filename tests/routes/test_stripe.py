@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -79,6 +80,7 @@ def test_recorded_bodies_three_times_in_any_order(funding: Funding, seed: int, l
     assert funding.entries(made["DEP-1"]["id"]) == ["deposit"]
     webhooks = [type_ for type_, _outcome in stored(funding) if type_ != "checkout.session.retrieved"]
     assert len(webhooks) == len(events) - lost
+    assert [outcome for _type, outcome in stored(funding) if outcome is None or outcome.startswith("failed")] == []
     assert funding.mismatches() == []
     funding.reconciled()
 
@@ -225,9 +227,23 @@ def test_a_person_notes_what_was_done_about_it(funding: Funding) -> None:
     path = f"/api/v1/deposits/mismatches/{kept['id']}/resolve"
     answer = funding.firm.call("operator", "POST", path, json={"resolution": "refunded at Stripe"})
     assert (answer.status_code, answer.get_json()["resolution"]) == (200, "refunded at Stripe")
+    ended = funding.deposit(kept["deposit_id"])
+    assert (ended["status"], ended["reason"]) == ("failed", "what was paid does not fit it")
     again = funding.firm.call("operator", "POST", path, json={"resolution": "once more"})
     assert (again.status_code, again.get_json()["code"]) == (409, "unchanged")
     assert funding.firm.call("operator", "GET", "/api/v1/deposits/mismatches?unresolved=true").get_json()["total"] == 0
+
+
+def test_a_mismatch_of_another_page_leaves_the_deposits_own_page_open(funding: Funding) -> None:
+    made = funding.declare()
+    event = _event(funding)
+    event["data"]["object"]["metadata"] |= {"deposit_id": made["id"]}
+    funding.deliver(event)
+    funding.work_off()
+    (kept,) = funding.mismatches()
+    path = f"/api/v1/deposits/mismatches/{kept['id']}/resolve"
+    assert funding.firm.call("operator", "POST", path, json={"resolution": "refunded"}).status_code == 200
+    assert funding.deposit(made["id"])["status"] == "pending"
 
 
 @pytest.mark.parametrize("who", ["client", "trader", "key:read", "key:other"])
@@ -268,6 +284,22 @@ def test_a_crash_between_stored_and_processed(funding_on_each: Funding, monkeypa
     assert funding.deposit(made["id"])["status"] == "pending"
     funding.work_off()
     assert funding.balance() == START + PAID
+    funding.reconciled()
+
+
+def test_fifty_deliveries_at_once_worked_off_by_four_are_one_credit(funding_on_each: Funding) -> None:
+    funding = funding_on_each
+    made = funding.declare()
+    funding.pay(made)
+    event = funding.stripe.events[-1]
+    with ThreadPoolExecutor(16) as pool:
+        statuses = [answer.status_code for answer in pool.map(funding.deliver, [event] * 50)]
+        for done in [pool.submit(funding.work_off) for _ in range(4)]:
+            done.result()
+    assert set(statuses) <= {200, 503} and 200 in statuses
+    assert [type_ for type_, _outcome in stored(funding)] == [event["type"]]
+    assert funding.balance() == START + PAID
+    assert funding.entries(made["id"]) == ["deposit"]
     funding.reconciled()
 
 

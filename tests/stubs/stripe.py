@@ -152,7 +152,7 @@ class Stripe:
             "url": f"{self.base_url}/c/pay/{id_}",
         }
         self.sessions[id_] = session
-        self.payments[f"pi_{id_[8:]}"] = {"metadata": _metadata(given, "payment_intent_data][metadata")}
+        self.payments[f"pi_{id_[8:]}"] = {"metadata": _metadata(given, "payment_intent_data[metadata]")}
         return deepcopy(session)
 
     def _expire(self, session: dict[str, Any]) -> None:
@@ -284,12 +284,8 @@ def sign(body: str, at: float, secret: str = WEBHOOK_SECRET) -> str:
 
 
 def _metadata(given: dict[str, str], name: str) -> dict[str, str]:
-    found = {}
-    prefix = f"{name}[" if "]" not in name else f"{name}]["
-    for key, value in given.items():
-        if key.startswith(prefix):
-            found[key[len(prefix) : -1]] = value
-    return found
+    prefix = f"{name}["
+    return {key[len(prefix) : -1]: value for key, value in given.items() if key.startswith(prefix)}
 
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Checkout</title>
