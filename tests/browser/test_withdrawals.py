@@ -14,7 +14,7 @@ from .server import Server, start
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A sandbox, where nobody has to agree."""
-    running = start(tmp_path_factory.mktemp("withdrawals"), AUTO_APPROVE_WITHDRAWALS="1")
+    running = start(tmp_path_factory, AUTO_APPROVE_WITHDRAWALS="1")
     yield running
     running.stop()
 
@@ -37,8 +37,8 @@ def test_it_is_previewed_asked_for_and_failed_and_both_see_it(sign_in: SignIn) -
     theirs = sign_in("operator", page.url)
     theirs.get_by_role("button", name="Begin to pay").click()
     theirs.get_by_role("dialog").get_by_role("button", name="Begin to pay").click()
-    expect(theirs.locator("#status")).to_have_text("Being paid")
-    expect(page.locator("#status")).to_have_text("Being paid")
+    expect(theirs.locator("#status")).to_have_text("Processing")
+    expect(page.locator("#status")).to_have_text("Processing")
     expect(page.get_by_role("button", name="Cancel withdrawal")).to_be_hidden()
     theirs.get_by_role("button", name="Payment failed").click()
     theirs.get_by_label("Reason").fill("Returned: account closed")
