@@ -173,6 +173,21 @@ def test_a_role_changes_when_a_second_master_agrees_and_its_bearer_signs_in_agai
     assert firm.call("trader", "GET", "/api/v1/orders").status_code == 401
 
 
+def test_a_proposal_about_a_role_that_has_changed_since_has_no_effect(firm: Firm) -> None:
+    trader, approvals = firm.ids["trader"], firm.app.extensions["services"].approvals
+    waiting = firm.call("master", "PATCH", f"/api/v1/users/{trader}", json={"role": "master"}).get_json()
+    firm.run(
+        lambda session: users.change(
+            session, users.by_id(session, trader, lock=True), {"role": "operator"}, SYSTEM, firm.clock.now()
+        )
+    )
+    second = Principal("user", new_id(), "second", role=Role.MASTER)
+    firm.run(lambda s: approvals.decide(s, waiting["approval_id"], True, None, second, firm.clock.now()).status)
+    assert not firm.run(lambda s: approvals.carry_out(s, waiting["approval_id"], firm.clock.now()))
+    proposal = firm.call("master", "GET", f"/api/v1/approvals/{waiting['approval_id']}").get_json()
+    assert (proposal["status"], state(firm, trader)) == ("failed", ("operator", True))
+
+
 def test_disabling_needs_nobody_else_and_ends_what_waits(firm: Firm) -> None:
     trader = firm.ids["trader"]
     waiting = firm.call("master", "PATCH", f"/api/v1/users/{trader}", json={"role": "master"}).get_json()
