@@ -71,7 +71,7 @@ class DepositQuery(Request):
     offset: Annotated[QueryInt, Field(ge=0, le=1_000_000)] = Field(default=0, description="How many to leave out")
 
 
-class MovementOut(Response):
+class BankMovementOut(Response):
     reference: str = Field(description="The bank's reference of the movement")
     account: str = Field(description="The firm's account it came in on")
     amount: AmountOut = Field(description="What came in, in the deposit's currency")
@@ -92,7 +92,7 @@ class DepositOut(Response):
     )
     payment_url: str | None = Field(description="Where the client pays; null before there is a page, and after")
     bank_reference: str | None = Field(description="What a bank transfer carries, else null")
-    movement: MovementOut | None = Field(description="The bank movement it was matched to, else null")
+    movement: BankMovementOut | None = Field(description="The bank movement it was matched to, else null")
     status: DepositStatus = Field(description="pending → processing → completed, failed or canceled")
     confirmed_amount: AmountOut | None = Field(description="What was credited; null until then")
     refunded_amount: AmountOut = Field(description="What of it was refunded since, in units of ``currency``")
@@ -124,7 +124,7 @@ class MatchIn(Request):
     received_on: date = Field(description="The day it came in, as YYYY-MM-DD")
 
 
-class RejectIn(Request):
+class DepositRejectIn(Request):
     reason: Annotated[Named, Field(min_length=3, max_length=300)] = Field(description="Why, for the client to read")
 
 

@@ -89,7 +89,7 @@ class ActMeterOut(Response):
     month: MeterOut = Field(description="In the last 30 days")
 
 
-class MissingOut(Response):
+class KycMissingOut(Response):
     what: str = Field(description="field, document or person")
     name: str = Field(description="Name of the field, kind of the document, or role of the person")
 
@@ -102,7 +102,7 @@ class KycOut(Response):
     next_level: int = Field(description="What a new verification would be for; the highest level is renewed")
     verification: VerificationOut | None = Field(description="The newest verification; null: none was begun")
     limits: list[ActMeterOut] = Field(description="The limits of the level, with what is used of them")
-    missing: list[MissingOut] = Field(description="What the firm does not have yet of all that the next level needs")
+    missing: list[KycMissingOut] = Field(description="What the firm does not have yet of all that the next level needs")
 
 
 class ClientKycOut(KycOut):

@@ -19,10 +19,10 @@ from app.schemas.deposits import (
     DepositIn,
     DepositOut,
     DepositQuery,
+    DepositRejectIn,
     MatchIn,
     MismatchOut,
     MismatchQuery,
-    RejectIn,
     ResolveIn,
 )
 from app.schemas.system import Empty
@@ -198,14 +198,14 @@ def match_deposit(deposit_id: str) -> ResponseReturnValue:
 @endpoint(
     "Give up a bank transfer that never came",
     tag="deposits",
-    body=RejectIn,
+    body=DepositRejectIn,
     response=DepositOut,
     needs=HANDLING,
     etag=True,
     errors=("too_late", "not_a_transfer"),
 )
 def reject_deposit(deposit_id: str) -> ResponseReturnValue:
-    reason = body(RejectIn).reason
+    reason = body(DepositRejectIn).reason
     deposit = bank_transfers.reject(db(), deposit_id, reason, principal(), now(), request.remote_addr)
     return tagged(deposits.show(deposit))
 
