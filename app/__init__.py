@@ -10,7 +10,7 @@ from flask_socketio import SocketIO
 from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import cli, config
+from app import cli, config, providers
 from app.adapters.documents.pdf import PdfPapers
 from app.adapters.kyc.base import KycProvider
 from app.adapters.kyc.mock import MockKyc
@@ -179,68 +179,19 @@ def _build_services(settings: Settings, clock: Clock, socketio: SocketIO, databa
             }
         ),
         documents=Documents(
-            _build_storage(settings, database), FileLimits(settings.max_upload_bytes, settings.max_picture_pixels)
+            providers.storage(settings, database), FileLimits(settings.max_upload_bytes, settings.max_picture_pixels)
         ),
-        kyc=KycAtProvider(_kyc_provider(settings), timedelta(days=settings.kyc_valid_days)),
+        kyc=KycAtProvider(providers.kyc_provider(settings), timedelta(days=settings.kyc_valid_days)),
         bank_accounts=BankAccounts(timedelta(hours=settings.withdrawal_cool_down_hours)),
         withdrawals=withdrawals,
-        payments=Payments(_payment_providers(settings), settings.address),
+        payments=Payments(providers.payment_providers(settings), settings.address),
     )
-
-
-def _kyc_provider(settings: Settings) -> KycProvider:
-    if settings.kyc_provider == "mock":
-        return MockKyc(decides=not settings.production)
-    assert settings.sumsub_app_token and settings.sumsub_secret_key and settings.sumsub_webhook_secret
-    return Sumsub(
-        settings.sumsub_url,
-        settings.sumsub_app_token,
-        settings.sumsub_secret_key,
-        settings.sumsub_webhook_secret,
-        [name.strip() for name in settings.sumsub_levels.split(",")],
-    )
-
-
-def _build_storage(settings: Settings, database: Database) -> Storage:
-    if settings.documents == "local":
-        return LocalStorage(documents_folder(settings, database))
-    return S3Storage(_s3_account(settings))
-
-
-def _s3_account(settings: Settings) -> S3Account:
-    named = {
-        "S3_ENDPOINT": settings.s3_endpoint,
-        "S3_BUCKET": settings.s3_bucket,
-        "S3_ACCESS_KEY": settings.s3_access_key,
-        "S3_SECRET_KEY": settings.s3_secret_key,
-    }
-    missing = [variable for variable, value in named.items() if not value]
-    if missing:
-        raise BadSetting(f"DOCUMENTS=s3 needs {', '.join(missing)}.")
-    endpoint, bucket, access_key, secret_key = (str(value) for value in named.values())
-    return S3Account(endpoint, settings.s3_region, bucket, access_key, secret_key)
-
-
-def documents_folder(settings: Settings, database: Database) -> Path:
-    """Where DOCUMENTS=local keeps its files."""
-    if settings.documents_folder:
-        return Path(settings.documents_folder)
-    return (database.folder or ROOT / "var") / "documents"
 
 
 def _build_withdrawals(settings: Settings, quotes: QuoteBook) -> Withdrawals:
     terms = Terms(settings.withdrawal_fee_rate, settings.withdrawal_tax_rate, settings.withdrawal_payout_days)
     balance = WithdrawableBalance(keeps_play_money=settings.production)
     return Withdrawals(quotes, terms, balance, auto_approve=settings.auto_approve_withdrawals)
-
-
-def _payment_providers(settings: Settings) -> dict[str, PaymentProvider]:
-    """By name; the mock one is a sandbox's."""
-    providers: list[PaymentProvider] = [] if settings.production else [MockPayments()]
-    if settings.stripe_secret_key is not None and settings.stripe_webhook_secret is not None:
-        api_base = settings.stripe_api_base
-        providers.append(StripePayments(settings.stripe_secret_key, settings.stripe_webhook_secret, api_base))
-    return {provider.name: provider for provider in providers}
 
 
 def _install_routes(app: Flask, settings: Settings) -> None:

@@ -16,10 +16,8 @@ from typing import Any, Final
 from flask import Flask
 from flask_socketio import SocketIO
 
+from app import providers
 from app.adapters.head_file import HeadFile
-from app.adapters.mail.base import Mailer
-from app.adapters.mail.folder import FolderMailer
-from app.adapters.mail.smtp import SmtpMailer
 from app.adapters.marketdata.base import Feed, Sink, Sleep
 from app.adapters.marketdata.manual import ManualFeed
 from app.adapters.marketdata.recordings import ReplayFile
@@ -37,7 +35,7 @@ from app.engine import schedules, simulation
 from app.engine.chores import Chore, Chores
 from app.engine.engine import Engine
 from app.engine.relay import Publisher
-from app.extensions import engine_database, mail
+from app.extensions import engine_database
 from app.letters import LetterWriter
 from app.realtime.publisher import SocketPublisher
 from app.services import (
@@ -193,17 +191,10 @@ def build_chores(app: Flask, parts: Services, database: Database) -> list[Chore]
         Chore("audit_tail", 1, watch.look_at_tail),
         Chore("audit_head", parts.settings.audit_head_minutes * 60, watch.keep_head),
     ]
-    mailer = build_mailer(parts.settings, (database.folder or ROOT / "var") / "mail")
+    mailer = providers.mailer(parts.settings, (database.folder or ROOT / "var") / "mail")
     if mailer is not None:
         chores.append(Chore("mail", 5, partial(mails.send_waiting, database, mailer, LetterWriter(app).write)))
     return chores
-
-
-def build_mailer(settings: Settings, folder: Path) -> Mailer | None:
-    """How mail leaves; None where it waits until a server is set."""
-    if settings.mail_server:
-        return SmtpMailer(mail, timeout=settings.mail_timeout_seconds)
-    return None if settings.production else FolderMailer(folder)
 
 
 def build_feed(parts: Services, sleep: Sleep) -> Feed:

@@ -13,11 +13,11 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from app import create_app
+from app import create_app, providers
 from app.adapters.mail.base import Deferred, Letter, Refused, ServerAway
 from app.adapters.mail.folder import FolderMailer
 from app.adapters.mail.smtp import SmtpMailer
-from app.background import build_chores, build_mailer
+from app.background import build_chores
 from app.config import TestingConfig
 from app.core.clock import ManualClock
 from app.extensions import mail
@@ -154,9 +154,10 @@ def test_encryption_is_asked_for_and_its_certificate_checked(app: Flask, post: P
 
 def test_without_a_server_mail_goes_to_a_folder_and_in_production_waits(tmp_path: Path) -> None:
     assert (
-        build_mailer(TestingConfig(database_url="sqlite://", environment="production", **PRODUCTION), tmp_path) is None
+        providers.mailer(TestingConfig(database_url="sqlite://", environment="production", **PRODUCTION), tmp_path)
+        is None
     )
-    folder = build_mailer(TestingConfig(database_url="sqlite://"), tmp_path / "mail")
+    folder = providers.mailer(TestingConfig(database_url="sqlite://"), tmp_path / "mail")
     assert isinstance(folder, FolderMailer)
     for _ in range(2):
         with folder.connect() as connection:
