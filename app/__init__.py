@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from flask import Flask
 from flask_socketio import SocketIO
@@ -12,21 +11,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, config, providers
 from app.adapters.documents.pdf import PdfPapers
-from app.adapters.kyc.base import KycProvider
-from app.adapters.kyc.mock import MockKyc
-from app.adapters.kyc.sumsub import Sumsub
 from app.adapters.marketdata.redis_quotes import RedisQuoteCache
-from app.adapters.payments.base import PaymentProvider
-from app.adapters.payments.mock import MockPayments
-from app.adapters.payments.stripe import StripePayments
-from app.adapters.storage.base import Storage
-from app.adapters.storage.local import LocalStorage
-from app.adapters.storage.s3 import S3Account, S3Storage
 from app.core import logs
 from app.core.clock import Clock, SystemClock
 from app.core.connections import Connections
 from app.core.group_commit import GroupCommit
-from app.core.settings import ROOT, TESTING, BadSetting, Settings
+from app.core.settings import TESTING, Settings
 from app.core.transaction import Database
 from app.domain.approvals import ApprovalKind
 from app.domain.instruments import SymbolTable
