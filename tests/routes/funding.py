@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
-from app.models import ProviderEvent
+from app.models import Client, ProviderEvent
 from app.services import ledger, market
 from app.services.container import Services
 from app.services.reconcile import reconcile
@@ -39,6 +39,11 @@ class Funding:
     firm: Firm
     stripe: Stripe
     delivered: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        """Everybody may pay in as much as they like: what stops them is the gate's own tests' matter."""
+        verified = {"kyc_status": "approved", "kyc_level": 2}
+        self.parts.database.run(lambda session: session.execute(sa.update(Client).values(verified)))
 
     @property
     def parts(self) -> Services:

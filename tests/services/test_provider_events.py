@@ -70,7 +70,7 @@ def test_each_is_worked_off_once_and_others_do_not_wait_for_one_that_fails(
     assert handler.seen == ["a", "b", "c"]
     assert [(event.outcome, event.processed_at is not None) for event in stored(database)] == [
         ("did a", True),
-        ("ValueError('not now')", False),
+        ("failed: ValueError('not now')", False),
         ("did c", True),
         (None, False),
     ]
@@ -107,7 +107,7 @@ def test_a_database_that_is_away_costs_no_event_an_attempt(database: Database, c
 def test_a_full_batch_says_that_there_may_be_more(
     database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider_events, "WORKED_OFF_AT_ONCE", 2)
+    monkeypatch.setattr(provider_events, "AT_ONCE", 2)
     for external_id in ("a", "b", "c"):
         receive(database, clock, external_id)
     handler = Handler()

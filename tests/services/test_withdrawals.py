@@ -188,7 +188,7 @@ class House:
                     provider="stripe",
                     status="completed",
                     confirmed_amount=D(amount),
-                    disputed=True,
+                    dispute_status="open",
                     details={},
                     requested_by="user:ana",
                     created_at=self.now,
@@ -316,7 +316,7 @@ def test_what_is_not_paid_is_given_back_once(house: House, verb: str) -> None:
 
 def test_nobody_pays_what_they_asked_for_or_agreed_to(house: House) -> None:
     asked = house.ask(who=house.olga)
-    with pytest.raises(Forbidden, match="proposed themselves"):
+    with pytest.raises(Forbidden, match="what they proposed"):
         house.decide(asked, Principal("user", "olga", "olga", role=Role.MASTER))
     house.decide(asked, house.cesar)
     for who in (house.olga, person("cesar", Role.OPERATOR)):  # who was in Middle Office yesterday
