@@ -469,6 +469,8 @@ def perform(demo: Demo, call: Call) -> TestResponse:
 
 
 def _reader(call: Call) -> str:
+    if call.operation == "remove_bank_account":
+        return OPERATOR
     if call.meta.session_only:
         return PERSON
     staff = call.meta.tag in STAFF_TAGS or call.operation in (

@@ -156,7 +156,7 @@ SCOPES: Final[dict[Resource, dict[str, Scope]]] = {
     Resource.SYSTEM: {READ: Scope.ADMIN, WRITE: Scope.ADMIN},
     Resource.AUDIT: {READ: Scope.ADMIN},
     Resource.DOCUMENTS: {READ: Scope.READ, WRITE: Scope.CLIENTS},
-    Resource.BANK_ACCOUNTS: {READ: Scope.READ, WRITE: Scope.FUNDING},
+    Resource.BANK_ACCOUNTS: {READ: Scope.READ},  # no key changes where a client is paid
     Resource.KYC: {READ: Scope.READ, WRITE: Scope.CLIENTS},
     Resource.DEPOSITS: {READ: Scope.READ, WRITE: Scope.FUNDING},
     Resource.WITHDRAWALS: {READ: Scope.READ, WRITE: Scope.FUNDING},
@@ -170,7 +170,6 @@ ACTING_FOR_CLIENTS: Final = frozenset(
         Resource.WALLETS,
         Resource.MARKET_CONTROL,
         Resource.DOCUMENTS,
-        Resource.BANK_ACCOUNTS,
         Resource.KYC,
         Resource.DEPOSITS,
         Resource.WITHDRAWALS,

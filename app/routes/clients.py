@@ -71,6 +71,8 @@ def detail(ref: str) -> ResponseReturnValue:
         traders=_traders(),
         limits=may(Resource.LIMITS, READ),
         set_limits=may(Resource.LIMITS),
+        accounts=may(Resource.BANK_ACCOUNTS, READ),
+        write_accounts=may(Resource.BANK_ACCOUNTS),
         kyc=may(Resource.KYC, READ),
         decide_kyc=may(Resource.KYC, HANDLE),
         instruments=instrument_choices(),

@@ -23,6 +23,7 @@ TRADING = {"trader", "client"} | TRADERS - {"key:firm-trade"}  # a firm's key tr
 SUPERVISING = {"master", "operator", "middle_office"} | ADMINS
 FUNDED = {"master", "operator", "middle_office", "client"} | READERS  # a trader has no part in it
 FUNDING = {"operator", "client"} | {name for name, key in KEYS.items() if "funding" in key["scopes"]}
+ACCOUNT_MAKERS = {"operator", "client"}  # no key changes where a client is paid
 PAYING = {"operator"}  # in a browser
 AUDITING = {"master", "middle_office"} | ADMINS
 PAYING_IN = {"client", "key:funding"}
@@ -97,10 +98,10 @@ API = {
     "GET /api/v1/wallets/<wallet_id>/balances": SEEING,
     "GET /api/v1/wallets/<wallet_id>/movements": SEEING,
     "GET /api/v1/clients/<ref>/bank-accounts": FUNDED,
-    "POST /api/v1/clients/<ref>/bank-accounts": FUNDING,
+    "POST /api/v1/clients/<ref>/bank-accounts": ACCOUNT_MAKERS,
     "GET /api/v1/bank-accounts/<account_id>": FUNDED,
-    "DELETE /api/v1/bank-accounts/<account_id>": FUNDING,
-    "POST /api/v1/bank-accounts/<account_id>/make-default": FUNDING,
+    "DELETE /api/v1/bank-accounts/<account_id>": ACCOUNT_MAKERS,
+    "POST /api/v1/bank-accounts/<account_id>/make-default": ACCOUNT_MAKERS,
     "GET /api/v1/funding/withdrawable": FUNDED,
     "GET /api/v1/withdrawals": FUNDED,
     "POST /api/v1/withdrawals": FUNDING,

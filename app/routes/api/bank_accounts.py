@@ -6,7 +6,7 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from app.core.permissions import READ, WRITE, Resource
-from app.routes.access import endpoint, principal
+from app.routes.access import endpoint, needs_fresh_proof, principal
 from app.routes.request import body, db, now, services, tagged
 from app.schemas.bank_accounts import BankAccountIn, BankAccountOut
 from app.schemas.system import Empty
@@ -41,10 +41,19 @@ def list_bank_accounts(ref: str) -> ResponseReturnValue:
     status=201,
     needs=WRITING,
     etag=True,
-    errors=("account_format", "account_check_digit", "unknown_currency", "account_known", "invisible"),
-    description="It waits for a second person of the firm, and is paid to only from usable_from on. The client is "
-    "told by mail.",
+    session_only=True,
+    errors=(
+        "account_format",
+        "account_check_digit",
+        "unknown_currency",
+        "account_known",
+        "invisible",
+        "proof_required",
+    ),
+    description="For people alone, who have proved lately who they are. The account waits for a second person of the "
+    "firm, and is paid to only from usable_from on. The client is told by mail.",
 )
+@needs_fresh_proof
 def add_bank_account(ref: str) -> ResponseReturnValue:
     given = body(BankAccountIn)
     client = access.client(db(), principal(), ref, WRITE, Resource.BANK_ACCOUNTS)

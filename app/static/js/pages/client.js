@@ -1,6 +1,7 @@
 // One client: tabs that load when they are opened first.
 
 import { get, post } from "../api.js";
+import { bankAccounts } from "../bank_accounts.js";
 import { clientForm } from "../client_form.js";
 import { about, orderColumns, positionColumns, walletColumns } from "../columns.js";
 import { confirm, formDialog } from "../confirm.js";
@@ -30,6 +31,7 @@ const openers = {
   positions: (node) => new Table(node, { path: "/api/v1/positions", columns: positionColumns(nothing), fixed, url: false, name: "positions", none: [t("No positions yet"), ""] }),
   movements: (node) => new Table(node, { path: "/api/v1/journal/entries", columns: journalColumns(), fixed, url: false, name: "journal", none: [t("The journal is empty"), ""] }),
   limits: (node) => limits(node, { client: root.dataset.code, id, instruments: JSON.parse(root.dataset.instruments), set: root.dataset.setLimits === "true" }),
+  accounts: (node) => bankAccounts(node, { client: root.dataset.code, write: root.dataset.writeAccounts === "true" }),
   kyc: (node) => clientKyc(node, { client: id, decide: root.dataset.decideKyc === "true" }),
   documents: (node) => documents(node, { client: id, edit: root.dataset.addDocuments === "true" }),
   related: (node) => relatedPersons(node, { client: root.dataset.code, edit: root.dataset.edit === "true", codes }),

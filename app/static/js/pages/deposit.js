@@ -50,6 +50,7 @@ function draw() {
   show("#pretend", open && !(transfer && deposit.status === "processing"));
   show("#match", transfer && deposit.status === "pending");
   show("#reject", transfer && open);
+  show("#receipt", deposit.status === "completed");
 }
 
 function show(selector, visible) {

@@ -23,7 +23,7 @@ const NEXT = {
   completed: t("The bank has paid it."), rejected: t("The money is available again."), canceled: t("The money is available again."), failed: t("The money is available again."),
 };
 const TONES = { completed: "good", rejected: "bad", canceled: "bad", failed: "bad" };
-const OFFERED = { start: ["approved"], reject: ["approved"], complete: ["processing"], fail: ["processing"], cancel: ["pending_review", "approved"], "to-approvals": ["pending_review"] };
+const OFFERED = { start: ["approved"], reject: ["approved"], complete: ["processing"], fail: ["processing"], cancel: ["pending_review", "approved"], "to-approvals": ["pending_review"], receipt: ["completed"] };
 
 const entries = new MiniTable($("#entries"), {
   most: 20, sort: (a, b) => a.number - b.number, none: [t("No entries yet"), "", "journal-text"],
