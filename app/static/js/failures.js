@@ -73,7 +73,7 @@ const FIELDS = {
   identity_taken: t("Another client has this document."), identity_format: t("Is not as such documents are numbered."), identity_check_digit: t("The check digit is wrong; compare it with the document."),
   identity_country: t("Choose the country that issued it."), identity_unsuitable: t("A company has a RUC, a person another document."), unknown_country: t("Is no country."), invalid_date: t("Must be a date."),
   birth_in_future: t("Lies in the future."), birth_too_early: t("Lies too far back."), under_age: t("Clients are 18 or older."), persons_only: t("Is for persons alone."), name_required: t("Enter a name, or given names and first surname."),
-  share_out_of_range: t("Must be above 25 percent, and 100 at most together."),
+  account_format: t("Does not have the form of such a number."), account_check_digit: t("Has a wrong check digit: look for a typing mistake."), share_out_of_range: t("Must be above 25 percent, and 100 at most together."),
   invalid_filename: t("Give the file a plain name."), damaged_file: t("The file is damaged, or not complete."), too_many_pixels: t("The picture has too many pixels."), invalid_csv: t("Cannot be read: the first row names the columns, and code is one of them."), too_many_rows: t("Has too many rows at once."),
 };
 
