@@ -359,7 +359,7 @@ class Settings:
         "the SMTP server; without it mail waits in production, and elsewhere is written to the folder mail beside the "
         "database",
     )
-    mail_port: int = setting(MAIL, whole(1, 65535), 587, "its port")
+    mail_port: int = setting(MAIL, whole(1, 65535), 587, "the port of that server")
     mail_security: str = setting(
         MAIL,
         choice("starttls", "ssl", "none"),

@@ -94,10 +94,14 @@ class DepositOut(Response):
     bank_reference: str | None = Field(description="What a bank transfer carries, else null")
     movement: BankMovementOut | None = Field(description="The bank movement it was matched to, else null")
     status: DepositStatus = Field(description="pending → processing → completed, failed or canceled")
-    confirmed_amount: AmountOut | None = Field(description="What was credited; null until then")
+    confirmed_amount: AmountOut | None = Field(
+        description="What was credited, in units of ``currency``; null until then"
+    )
     refunded_amount: AmountOut = Field(description="What of it was refunded since, in units of ``currency``")
     dispute_status: DisputeStatus | None = Field(description="Of a payment that its payer contests, else null")
-    disputed_amount: AmountOut = Field(description="What of it the payer's bank has taken back")
+    disputed_amount: AmountOut = Field(
+        description="What of it the payer's bank has taken back, in units of ``currency``"
+    )
     reason: str | None = Field(description="Why it is in its state, where that is not plain")
     details: dict[str, Any] = Field(description="The caller's own data")
     version: int = Field(description="Counts its changes")

@@ -25,7 +25,7 @@ def stub() -> Iterator[SumsubStub]:
 @pytest.fixture(scope="module")
 def server(stub: SumsubStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = start(
-        tmp_path_factory.mktemp("kyc"),
+        tmp_path_factory,
         KYC_PROVIDER="sumsub",
         SUMSUB_URL=stub.url,
         SUMSUB_APP_TOKEN=stubs.APP_TOKEN,

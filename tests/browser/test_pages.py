@@ -43,22 +43,11 @@ FORBIDDEN = {
     "ana": ["/clients", "/clients/C-1001", "/system", "/journal/trial-balance"],
     "trader": ["/system", "/journal/trial-balance"],
 }
+EVERYBODY = ["Overview", "Trade", "Orders", "Positions", "Portfolio", "Wallets", "Deposits"]
 NAVIGATION = {
-    "ana": ["Overview", "Trade", "Orders", "Positions", "Portfolio", "Wallets", "Journal"],
-    "trader": ["Overview", "Trade", "Orders", "Positions", "Portfolio", "Wallets", "Clients", "Journal"],
-    "master": [
-        "Overview",
-        "Trade",
-        "Orders",
-        "Positions",
-        "Portfolio",
-        "Wallets",
-        "Clients",
-        "Journal",
-        "System",
-        "Users",
-        "Audit",
-    ],
+    "ana": [*EVERYBODY, "Withdrawals", "Verification", "Documents", "Journal"],
+    "trader": [*EVERYBODY, "Clients", "Journal"],
+    "master": [*EVERYBODY, "Withdrawals", "Clients", "Approvals", "Journal", "System", "Users", "Audit"],
 }
 
 
@@ -240,7 +229,7 @@ def test_client_is_registered_and_gets_a_wallet(sign_in: SignIn) -> None:
     page.click("#new-client")
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Code").fill("C-2001")
-    dialog.get_by_label("Name").fill("Rosa Chávez")
+    dialog.get_by_label("Name", exact=True).fill("Rosa Chávez")
     dialog.get_by_role("button", name="Register").click()
     expect(page.locator("h1")).to_have_text("Rosa Chávez")
     wait_for_script(page, "#client")

@@ -167,6 +167,10 @@ def live(sqlite_database: Database, clock: ManualClock) -> Iterator[Live]:
         approvals=nothing,
         documents=nothing,
         kyc=nothing,
+        bank_accounts=nothing,
+        withdrawals=nothing,
+        payments=nothing,
+        papers=nothing,
     )
     sockets = handlers.register(socketio, SocketAccess(services), clock)
     server = make_server("127.0.0.1", 0, app, threaded=True)

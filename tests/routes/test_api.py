@@ -40,6 +40,7 @@ def test_a_client_is_registered_and_changed(firm: Firm) -> None:
     assert changed.get_json() == {
         **made.get_json(),
         **change,
+        "status": "inactive",
         "version": 2,
         "updated_at": changed.get_json()["updated_at"],
     }

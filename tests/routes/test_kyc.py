@@ -56,7 +56,7 @@ def deliver(firm: Firm, body: bytes, headers: dict[str, str]) -> Any:
 
 def work_off(firm: Firm) -> None:
     parts = firm.app.extensions["services"]
-    for chore in build_chores(parts, parts.database):
+    for chore in build_chores(firm.app, parts, parts.database):
         chore.work(firm.clock.now())
 
 

@@ -27,8 +27,8 @@ from .conftest import Firm
 DOCUMENT: dict[str, Any] = json.loads_stored((REPOSITORY / "docs" / "openapi.json").read_text(encoding="utf-8"))
 ANSWERS: dict[str, Any] = json.loads_stored(reference.ANSWERS.read_text(encoding="utf-8"))
 # what takes something away, and says so by its name
-TAKES = {"remove_client_limit": {"client_limits removed"}, "block_client": {"clients.active"}}
-FILES = {"application/pdf", "text/csv"}
+TAKES = {"block_client": {"clients.active"}}
+FILES = {"application/pdf", "text/csv", "application/octet-stream"}
 WITHOUT_ANSWER = {"metrics", "kyc_webhook"}  # as long as a book; for the provider, who signs
 # refusals of commands, of forms, of start-up: no program meets them over the API
 NOT_OVER_HTTP = {

@@ -119,7 +119,7 @@ def test_both_are_chores_of_the_process_that_leads(sqlite_url: str, clock: Manua
     settings = TestingConfig(database_url=sqlite_url, audit_head_file=str(path), audit_head_minutes=2)
     app: Flask = create_app(settings, clock=clock)
     parts = app.extensions["services"]
-    chores = {chore.name: chore for chore in build_chores(parts, parts.database)}
+    chores = {chore.name: chore for chore in build_chores(app, parts, parts.database)}
     record(parts.database, clock)
     assert not chores["audit_head"].work(clock.now()) and not chores["audit_tail"].work(clock.now())
     assert (chores["audit_head"].every_seconds, len(kept(path))) == (120, 1)

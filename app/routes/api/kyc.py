@@ -44,7 +44,7 @@ READING = (Resource.KYC, READ)
     status=201,
     also={200: KycStartedOut},
     needs=(Resource.KYC, WRITE),
-    errors=("client_inactive", "kyc_rejected", "kyc_level_skipped", "already_verified"),
+    errors=("required", "client_inactive", "kyc_rejected", "kyc_level_skipped", "already_verified"),
     description="A pending verification is answered instead of a new one, with 200 and a fresh way to go on.",
 )
 @no_transaction
@@ -78,6 +78,7 @@ def start_kyc() -> ResponseReturnValue:
     query=KycQuery,
     response=KycOut,
     needs=READING,
+    errors=("required",),
 )
 def kyc_status() -> ResponseReturnValue:
     client = access.named_client(db(), principal(), named_client(query(KycQuery).client_id), Resource.KYC)

@@ -50,7 +50,7 @@ def _checkout(deposit: Deposit) -> dict[str, object]:
     tag="deposits",
     response=ReceivedOut,
     public=True,
-    errors=("bad_signature", "malformed"),
+    errors=("bad_signature", "malformed", "not_found"),
     description="Signed by Stripe over the raw body, at most 300 seconds old. It is stored once by its id and "
     "answered; what it says is worked off from there.",
 )
