@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.stubs.stripe import DECLINED_CARD, Stripe
 
 from .conftest import SignIn, Watched
+from .server import Server
 
 
 def _declare(page: Page, amount: str) -> None:
@@ -67,7 +68,7 @@ def test_what_does_not_fit_is_resolved_by_an_operator(sign_in: SignIn, stripe: S
     expect(row).to_contain_text("Refunded at Stripe")
 
 
-def test_a_bank_transfer_is_matched_by_an_operator(sign_in: SignIn, watched: Watched) -> None:
+def test_a_bank_transfer_is_matched_by_an_operator(market: Server, sign_in: SignIn, watched: Watched) -> None:
     watched.expected.append("422 (UNPROCESSABLE ENTITY)")
     page = sign_in("ana", "/deposits")
     page.get_by_role("button", name="New deposit").click()

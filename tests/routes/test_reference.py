@@ -29,7 +29,7 @@ ANSWERS: dict[str, Any] = json.loads_stored(reference.ANSWERS.read_text(encoding
 # what takes something away, and says so by its name
 TAKES = {"block_client": {"clients.active"}}
 FILES = {"application/pdf", "text/csv", "application/octet-stream"}
-WITHOUT_ANSWER = {"metrics", "kyc_webhook"}  # as long as a book; for the provider, who signs
+WITHOUT_ANSWER = {"metrics", "kyc_webhook", "stripe_webhook"}  # as long as a book; for providers, who sign
 # refusals of commands, of forms, of start-up: no program meets them over the API
 NOT_OVER_HTTP = {
     "demo_in_production",

@@ -155,7 +155,7 @@ def send_invitation(user_id: str) -> ResponseReturnValue:
     user = users.by_id(db(), user_id, lock=True)
     invitations.invite(db(), user, services().settings.secret_key, principal(), now(), request.remote_addr)
     after_commit(db(), services().wake_chores)
-    return tagged(users.show(user))
+    return tagged(_shown(db(), [user])[0])
 
 
 @blueprint.post("/users/<user_id>/remove-second-step")
@@ -179,7 +179,7 @@ def remove_second_step(user_id: str) -> ResponseReturnValue:
     user_sessions.end_of_user(db(), user.id, now())
     _disconnect(db(), user)
     after_commit(db(), services().wake_chores)
-    return tagged(users.show(user))
+    return tagged(_shown(db(), [user])[0])
 
 
 def _with_password(shown: dict[str, Any], plain: str, status: int) -> ResponseReturnValue:

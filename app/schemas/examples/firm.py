@@ -60,6 +60,14 @@ REQUESTS: Final[dict[str, tuple[Example, ...]]] = {
     ),
     "change_user": (
         Example("name", "Change the name", {"name": "Tomás Huamán Díaz"}, PERSON, changes={"users": ("name",)}),
+        Example(
+            "role",
+            "Propose another role, which a second Master has to approve",
+            {"role": "operator"},
+            PERSON,
+            status=202,
+            adds={"approvals": 1},
+        ),
     ),
     "reset_password": (
         Example(
