@@ -35,7 +35,7 @@ system           R*.W*    -        R*        R*             -        admin    ad
 audit            R*       -        -         R*             -        admin    -
 users            R*.W*.C* -        -         -              -        -        -
 documents        R*.W*    Ra.Wa    R*.W*     R*.W*          Ro.Wo    read     clients
-bank_accounts    R*.C*    -        R*.W*     R*.C*          Ro.Wo    read     funding
+bank_accounts    R*.C*    -        R*.W*     R*.C*          Ro.Wo    read     -
 kyc              R*.C*    Ra       R*        R*.W*.H*.C*    Ro.Wo    read     clients
 deposits         R*       Ra       R*.H*     R*.C*          Ro.Wo    read     funding
 withdrawals      R*.C*    -        R*.W*.H*  R*.C*          Ro.Wo    read     funding
@@ -47,7 +47,7 @@ RIGHTS = {READ: "R", WRITE: "W", HANDLE: "H", CHECK: "C"}
 ROWS = {line.split()[0]: line.split()[1:] for line in TABLE.strip().splitlines()[1:]}
 COLUMNS = TABLE.split()[:7]
 # what a key of the firm writes for clients: with the right to act for them alone
-ACTING = {"orders", "wallets", "market_control", "documents", "bank_accounts", "kyc", "deposits", "withdrawals"}
+ACTING = {"orders", "wallets", "market_control", "documents", "kyc", "deposits", "withdrawals"}
 CELLS = [(resource, column, right) for resource in ROWS for column in COLUMNS[:5] for right in RIGHTS]
 
 
