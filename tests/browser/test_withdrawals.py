@@ -54,13 +54,13 @@ def test_it_is_previewed_asked_for_and_failed_and_both_see_it(sign_in: SignIn) -
 
 def test_an_account_is_added_with_its_digits_checked(sign_in: SignIn, watched: Watched) -> None:
     watched.expected.append("422 (UNPROCESSABLE ENTITY)")  # the wrong digit
-    page = sign_in("ana", "/withdrawals")
+    page = sign_in("ana", "/withdrawals", afresh=True)  # who adds an account has proved lately who they are
     page.get_by_role("button", name="New account").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Number", exact=True).fill("011-366-000100032542-22")
     dialog.get_by_label("Bank", exact=True).fill("BBVA Perú")
     dialog.get_by_role("button", name="Add").click()
-    expect(dialog.locator(".field-error")).to_contain_text("digits")
+    expect(dialog.locator(".field-error")).to_contain_text("check digit")
     dialog.get_by_label("Number", exact=True).fill("011-366-000100032542-21")
     dialog.get_by_role("button", name="Add").click()
     row = page.locator("#accounts tbody tr", has_text="BBVA Perú")
