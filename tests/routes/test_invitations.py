@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 
 from app.core.errors import NotFound
-from app.core.permissions import SYSTEM
+from app.core.ids import new_id
+from app.core.permissions import SYSTEM, Principal, Role
 from app.letters import LetterWriter
 from app.models import AuditRecord, Mail, User, UserToken
 from app.services import invitations, mails, passwords, users
@@ -138,6 +139,18 @@ def test_a_link_that_ended_says_so_in_one_wording(firm: Firm, what: str) -> None
     page = firm.app.test_client().get(link)
     assert page.status_code == 404 and "has been used, has expired, or was replaced" in page.text
     assert choose(firm.app.test_client(), link).status_code == 404
+
+
+def test_staff_is_mailed_and_let_in_when_a_second_master_agrees_and_not_before(firm: Firm) -> None:
+    made = invited(firm, role="operator", client_id=None)
+    assert (made["active"], mailed(firm)) == (False, [])
+    approvals = firm.app.extensions["services"].approvals
+    second = Principal("user", new_id(), "second", role=Role.MASTER)
+    firm.run(lambda s: approvals.decide(s, made["approval_id"], True, None, second, firm.clock.now()).status)
+    assert firm.run(lambda s: approvals.carry_out(s, made["approval_id"], firm.clock.now()))
+    (mail,) = mailed(firm)
+    choose(firm.app.test_client(), link_of(firm, mail))
+    assert sign_in(firm, "nora@firm.example", CHOSEN).status_code == 303
 
 
 def test_only_who_has_never_signed_in_is_invited_again(firm: Firm) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from flask import g, request
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.core import json
 from app.core.clock import iso
-from app.core.permissions import READ, WRITE, Resource
+from app.core.permissions import READ, WRITE, Principal, Resource
 from app.core.transaction import after_commit
 from app.models import User
 from app.routes.access import endpoint, needs_fresh_proof, principal
@@ -50,6 +51,33 @@ def _shown(session: Session, found: Sequence[User]) -> list[dict[str, Any]]:
     return [{**users.show(user), "approval_id": waiting.get(user.id)} for user in found]
 
 
+def _create(
+    session: Session,
+    given: UserIn,
+    password_hash: str,
+    who: Principal,
+    moment: datetime,
+    ip: str | None,
+    *,
+    one_time: bool = False,
+) -> User:
+    """One of a client's people is active at once, one of the firm's once a second Master agrees."""
+    client = None if given.client_id is None else access.client(session, who, given.client_id, READ)
+    return users.create(
+        session,
+        email=given.email,
+        name=given.name,
+        role=given.role,
+        password_hash=password_hash,
+        principal=who,
+        now=moment,
+        client=client,
+        one_time=one_time,
+        active=client is not None,
+        ip=ip,
+    )
+
+
 @blueprint.post("/users")
 @endpoint(
     "Create a user with a one-time password",
@@ -69,23 +97,8 @@ def create_user() -> ResponseReturnValue:
     plain, password_hash = passwords.one_time_password(given.email)  # slow: before the transaction
 
     def work(session: Session) -> dict[str, Any]:
-        client = None
-        if given.client_id is not None:
-            client = access.client(session, who, given.client_id, READ)
-        user = users.create(
-            session,
-            email=given.email,
-            name=given.name,
-            role=given.role,
-            password_hash=password_hash,
-            principal=who,
-            now=moment,
-            client=client,
-            one_time=True,
-            active=client is not None,
-            ip=ip,
-        )
-        if client is None:
+        user = _create(session, given, password_hash, who, moment, ip, one_time=True)
+        if not user.active:
             staff.propose(session, user, {"active": True}, who, moment, ip)
         return _shown(session, [user])[0]
 
@@ -112,25 +125,11 @@ def invite_user() -> ResponseReturnValue:
     nobodys = passwords.nobodys_hash()  # slow: before the transaction
 
     def work(session: Session) -> dict[str, Any]:
-        client = None
-        if given.client_id is not None:
-            client = access.client(session, who, given.client_id, READ)
-        user = users.create(
-            session,
-            email=given.email,
-            name=given.name,
-            role=given.role,
-            password_hash=nobodys,
-            principal=who,
-            now=moment,
-            client=client,
-            active=client is not None,
-            ip=ip,
-        )
-        if client is None:
-            staff.propose(session, user, {"active": True}, who, moment, ip, invited=True)
-        else:
+        user = _create(session, given, nobodys, who, moment, ip)
+        if user.active:
             invitations.invite(session, user, services().settings.secret_key, who, moment, ip)
+        else:
+            staff.propose(session, user, {"active": True}, who, moment, ip, invited=True)
         return _shown(session, [user])[0]
 
     shown = services().database.run(work)
